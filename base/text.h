@@ -1,0 +1,39 @@
+/* A growing text in an arena, and small helpers for strings. */
+#ifndef SPARKC_BASE_TEXT_H
+#define SPARKC_BASE_TEXT_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+
+typedef struct Text {
+    Arena *arena;
+    char *data; /* zero-terminated; NULL only before the first append */
+    size_t length, capacity;
+} Text;
+
+/* An empty text that grows in `arena`; its data is "" from the start. */
+Text text_create(Arena *arena);
+
+/* Appends printf output. */
+void text_append(Text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Appends `length` bytes as they are. */
+void text_append_bytes(Text *text, const char *bytes, size_t length);
+
+/* True if `name` starts with `prefix`; ends with `suffix`. */
+bool text_starts_with(const char *name, const char *prefix);
+bool text_ends_with(const char *name, const char *suffix);
+
+/* The candidate nearest to `name` by edit distance, or NULL if none is close enough to suggest
+ * (at most a third of the letters wrong). Ties go to the first. */
+const char *text_nearest(const char *name, const char *const *candidates, size_t count);
+
+/* Reads a whole file into the arena with a terminating zero. On failure returns NULL and sets
+ * *error to a sentence without the file's name. More than `limit` bytes is a failure. */
+char *text_read_file(Arena *arena, const char *path, size_t limit, size_t *length,
+                     const char **error);
+
+#endif

@@ -1,0 +1,84 @@
+/* The pipeline: passes in order, each of which rewrites the graph in place.
+ *
+ *   select -> sparsify -> objective -> expand -> autodiff -> optimizer -> simplify -> cse -> dce
+ *
+ * passes.def has a row per pass; pipeline.c runs them, verifies the graph after each one and dumps
+ * it on request. A pass reports mistakes of the user's network (an op without a masked form, batch norm
+ * over one value) as diagnostics; everything else that is wrong is an internal error. */
+#ifndef SPARKC_PASSES_PASSES_H
+#define SPARKC_PASSES_PASSES_H
+
+#include "base/diagnostics.h"
+#include "ir/graph.h"
+
+/* What the program computes. All read `params` and `state`. */
+typedef enum Entry {
+    ENTRY_FEATURES,    /* the encoder on whole pictures: outputs feature.0 .. (largest map first) */
+    ENTRY_LOGITS,      /* the head on whole pictures: output logits */
+    ENTRY_RECONSTRUCT, /* masked: outputs loss, reconstruction */
+    ENTRY_TRAIN_STEP,  /* forward, loss, backward, update: outputs loss, grad_norm */
+    ENTRY_UPDATE       /* the optimizer alone: flat input "gradients", output grad_norm */
+} Entry;
+
+typedef enum OptimizerKind { OPTIMIZER_LAMB, OPTIMIZER_ADAMW, OPTIMIZER_SGD } OptimizerKind;
+
+typedef enum DensifyNorm {
+    DENSIFY_AUTO, /* batch_norm if the network uses batch_norm, else layer_norm */
+    DENSIFY_BATCH_NORM,
+    DENSIFY_LAYER_NORM
+} DensifyNorm;
+
+typedef struct PassOptions {
+    Entry entry;
+    bool training;         /* statistics of the batch, drop path and dropout active; else running statistics, none */
+    bool expose;           /* further outputs for comparison: feature.i (largest first), todec.i (smallest
+                              first), reconstruction, and with gradients "grad.<segment>" */
+    double mask_ratio;     /* share of hidden cells; see passes_keep */
+    int64_t decoder_width; /* channels at the deepest level, halved per level; 768 by default */
+    DensifyNorm densify_norm;
+    bool stochastic;       /* false: dropout and drop_path do nothing even in training */
+    OptimizerKind optimizer;
+    double beta1, beta2;   /* beta2 0: 0.95 if the network uses batch_norm, else 0.999 */
+    double epsilon;        /* 0: the optimizer's own (LAMB 1e-6, AdamW 1e-8) */
+    double momentum;       /* SGD, Nesterov */
+    double clip;           /* largest global gradient norm; 0: no clipping */
+} PassOptions;
+
+/* The official defaults: train step, mask 0.6, width 768, LAMB with betas 0.9 and automatic, clip 5. */
+PassOptions pass_options_default(void);
+
+/* keep = round(cells * (1 - ratio)) in double, halves to even. */
+int64_t passes_keep(int64_t cells, double mask_ratio);
+
+/* Each returns true if it changed the graph. They report into `diagnostics`; after an error the graph is
+ * only good for being thrown away. */
+typedef bool PassFunction(Graph *graph, const PassOptions *options, Diagnostics *diagnostics);
+
+PassFunction pass_select;    /* keeps the outputs that the entry wants, and what they need */
+PassFunction pass_sparsify;  /* masks the image, re-types the encoder, refuses what has no masked form */
+PassFunction pass_objective; /* densify, decoder, target, loss */
+PassFunction pass_expand;    /* composites become primitives */
+PassFunction pass_autodiff;  /* gradients of the output "loss" for every segment, collected */
+PassFunction pass_optimizer; /* clip, moments, update, transaction, commits */
+PassFunction pass_simplify;  /* local rewrites that change no result beyond rounding marks in its table */
+PassFunction pass_cse;       /* equal ops become one */
+PassFunction pass_dce;       /* what nothing needs goes */
+
+typedef struct PassInfo {
+    const char *name, *help;
+    PassFunction *run;
+} PassInfo;
+
+/* The pipeline in order; `count` is set. */
+const PassInfo *passes_list(int *count);
+
+/* Called after each pass, and with pass NULL before the first. */
+typedef void PassObserver(void *context, const PassInfo *pass, const Graph *graph, bool changed,
+                          double seconds);
+
+/* Runs the pipeline from the pass after graph->stage up to and including `until` (NULL: to the end), verifying
+ * after each pass. False if a pass reported an error (the rest does not run). */
+bool passes_run(Graph *graph, const PassOptions *options, const char *until,
+                Diagnostics *diagnostics, PassObserver *observer, void *context);
+
+#endif
