@@ -117,7 +117,9 @@ Graph *graph_copy(const Graph *graph, Arena *arena);
 int64_t graph_cells(const Graph *graph);
 int64_t graph_grid(const Graph *graph, int d);
 
-/* The number of rows (positions that are stored) of a value: batch x positions if dense, batch x
+/* Rows and elements are INT64_MAX where that is too small.
+ *
+ * The number of rows (positions that are stored) of a value: batch x positions if dense, batch x
  * keep x (ratio / stride)^space if masked, batch if per image, 1 else. */
 int64_t graph_rows(const Graph *graph, const Type *type);
 
@@ -136,7 +138,9 @@ int graph_segment_index(const Graph *graph, const char *name);
 int graph_state_index(const Graph *graph, const char *name);
 
 /* Makes a node and puts it before `before` (NULL: at the end). Operands are copied; attributes
- * are at their defaults. Result types are not set: see rules_infer (ir/rules.h) and ir/builder.h, which most code uses. */
+ * are at their defaults. `count` is at most the op's operand_count unless it is variadic. Results
+ * have no types and no names yet: see rules_infer (ir/rules.h), graph_name, and ir/builder.h, which
+ * most code uses. */
 Node *graph_insert(Graph *graph, Op op, Value *const *operands, int count, Node *before);
 
 /* Names a value; a name that is taken gets a suffix "_2", "_3", ... NULL: the op's name. */
@@ -171,7 +175,11 @@ Value *node_operand(const Node *node, int index);
 /* The node that produces the output of a name, or NULL: `output {name = ...}`. */
 Node *graph_find_output(const Graph *graph, const char *name);
 
-/* The value of the first `input` node of a name, or NULL. */
+/* A source node (input, scalar, param, state) by what it reads, or NULL; the one made last if
+ * there are several. Texts of sources are therefore set by node_set_text only. */
+Node *graph_find_source(const Graph *graph, Op op, const char *name);
+
+/* The value of the `input` node of a name, or NULL. */
 Value *graph_find_input(const Graph *graph, const char *name);
 
 /* Walks all nodes in order; `node` may be removed in the body. */

@@ -57,8 +57,12 @@ Type type_with_dtype(Type type, DType dtype);
 /* True for dense, masked: the forms that have positions. */
 bool type_has_space(const Type *type);
 
-/* The product of the spatial extents (dense, masked); 1 for per_image. */
+/* The product of the spatial extents (dense, masked); 1 for the others.
+ * INT64_MAX if that is too large. */
 int64_t type_positions(const Type *type);
+
+/* a * b of numbers from 0 up; INT64_MAX if that is too large. */
+int64_t type_multiply(int64_t a, int64_t b);
 
 /* Appends the printed form shown above. */
 void type_print(Text *out, const Type *type);
