@@ -30,7 +30,7 @@
 /* ---- Buffers ------------------------------------------------------------------------------- */
 
 typedef enum Region {
-    REGION_PARAMS,  /* f32, the segments one after the other */
+    REGION_PARAMS,  /* one buffer: f32, the segments one after the other */
     REGION_STATE,   /* moments, running statistics, counters */
     REGION_INPUTS,  /* images, cells, scalars */
     REGION_OUTPUTS, /* what the entry gives back */
@@ -91,9 +91,9 @@ typedef struct Access {
     AccessKind kind;
     ChannelKind channel;
     int64_t channel_parameter;
-    View view;
+    View view;      /* buffer -1: POSITION of which only the visibility is asked */
     Space source;   /* POSITION: where the view's rows live */
-    int64_t divide; /* POSITION: per direction, at least 1 */
+    int64_t divide[TYPE_MAX_SPACE]; /* POSITION: per direction, at least 1 */
 } Access;
 
 /* ---- Taps ------------------------------------------------------------------------------------- */
@@ -125,9 +125,9 @@ typedef enum KernelKind {
     KERNEL_POSITION_MAP
 } KernelKind;
 
-/* The weight of a contract: element (tap, ci within its group, co) at base + tap * tap_stride +
- * ci * in_stride + co * out_stride elements. A gradient to the input swaps the last two. With groups,
- * output channel co belongs to group co / (out / groups). */
+/* The weight of a contract: element (tap, group, ci, co), channels counted within their group, at base +
+ * tap * tap_stride + group * group_stride + ci * in_stride + co * out_stride elements. Output channel k of
+ * all belongs to group k / (out / groups). */
 typedef struct WeightView {
     int buffer;
     int64_t base, tap_stride, in_stride, out_stride, group_stride;
