@@ -1,0 +1,50 @@
+/* Running a program, whatever runs it: the one interface between verification and the reference
+ * interpreter or a back end. Values cross it as doubles; masked ones in dense x mask form, all
+ * positions, zeros at hidden ones. */
+#ifndef SPARKC_TOOLS_EXECUTOR_H
+#define SPARKC_TOOLS_EXECUTOR_H
+
+#include "base/status.h"
+#include "ir/graph.h"
+
+/* A value's elements, row-major: dense and masked as batch, space.., channels; parameters in the
+ * stored order; flat in segment order. `data` is NULL if there is no such value. */
+typedef struct ExecutorTensor {
+    Type type;
+    size_t count;
+    const double *data;
+} ExecutorTensor;
+
+typedef struct Executor Executor;
+
+/* Names that the program does not have are failures when written, data NULL when read. What is read
+ * stays good until the next write, run or destruction. */
+typedef struct ExecutorOperations {
+    Status (*write_param)(Executor *executor, Arena *arena, const char *segment,
+                          const double *values, size_t count);
+    Status (*write_state)(Executor *executor, Arena *arena, const char *name, const double *values,
+                          size_t count);
+    Status (*write_input)(Executor *executor, Arena *arena, const char *name, const double *values,
+                          size_t count);
+    Status (*write_scalar)(Executor *executor, Arena *arena, const char *name, double value);
+    ExecutorTensor (*param)(Executor *executor, const char *segment);
+    ExecutorTensor (*state)(Executor *executor, const char *name);
+    ExecutorTensor (*output)(Executor *executor, const char *name);
+    Status (*run)(Executor *executor, Arena *arena);
+    void (*destroy)(Executor *executor);
+} ExecutorOperations;
+
+struct Executor {
+    const ExecutorOperations *operations;
+    const Graph *graph; /* borrowed */
+};
+
+/* Prepares to run a graph; parameters start at zero, states at their initial values. */
+typedef struct ExecutorKind {
+    const char *name;
+    Status (*create)(Arena *arena, const Graph *graph, Executor **executor);
+} ExecutorKind;
+
+extern const ExecutorKind executor_interpreter;
+
+#endif
