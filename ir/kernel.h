@@ -250,6 +250,27 @@ typedef struct Program {
 int64_t space_rows(const Geometry *geometry, const Space *space);
 bool space_equal(const Space *a, const Space *b);
 
+/* How many images a space has: the batch; 1 for ONE and FLAT. */
+int64_t space_images(const Geometry *geometry, const Space *space);
+
+/* Dense and masked. */
+bool space_has_positions(const Space *space);
+
+/* The side of a visible cell in positions of a masked space. */
+int64_t kernel_cell_side(const Geometry *geometry, const Space *space);
+
+/* The tap set of a contract, contract_weight or window; else NULL. */
+const TapSet *kernel_taps(const Kernel *kernel);
+
+/* The rows that a kernel walks in each image: those of its phase. */
+int64_t kernel_rows(const Program *program, const Kernel *kernel);
+
+/* One tap that is the row itself: row(t, r) = r. A 1x1 stride-1 convolution, a linear layer. */
+bool kernel_taps_direct(const Kernel *kernel);
+
+/* The expression has an accumulator as operand `operand_count`. */
+bool kernel_has_acc(const Kernel *kernel);
+
 /* The space and channel count of a graph type. plain: ONE with all elements as channels. */
 Space space_of_type(const Type *type);
 
