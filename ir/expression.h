@@ -36,13 +36,14 @@
     SCALAR(mul_u, "uu", 'u')     /* low 32 bits */                                                 \
     SCALAR(mulhi_u, "uu", 'u')   /* high 32 bits */                                                \
     SCALAR(xor_u, "uu", 'u')                                                                       \
-    SCALAR(shift_right_u, "uu", 'u')                                                               \
+    SCALAR(shift_right_u, "uu", 'u') /* by b modulo 32 */                                          \
     SCALAR(less_u, "uu", 'b')                                                                      \
     SCALAR(to_float, "u", 'f')   /* exact below 2^24, else rounded to nearest */                   \
-    SCALAR(to_u, "f", 'u')       /* of a whole number in [0, 2^32) */
+    SCALAR(to_u, "f", 'u')       /* toward zero; below 0 and NaN give 0, above 2^32 - 1 that */
 
 typedef enum ScalarOp {
-    SCALAR_OPERAND,    /* operand `operand` of the kernel */
+    SCALAR_OPERAND,    /* fp32: operand `operand` of the kernel, held as f32 or bf16 */
+    SCALAR_OPERAND_U,  /* u32: the same, held as u32 or i32 */
     SCALAR_VISIBLE,    /* boolean: the POSITION operand `operand` is a row (neither hidden nor outside) */
     SCALAR_CONSTANT,   /* fp32 */
     SCALAR_CONSTANT_U, /* u32 */
@@ -57,12 +58,16 @@ typedef enum ScalarOp {
 typedef struct Instruction {
     ScalarOp op;
     int arguments[3]; /* earlier instructions */
-    int operand;      /* OPERAND, VISIBLE */
+    int operand;      /* OPERAND, OPERAND_U, VISIBLE */
     float constant;
     uint32_t constant_u;
 } Instruction;
 
-enum { EXPRESSION_MAX_VALUES = 4 };
+enum {
+    EXPRESSION_MAX_VALUES = 4,
+    EXPRESSION_MAX_OPERANDS = 64,
+    EXPRESSION_MAX_INSTRUCTIONS = 4096
+};
 
 typedef struct Expression {
     int instruction_count;
@@ -81,6 +86,7 @@ ExpressionBuilder expression_begin(Arena *arena);
 
 /* Each appends an instruction (or finds an equal one) and returns its index. */
 int expression_operand(ExpressionBuilder *builder, int operand);
+int expression_operand_u(ExpressionBuilder *builder, int operand);
 int expression_visible(ExpressionBuilder *builder, int operand);
 int expression_constant(ExpressionBuilder *builder, double value);
 int expression_constant_u(ExpressionBuilder *builder, uint32_t value);
@@ -92,21 +98,36 @@ int expression_apply(ExpressionBuilder *builder, ScalarOp op, int a, int b, int 
 int expression_formula(ExpressionBuilder *builder, const char *formula, const char *const *names,
                        const int *bound, int count);
 
-/* Ends with the given values; instructions that no value needs are dropped. */
+/* Ends with the given values (fp32 or u32, not booleans); instructions that no value needs are dropped. */
 Expression *expression_end(ExpressionBuilder *builder, const int *values, int count);
 
-/* `then` with its operand `operand` replaced by value 0 of `first`; the operands of `first` come behind those of
- * `then`. The basis of fusion. */
+/* `then` with its operand `operand` replaced by value 0 of `first`; operand i of `first` becomes operand
+ * first_operand_base + i, those of `then` keep their numbers. `then` must not ask whether `operand` is visible. The
+ * basis of fusion. */
 Expression *expression_compose(Arena *arena, const Expression *first, const Expression *then,
                                int operand, int first_operand_base);
+
+/* The same with operand i renamed to renamed[i], for every operand below `count` that it reads. */
+Expression *expression_rename_operands(Arena *arena, const Expression *expression,
+                                       const int *renamed, int count);
+
+/* One more than the highest operand that is read; 0 if none is. */
+int expression_operand_count(const Expression *expression);
+
+/* The letter of value `index`: 'f' or 'u'. */
+char expression_value_kind(const Expression *expression, int index);
 
 /* A scalar operation's name, its operand letters, its result letter. */
 const char *scalar_name(ScalarOp op);
 const char *scalar_operands(ScalarOp op);
 char scalar_result(ScalarOp op);
 
-/* Prints as `t0 = operand 0; t1 = constant 0x0p+0; ...; -> t5`; reads back the same. */
+/* Prints as `t0 = operand 0; t1 = constant 0.5; t2 = mul t0 t1; -> t2`; reads back the same. Constants
+ * are the shortest decimals that read back to the same fp32 number. */
 void expression_print(Text *out, const Expression *expression);
+
+/* Reads the printed form at *cursor, on one line, and moves it behind. Returns NULL with *error a sentence and *cursor at the
+ * place if it is not one: the result is well typed and refers to earlier instructions only. */
 Expression *expression_parse(Arena *arena, const char **cursor, const char **error);
 
 #endif
