@@ -40,7 +40,9 @@ View lower_operand_view(Lowering *lowering, const Value *value) {
         Kernel *kernel =
             lower_new_kernel(lowering, value->node, KERNEL_MAP, value->name, &value->type);
         ExpressionBuilder builder = expression_begin(lowering->arena);
-        int result = expression_constant(&builder, lowered->constant);
+        bool whole = value->type.dtype == DTYPE_I32 || value->type.dtype == DTYPE_U32;
+        int result = whole ? expression_constant_u(&builder, (uint32_t)(int64_t)lowered->constant)
+                           : expression_constant(&builder, lowered->constant);
         kernel->expression = expression_end(&builder, &result, 1);
         lower_add_output(kernel, view);
     }
@@ -133,11 +135,18 @@ Expression *lower_identity(Lowering *lowering, int operand) {
     return expression_end(&builder, &result, 1);
 }
 
+int lower_read_operand(ExpressionBuilder *builder, DType dtype, int operand) {
+    bool whole = dtype == DTYPE_I32 || dtype == DTYPE_U32;
+    return whole ? expression_operand_u(builder, operand) : expression_operand(builder, operand);
+}
+
 Kernel *lower_copy(Lowering *lowering, const Node *node, const char *name, const Type *type,
                    Access source, View target) {
     Kernel *kernel = lower_new_kernel(lowering, node, KERNEL_MAP, name, type);
     lower_add_operand(kernel, source);
-    kernel->expression = lower_identity(lowering, 0);
+    ExpressionBuilder builder = expression_begin(lowering->arena);
+    int result = lower_read_operand(&builder, type->dtype, 0);
+    kernel->expression = expression_end(&builder, &result, 1);
     lower_add_output(kernel, target);
     return kernel;
 }

@@ -1,16 +1,18 @@
-/* Lowering: the graph IR becomes a program of kernels. Each op is lowered on its own, by lower_<op> in
- * lower_<family>.c; what belongs together is joined later, on the program.
+/* Lowering: the graph IR becomes a program of kernels. Each op is lowered on its own, by lower_<op>
+ * in lower_<family>.c; what belongs together is joined later, on the program.
  *
- * Values become views of buffers: a slice or squeeze is a view of its operand, a concatenation's operands are
- * channel ranges of one buffer, gradients are written straight to their place in the flat array. */
+ * Values become views of buffers: a slice or squeeze is a view of its operand, a concatenation's
+ * operands are channel ranges of one buffer, gradients are written straight to their place in the
+ * flat array. */
 #ifndef SPARKC_PASSES_LOWER_H
 #define SPARKC_PASSES_LOWER_H
 
 #include "ir/graph.h"
 #include "ir/kernel.h"
 
-/* The program of a graph without composites (any stage from `autodiff` on). Buffers are not planned yet. All
- * memory comes from `arena`; names and tables are shared with the graph, which must live as long. */
+/* The program of a graph without composites (any stage from `autodiff` on). Buffers are not planned
+ * yet. All memory comes from `arena`; names and tables are shared with the graph, which must live
+ * as long. */
 Program *lower_graph(Arena *arena, Graph *graph);
 
 /* ---- For the rules in lower_<family>.c ------------------------------------------------------ */
@@ -45,17 +47,19 @@ View lower_new_view(Lowering *lowering, const char *name, Region region, const T
 /* The view of an operand; a constant is written to a buffer first. */
 View lower_operand_view(Lowering *lowering, const Value *value);
 
-/* The view that a result is to be written through: decided beforehand (gradients, concatenations) or a new
- * scratch buffer. The value is ready afterwards. */
+/* The view that a result is to be written through: decided beforehand (gradients, concatenations)
+ * or a new scratch buffer. The value is ready afterwards. */
 View lower_result_view(Lowering *lowering, const Value *value);
 
 /* Declares that `value` is the same memory as `view`. */
 void lower_alias(Lowering *lowering, const Value *value, View view);
 
-/* How `operand` is read in a kernel that walks the space of `result`: broadcasting by their types. */
+/* How `operand` is read in a kernel that walks the space of `result`: broadcasting by their types.
+ */
 Access lower_access(const Type *result, const Type *operand, View view);
 
-/* Appends a kernel named after `value` (or node's first result), with space and channels of `type`. */
+/* Appends a kernel named after `value` (or node's first result), with space and channels of `type`.
+ */
 Kernel *lower_new_kernel(Lowering *lowering, const Node *node, KernelKind kind, const char *name,
                          const Type *type);
 
@@ -69,7 +73,10 @@ void lower_add_output(Kernel *kernel, View view);
 Kernel *lower_copy(Lowering *lowering, const Node *node, const char *name, const Type *type,
                    Access source, View target);
 
-/* The expression "operand n". */
+/* The instruction that reads an operand of a dtype: whole numbers as u32, all others as fp32. */
+int lower_read_operand(ExpressionBuilder *builder, DType dtype, int operand);
+
+/* The expression "operand n", fp32. */
 Expression *lower_identity(Lowering *lowering, int operand);
 
 /* The taps of a window of the op's attributes: kernel, stride, pad, dilation (1 if it has none). */
@@ -85,19 +92,21 @@ int64_t lower_tap_count(const WindowShape *window);
 /* Output position i reads scale = stride, offset = tap * dilation - pad of `source`. */
 TapSet lower_forward_taps(Lowering *lowering, const WindowShape *window, const Type *source);
 
-/* The transposed set for one phase (0 <= phase < stride): position stride * i + phase reads i + offset of
- * `source` for the taps that reach it. */
+/* The transposed set for one phase (0 <= phase < stride): position stride * i + phase reads i +
+ * offset of `source` for the taps that reach it. */
 TapSet lower_transposed_taps(Lowering *lowering, const WindowShape *window, const Type *source,
                              const int64_t *phase);
 
 /* The one tap of a per-position op. */
 TapSet lower_point_taps(Lowering *lowering, const Type *source);
 
-/* Moves `phase` to the next of all phases 0 .. stride - 1 (last direction fastest); false after the last. */
+/* Moves `phase` to the next of all phases 0 .. stride - 1 (last direction fastest); false after the
+ * last. */
 bool lower_next_phase(const WindowShape *window, int64_t *phase);
 
-/* The reading of the level of a masked type through taps or positions: registers it and widens its border so that
- * positions low .. high (per direction) are inside. */
-void lower_use_level(Lowering *lowering, const Space *space, const int64_t *low, const int64_t *high);
+/* The reading of the level of a masked type through taps or positions: registers it and widens its
+ * border so that positions low .. high (per direction) are inside. */
+void lower_use_level(Lowering *lowering, const Space *space, const int64_t *low,
+                     const int64_t *high);
 
 #endif

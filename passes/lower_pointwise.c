@@ -29,7 +29,7 @@ static int map_operand(MapBuilder *map, Access *accesses, int *count, const Valu
         return expression_constant_u(&map->expression, (uint32_t)(int64_t)lowered->constant);
     View view = lower_operand_view(map->lowering, value);
     accesses[*count] = lower_access(&map->result->type, &value->type, view);
-    return expression_operand(&map->expression, (*count)++);
+    return lower_read_operand(&map->expression, value->type.dtype, (*count)++);
 }
 
 static void map_end(MapBuilder *map, Node *node, const Access *accesses, int count, int result) {
