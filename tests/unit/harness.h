@@ -1,0 +1,15 @@
+/* A unit test program is its suites and this main. */
+#ifndef SPARKC_TESTS_HARNESS_H
+#define SPARKC_TESTS_HARNESS_H
+
+#include <CUnit/CUnit.h>
+
+/* The suites of the program, ended by CU_SUITE_INFO_NULL; each program defines its own. The main
+ * runs them all and exits with 1 if an assertion failed or no test ran. */
+extern CU_SuiteInfo harness_suites[];
+
+/* A row of harness_suites without set-up and tear-down. */
+#define HARNESS_SUITE(name, tests)                                                                 \
+    { name, NULL, NULL, NULL, NULL, tests }
+
+#endif
