@@ -1,0 +1,133 @@
+/* Writing LLVM IR for CPU kernels: the function that is being emitted, its arguments, loops, vectors.
+ *
+ * Every kernel function has the type PlanFunction (runtime/plan.h). What differs between launches of the same code
+ * (pointers, rows, extents, strides) is an argument: a *slot* of the launch, which the emitted code loads. So
+ * emitting a kernel has two halves: bind_<kind> fills the slots of the launch, always in the same order for kernels
+ * with the same code key; emit_<kind> writes the code that reads those slots, once per key. */
+#ifndef SPARKC_CODEGEN_CPU_EMITTER_H
+#define SPARKC_CODEGEN_CPU_EMITTER_H
+
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+
+#include "base/arena.h"
+#include "base/vector.h"
+#include "ir/kernel.h"
+#include "runtime/plan.h"
+
+/* What the emitter must know of the CPU it writes for. */
+typedef struct CpuTarget {
+    const char *triple, *cpu, *features; /* as LLVM takes them; features sorted */
+    int lanes;      /* fp32 lanes of a vector: 16 AVX-512, 8 AVX2, 4 SSE and NEON */
+    int registers;  /* vector registers */
+    bool fused;     /* has fused multiply-add */
+    bool masked;    /* has masked vector loads and stores at full speed */
+} CpuTarget;
+
+/* The arguments of a launch, while it is bound. */
+typedef struct Slots {
+    Arena *arena;
+    const Program *program;
+    VECTOR(PlanPointer) pointers;
+    VECTOR(int64_t) numbers;
+    int64_t chunks;
+    int64_t workspace; /* bytes per thread that the kernel wants */
+} Slots;
+
+/* Adds a slot and returns its number. A buffer's pointer points at element `base`. */
+int slot_buffer(Slots *slots, int buffer, int64_t base);
+int slot_number(Slots *slots, int64_t number);
+
+typedef struct Emitter {
+    Arena *arena;
+    const CpuTarget *target;
+    LLVMContextRef context;
+    LLVMModuleRef module;
+    LLVMBuilderRef builder;
+    /* of the function being emitted */
+    LLVMValueRef function, pointers, numbers, chunk, workspace;
+    /* types */
+    LLVMTypeRef f32, f64, i1, i8, i32, i64, pointer, vector_f32, vector_i32, vector_i1;
+} Emitter;
+
+/* A new module in a context of its own. */
+Emitter *emitter_create(Arena *arena, const CpuTarget *target, const char *module_name);
+void emitter_destroy(Emitter *emitter);
+
+/* Starts a function of the type PlanFunction; emitter_end returns from it. */
+void emitter_begin(Emitter *emitter, const char *name);
+void emitter_end(Emitter *emitter);
+
+/* The pointer, the number in a slot. Loaded at the function's start. */
+LLVMValueRef emit_pointer(Emitter *emitter, int slot);
+LLVMValueRef emit_number(Emitter *emitter, int slot);
+
+/* ---- Small things ---------------------------------------------------------------------------- */
+
+LLVMValueRef emit_int(Emitter *emitter, int64_t value);   /* i64 */
+LLVMValueRef emit_int32(Emitter *emitter, int32_t value);
+LLVMValueRef emit_float(Emitter *emitter, float value);
+LLVMValueRef emit_splat(Emitter *emitter, LLVMValueRef scalar); /* to a vector of `lanes` */
+LLVMValueRef emit_add(Emitter *emitter, LLVMValueRef a, LLVMValueRef b); /* i64, no wrap */
+LLVMValueRef emit_sub(Emitter *emitter, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef emit_mul(Emitter *emitter, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef emit_div(Emitter *emitter, LLVMValueRef a, LLVMValueRef b); /* both not negative */
+LLVMValueRef emit_rem(Emitter *emitter, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef emit_min(Emitter *emitter, LLVMValueRef a, LLVMValueRef b); /* signed */
+LLVMValueRef emit_max(Emitter *emitter, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef emit_less(Emitter *emitter, LLVMValueRef a, LLVMValueRef b); /* signed, i1 */
+
+/* pointer + index elements of a type; a load, a store through it. */
+LLVMValueRef emit_at(Emitter *emitter, LLVMTypeRef element, LLVMValueRef pointer,
+                     LLVMValueRef index);
+LLVMValueRef emit_load(Emitter *emitter, LLVMTypeRef type, LLVMValueRef pointer, unsigned align);
+void emit_store(Emitter *emitter, LLVMValueRef value, LLVMValueRef pointer, unsigned align);
+
+/* An LLVM intrinsic, overloaded on `types`. */
+LLVMValueRef emit_intrinsic(Emitter *emitter, const char *name, LLVMTypeRef *types, int type_count,
+                            LLVMValueRef *arguments, int argument_count);
+
+/* a * b + c, fused where the target can. Vectors or scalars. */
+LLVMValueRef emit_fma(Emitter *emitter, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+
+/* A variable of the function: becomes a register. */
+LLVMValueRef emit_variable(Emitter *emitter, LLVMTypeRef type, LLVMValueRef initial);
+LLVMValueRef emit_get(Emitter *emitter, LLVMTypeRef type, LLVMValueRef variable);
+void emit_set(Emitter *emitter, LLVMValueRef variable, LLVMValueRef value);
+
+/* ---- Control ----------------------------------------------------------------------------------- */
+
+/* for (index = begin; index < end; index += step) { ... } with i64's. The code between loop_begin and loop_end is the
+ * body; variables (emit_variable) carry values around. */
+typedef struct Loop {
+    LLVMValueRef index;
+    LLVMValueRef counter_, step_;
+    LLVMBasicBlockRef head_, exit_;
+} Loop;
+
+Loop loop_begin(Emitter *emitter, LLVMValueRef begin, LLVMValueRef end, LLVMValueRef step);
+void loop_end(Emitter *emitter, Loop *loop);
+
+/* if (condition) { ... } [else { ... }] */
+typedef struct Branch {
+    LLVMBasicBlockRef otherwise_, exit_;
+    bool has_else_;
+} Branch;
+
+Branch branch_begin(Emitter *emitter, LLVMValueRef condition);
+void branch_else(Emitter *emitter, Branch *branch);
+void branch_end(Emitter *emitter, Branch *branch);
+
+/* ---- Vectors of channels ------------------------------------------------------------------------- */
+
+/* A mask of the first `count` lanes (count may be larger than `lanes`: all). */
+LLVMValueRef emit_lane_mask(Emitter *emitter, LLVMValueRef count);
+
+/* Whole or masked vectors of `lanes` fp32 (or 32-bit whole numbers) from unaligned memory; masked-off lanes give
+ * zero and are not touched. mask NULL: the whole vector. */
+LLVMValueRef emit_load_vector(Emitter *emitter, LLVMTypeRef vector, LLVMValueRef pointer,
+                              LLVMValueRef mask);
+void emit_store_vector(Emitter *emitter, LLVMValueRef value, LLVMValueRef pointer,
+                       LLVMValueRef mask);
+
+#endif
