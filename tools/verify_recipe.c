@@ -33,9 +33,7 @@ Statistics recipe_statistics(const double *values, size_t count) {
     for (size_t i = 0; i < count; i++) {
         statistics.sum += values[i];
         squares += values[i] * values[i];
-        /* not fmax, which drops a NaN */
-        if (!(fabs(values[i]) <= statistics.max))
-            statistics.max = fabs(values[i]);
+        statistics.max = fmax(statistics.max, fabs(values[i]));
         statistics.probe += values[i] * unit(hash, i);
     }
     statistics.l2 = sqrt(squares);

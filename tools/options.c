@@ -1,0 +1,115 @@
+#include "tools/options.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    KEY_NETWORK = 0x100,
+    KEY_SET,
+    KEY_INPUT,
+    KEY_BATCH,
+    KEY_MASK,
+    KEY_WIDTH,
+    KEY_SEED,
+    KEY_JSON
+};
+
+static const struct argp_option table[] = {
+    {"network", KEY_NETWORK, "NAME", 0, "The network of the file; needed if it has several", 1},
+    {"set", KEY_SET, "NAME=VALUE", 0, "Set a parameter of the network; may be repeated", 1},
+    {"input", KEY_INPUT, "CxHxW", 0, "The image: channels, height, width", 1},
+    {"batch", KEY_BATCH, "N", 0, "Images per step", 1},
+    {"mask-ratio", KEY_MASK, "SHARE", 0, "Share of the cells that is hidden (0.6)", 1},
+    {"decoder-width", KEY_WIDTH, "N", 0, "Channels of the decoder at its start (768)", 1},
+    {"seed", KEY_SEED, "N", 0, "Of all random numbers (0)", 1},
+    {"json", KEY_JSON, NULL, 0, "Print the result as JSON", 2},
+    {0},
+};
+
+int64_t options_integer(struct argp_state *state, const char *option, const char *text,
+                        int64_t least, int64_t most) {
+    char *end;
+    errno = 0;
+    int64_t value = strtoll(text, &end, 10);
+    if (errno || end == text || *end || value < least || value > most)
+        argp_error(state, "--%s needs a whole number from %" PRId64 " to %" PRId64 ", not %s",
+                   option, least, most, text);
+    return value;
+}
+
+static double parse_share(struct argp_state *state, const char *text) {
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value >= 0 && value < 1))
+        argp_error(state, "--mask-ratio needs a number from 0 to below 1, not %s", text);
+    return value;
+}
+
+static void add_setting(struct argp_state *state, Options *options, const char *setting) {
+    if (!strchr(setting, '='))
+        argp_error(state, "--set needs NAME=VALUE, not %s", setting);
+    vector_push(options->arena, &options->settings, setting);
+    options->frontend.settings = options->settings.items;
+    options->frontend.setting_count = options->settings.count;
+}
+
+static error_t parse(int key, char *argument, struct argp_state *state) {
+    Options *options = state->input;
+    switch (key) {
+    case KEY_NETWORK:
+        options->frontend.network = argument;
+        return 0;
+    case KEY_SET:
+        add_setting(state, options, argument);
+        return 0;
+    case KEY_INPUT:
+        options->frontend.input = argument;
+        return 0;
+    case KEY_BATCH:
+        options->pass.batch = options_integer(state, "batch", argument, 1, INT32_MAX);
+        return 0;
+    case KEY_MASK:
+        options->pass.mask_ratio = parse_share(state, argument);
+        return 0;
+    case KEY_WIDTH:
+        options->pass.decoder_width =
+            options_integer(state, "decoder-width", argument, 1, INT32_MAX);
+        return 0;
+    case KEY_SEED:
+        options->seed = (uint64_t)options_integer(state, "seed", argument, 0, UINT32_MAX);
+        return 0;
+    case KEY_JSON:
+        options->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (options->model)
+            argp_error(state, "one file is enough: %s and %s", options->model, argument);
+        options->model = argument;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {table, parse, NULL, NULL, NULL, NULL, NULL};
+
+const struct argp_child options_children[] = {{&argp, 0, NULL, 0}, {0}};
+
+Options options_default(Arena *arena) {
+    return (Options){.arena = arena, .pass = pass_options_default()};
+}
+
+void options_parse(const struct argp *command, int argc, char **argv, void *input) {
+    argp_err_exit_status = EXIT_USAGE;
+    if (argp_parse(command, argc, argv, 0, NULL, input) != 0)
+        exit(EXIT_USAGE);
+}
+
+bool options_color(FILE *stream) {
+    const char *no_color = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    return isatty(fileno(stream)) && !(no_color && *no_color) &&
+           !(terminal && strcmp(terminal, "dumb") == 0);
+}

@@ -1,0 +1,43 @@
+/* The options that the commands share, parsed once. A command's argp has options_children and hands
+ * its Options over in ARGP_KEY_INIT: state->child_inputs[0] = &its_options. */
+#ifndef SPARKC_TOOLS_OPTIONS_H
+#define SPARKC_TOOLS_OPTIONS_H
+
+#include <argp.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/vector.h"
+#include "frontend/frontend.h"
+#include "passes/passes.h"
+
+/* Exit statuses of every command. */
+enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+typedef struct Options {
+    Arena *arena;
+    const char *model;             /* the file; NULL: none was given */
+    VECTOR(const char *) settings; /* --set; `frontend` points at them */
+    FrontendOptions frontend;
+    PassOptions pass;
+    uint64_t seed;
+    bool json;
+} Options;
+
+/* For the `children` of a command's argp. Reads the options and one file name. */
+extern const struct argp_child options_children[];
+
+/* The defaults; `arena` holds what grows. */
+Options options_default(Arena *arena);
+
+/* Parses by a command's argp; ends the process with EXIT_USAGE after a wrong option. */
+void options_parse(const struct argp *argp, int argc, char **argv, void *input);
+
+/* Whole numbers from `least` to `most`, or a usage error that names the option. */
+int64_t options_integer(struct argp_state *state, const char *option, const char *text,
+                        int64_t least, int64_t most);
+
+/* True if messages on this stream may have colours: a terminal, and NO_COLOR is not set. */
+bool options_color(FILE *stream);
+
+#endif

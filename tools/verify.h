@@ -1,0 +1,131 @@
+/* Verification against recorded vectors: what the kinds of case share. A kind sets up programs from
+ * the case's settings, runs them by an executor and hands what they give to the comparison. */
+#ifndef SPARKC_TOOLS_VERIFY_H
+#define SPARKC_TOOLS_VERIFY_H
+
+#include "passes/passes.h"
+#include "runtime/safetensors.h"
+#include "runtime/train/schedule.h"
+#include "tools/case.h"
+#include "tools/compare.h"
+#include "tools/executor.h"
+
+typedef struct NetworkSource NetworkSource;
+
+typedef struct Verify {
+    Arena *arena;
+    const char *directory; /* of the case */
+    const char *model;     /* zoo: the model's name in the folder; else NULL */
+    Case settings;
+    NetworkSource *network; /* NULL: none was named on the command line */
+    const ExecutorKind *executor;
+    Comparison *comparison;
+} Verify;
+
+/* The shape of a batch of images, N, C, then space. */
+typedef struct ImageShape {
+    int rank;
+    int64_t extent[SAFETENSORS_MAX_RANK];
+} ImageShape;
+
+size_t verify_image_count(const ImageShape *shape);
+
+/* A compiled program with its executor. */
+typedef struct Program {
+    Arena *arena; /* for what lives as long as the program */
+    PassOptions options;
+    Graph *graph;
+    Executor *executor;
+} Program;
+
+/* The settings of one step that programs read as named scalars. */
+typedef struct StepScalars {
+    double lr, weight_decay;
+    int64_t step; /* 1, 2, ... */
+} StepScalars;
+
+/* The kinds of case, each in its file. They return a failure if the case cannot be run. */
+Status verify_step(Verify *verify);       /* one step, everything stored */
+Status verify_statistics(Verify *verify); /* one step of a large network, statistics stored */
+Status verify_training(Verify *verify);   /* many steps */
+Status verify_optimizer(Verify *verify);  /* steps of the optimizer, gradients given */
+Status verify_schedule(Verify *verify);   /* closed forms */
+Status verify_zoo(Verify *verify);        /* a classifier in evaluation mode */
+
+/* Evaluation mode of a case that verify_step has checked in training mode; `weights` is its file.
+ */
+Status verify_evaluation(Verify *verify, const Safetensors *weights, const Safetensors *input);
+
+/* "<directory>/<name>". */
+const char *verify_path(const Verify *verify, const char *name);
+
+/* Requires the groups and metrics of "suggested_tolerance" in a case, each group's name behind
+ * `prefix`. */
+Status verify_require_tolerances(Verify *verify, const Case *from, const char *prefix);
+
+/* Options of the passes as the case has them: mask ratio, decoder, densify norm, optimizer. */
+Status verify_pass_options(Verify *verify, PassOptions *options);
+
+/* Only the optimizer's part of them. */
+Status verify_optimizer_options(Verify *verify, PassOptions *options);
+
+/* The schedule of the case's "optimizer.schedule". */
+Status verify_read_schedule(Verify *verify, Schedule *schedule);
+
+/* Compiles the network for images of a shape and prepares to run it; the caller destroys it. */
+Status program_create(Verify *verify, const PassOptions *options, const ImageShape *shape,
+                      Program **program);
+
+/* Compiles the optimizer alone for a table of segments, which is copied. */
+Status program_create_update(Verify *verify, const PassOptions *options, const Segment *segments,
+                             size_t count, Program **program);
+
+void program_destroy(Program *program);
+
+/* Writes every scalar that the program reads. */
+Status program_set_scalars(Program *program, StepScalars scalars);
+
+/* Writes a batch of images, in a file's order. */
+Status program_set_images(Program *program, const ImageShape *shape, const double *images);
+
+/* Writes the visible cells from a mask, one number per cell and image, 1 = visible; all are visible
+ * if `active` is NULL. Programs that mask nothing take none. */
+Status program_set_active(Program *program, const double *active);
+
+/* Loads every parameter and state of the network from a checkpoint. Missing tensors and those that
+ * nothing reads are problems of the comparison. */
+Status program_load(Verify *verify, Program *program, const Safetensors *weights);
+
+/* The segment or state that a checkpoint calls `name`, or NULL. */
+const Segment *program_segment(const Program *program, const char *name);
+const StateSlot *program_state(const Program *program, const char *name);
+
+/* Values in the order of files, in `arena`; data NULL if the program does not give them. Maps
+ * become N, C, space; parameters and whatever `segment` describes get PyTorch's order. */
+ExecutorTensor program_output(Program *program, Arena *arena, const char *name);
+ExecutorTensor program_gradient(Program *program, Arena *arena, const Segment *segment);
+ExecutorTensor program_param(Program *program, Arena *arena, const Segment *segment);
+
+/* The part of a flat state ("exp_avg") that belongs to a segment. */
+ExecutorTensor program_flat_state(Program *program, Arena *arena, const char *state,
+                                  const Segment *segment);
+
+/* A tensor of a file that must be there with `count` elements (0: any number). */
+Status verify_read(Arena *arena, const Safetensors *file, const char *name, size_t count,
+                   const double **values, const SafetensorsTensor **tensor);
+
+/* The group of a parameter in "grad.<group>": "encoder", "decoder", "densify" or "mask_token". */
+const char *verify_parameter_group(const char *name);
+
+/* True if the parameter's gradient is zero in exact arithmetic: the case lists it in "zero_grad".
+ */
+bool verify_is_zero_gradient(const Verify *verify, const char *name);
+
+/* Compares one tensor with the file's, named `expected`; a missing output is a problem. */
+Status verify_compare(Verify *verify, Arena *arena, const Safetensors *file, const char *expected,
+                      const char *group, ExecutorTensor actual);
+
+/* Checks the number of parameters and the list "no_decay" of the case against the program. */
+Status verify_segments(Verify *verify, const Program *program);
+
+#endif
