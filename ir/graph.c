@@ -174,6 +174,35 @@ const StateSlot *graph_find_state(const Graph *graph, const char *name) {
     return index < 0 ? NULL : &graph->states.items[index];
 }
 
+static bool drop_segments(Graph *graph, Part part) {
+    Segment *items = graph->segments.items;
+    size_t count = graph->segments.count;
+    memset(&graph->segments, 0, sizeof graph->segments);
+    graph->names->segments = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].part != part)
+            graph_add_segment(graph, items[i]);
+    }
+    return graph->segments.count < count;
+}
+
+static bool drop_states(Graph *graph, Part part) {
+    StateSlot *items = graph->states.items;
+    size_t count = graph->states.count;
+    memset(&graph->states, 0, sizeof graph->states);
+    graph->names->states = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].part != part)
+            graph_add_state(graph, items[i]);
+    }
+    return graph->states.count < count;
+}
+
+bool graph_drop_part(Graph *graph, Part part) {
+    bool segments = drop_segments(graph, part), states = drop_states(graph, part);
+    return segments || states;
+}
+
 static void link_before(Graph *graph, Node *node, Node *before) {
     node->next = before;
     node->previous = before ? before->previous : graph->last;

@@ -137,6 +137,10 @@ const StateSlot *graph_find_state(const Graph *graph, const char *name);
 int graph_segment_index(const Graph *graph, const char *name);
 int graph_state_index(const Graph *graph, const char *name);
 
+/* Removes the segments and states of a part of the model, which nothing may read any more; the
+ * others keep their order and close up. True if there were any. */
+bool graph_drop_part(Graph *graph, Part part);
+
 /* Makes a node and puts it before `before` (NULL: at the end). Operands are copied; attributes
  * are at their defaults. `count` is at most the op's operand_count unless it is variadic. Results
  * have no types and no names yet: see rules_infer (ir/rules.h), graph_name, and ir/builder.h, which
