@@ -2,9 +2,9 @@
  *
  *   select -> sparsify -> objective -> expand -> autodiff -> optimizer -> simplify -> cse -> dce
  *
- * passes.def has a row per pass; pipeline.c runs them, verifies the graph after each one and dumps
- * it on request. A pass reports mistakes of the user's network (an op without a masked form, batch norm
- * over one value) as diagnostics; everything else that is wrong is an internal error. */
+ * passes.def has a row per pass; pipeline.c runs them and verifies the graph after each one. A pass
+ * reports mistakes of the user's network (an op without a masked form, batch norm over one value)
+ * as diagnostics; everything else that is wrong is an internal error. */
 #ifndef SPARKC_PASSES_PASSES_H
 #define SPARKC_PASSES_PASSES_H
 
@@ -30,43 +30,62 @@ typedef enum DensifyNorm {
 
 typedef struct PassOptions {
     Entry entry;
-    bool training;         /* statistics of the batch, drop path and dropout active; else running statistics, none */
-    bool expose;           /* further outputs for comparison: feature.i (largest first), todec.i (smallest
-                              first), reconstruction, and with gradients "grad.<segment>" */
+    int64_t batch; /* images per step; 0: as many as the graph has */
+    bool training; /* statistics of the batch, drop path and dropout active; else running
+                      statistics, none */
+    bool expose;   /* further outputs for comparison: feature.i (largest first), todec.i (smallest
+                      first), reconstruction, and with gradients "grad.<segment>" */
     double mask_ratio;     /* share of hidden cells; see passes_keep */
     int64_t decoder_width; /* channels at the deepest level, halved per level; 768 by default */
     DensifyNorm densify_norm;
-    bool stochastic;       /* false: dropout and drop_path do nothing even in training */
+    bool stochastic; /* false: dropout and drop_path do nothing even in training */
     OptimizerKind optimizer;
-    double beta1, beta2;   /* beta2 0: 0.95 if the network uses batch_norm, else 0.999 */
-    double epsilon;        /* 0: the optimizer's own (LAMB 1e-6, AdamW 1e-8) */
-    double momentum;       /* SGD, Nesterov */
-    double clip;           /* largest global gradient norm; 0: no clipping */
+    double beta1, beta2; /* beta2 0: 0.95 if the network uses batch_norm, else 0.999 */
+    double epsilon;      /* 0: the optimizer's own (LAMB 1e-6, AdamW 1e-8) */
+    double momentum;     /* SGD, Nesterov */
+    double clip;         /* largest global gradient norm; 0: no clipping */
 } PassOptions;
 
-/* The official defaults: train step, mask 0.6, width 768, LAMB with betas 0.9 and automatic, clip 5. */
+/* The official defaults: train step, mask 0.6, width 768, LAMB with betas 0.9 and automatic,
+ * clip 5. */
 PassOptions pass_options_default(void);
 
 /* keep = round(cells * (1 - ratio)) in double, halves to even. */
 int64_t passes_keep(int64_t cells, double mask_ratio);
 
-/* Each returns true if it changed the graph. They report into `diagnostics`; after an error the graph is
- * only good for being thrown away. */
+/* Each returns true if it changed the graph. They report into `diagnostics`; after an error the
+ * graph is only good for being thrown away. */
 typedef bool PassFunction(Graph *graph, const PassOptions *options, Diagnostics *diagnostics);
 
-PassFunction pass_select;    /* keeps the outputs that the entry wants, and what they need */
-PassFunction pass_sparsify;  /* masks the image, re-types the encoder, refuses what has no masked form */
+PassFunction pass_select; /* keeps the outputs that the entry wants, and what they need */
+PassFunction
+    pass_sparsify; /* masks the image, re-types the encoder, refuses what has no masked form */
 PassFunction pass_objective; /* densify, decoder, target, loss */
 PassFunction pass_expand;    /* composites become primitives */
 PassFunction pass_autodiff;  /* gradients of the output "loss" for every segment, collected */
 PassFunction pass_optimizer; /* clip, moments, update, transaction, commits */
-PassFunction pass_simplify;  /* local rewrites that change no result beyond rounding marks in its table */
-PassFunction pass_cse;       /* equal ops become one */
-PassFunction pass_dce;       /* what nothing needs goes */
+PassFunction
+    pass_simplify;     /* local rewrites that change no result beyond rounding marks in its table */
+PassFunction pass_cse; /* equal ops become one */
+PassFunction pass_dce; /* what nothing needs goes */
+
+/* What holds between passes. A fact about something that the entry does not have (the loss of
+ * ENTRY_FEATURES) holds once the pass that would have made it has run. */
+typedef enum Fact {
+    FACT_ENTRY = 1,      /* the outputs are those of one entry, or become them */
+    FACT_MASKED = 2,     /* the encoder of a masked entry sees visible cells only */
+    FACT_LOSS = 4,       /* there is an output "loss" */
+    FACT_PRIMITIVE = 8,  /* no composite op is left; looked up */
+    FACT_GRADIENTS = 16, /* the gradients of all parameters are there, as one flat value */
+    FACT_UPDATE = 32,    /* parameters and optimizer state are committed */
+    FACT_UNIQUE = 64,    /* no two nodes compute the same; looked up */
+    FACT_LIVE = 128      /* every node serves an output or a commit; looked up */
+} Fact;
 
 typedef struct PassInfo {
     const char *name, *help;
     PassFunction *run;
+    unsigned needs, gives, keeps; /* sets of Fact, as in passes/passes.def */
 } PassInfo;
 
 /* The pipeline in order; `count` is set. */
@@ -76,8 +95,8 @@ const PassInfo *passes_list(int *count);
 typedef void PassObserver(void *context, const PassInfo *pass, const Graph *graph, bool changed,
                           double seconds);
 
-/* Runs the pipeline from the pass after graph->stage up to and including `until` (NULL: to the end), verifying
- * after each pass. False if a pass reported an error (the rest does not run). */
+/* Runs the pipeline from the pass after graph->stage up to and including `until` (NULL: to the
+ * end), verifying after each pass. False if a pass reported an error (the rest does not run). */
 bool passes_run(Graph *graph, const PassOptions *options, const char *until,
                 Diagnostics *diagnostics, PassObserver *observer, void *context);
 

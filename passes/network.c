@@ -1,0 +1,33 @@
+#include "passes/network.h"
+
+#include "base/text.h"
+
+bool network_entry_is_masked(Entry entry) {
+    return entry == ENTRY_RECONSTRUCT || entry == ENTRY_TRAIN_STEP || entry == ENTRY_UPDATE;
+}
+
+Value *network_image(const Graph *graph) {
+    return graph_find_input(graph, "image");
+}
+
+bool network_is_feature(const Node *node) {
+    return node->op == OP_output && text_starts_with(node_text(node, "name"), "feature.");
+}
+
+NetworkFeatures network_features(const Graph *graph) {
+    NetworkFeatures features = {0};
+    graph_each(graph, node) {
+        if (network_is_feature(node))
+            vector_push(graph->arena, &features, node);
+    }
+    return features;
+}
+
+bool network_uses_batch_norm(const Graph *graph) {
+    for (size_t i = 0; i < graph->states.count; i++) {
+        const StateSlot *state = &graph->states.items[i];
+        if (state->part == PART_ENCODER && text_ends_with(state->name, ".running_mean"))
+            return true;
+    }
+    return false;
+}

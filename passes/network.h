@@ -1,0 +1,24 @@
+/* What several passes ask about the network that a graph holds. */
+#ifndef SPARKC_PASSES_NETWORK_H
+#define SPARKC_PASSES_NETWORK_H
+
+#include "base/vector.h"
+#include "ir/graph.h"
+#include "passes/passes.h"
+
+/* True for the entries that pretrain: only the visible cells are encoded. */
+bool network_entry_is_masked(Entry entry);
+
+/* The picture: the result of the input "image", or NULL. */
+Value *network_image(const Graph *graph);
+
+/* The outputs "feature.0", "feature.1", ...: the front end makes them in this order, the largest
+ * map first, and passes keep it. */
+typedef VECTOR(Node *) NetworkFeatures;
+NetworkFeatures network_features(const Graph *graph);
+bool network_is_feature(const Node *node);
+
+/* True if a norm of the encoder keeps running statistics. True before and after the expand pass. */
+bool network_uses_batch_norm(const Graph *graph);
+
+#endif

@@ -1,0 +1,267 @@
+/* optimizer: the update as ordinary ops over flat values, and the step as a transaction.
+ *
+ *     output %loss {name="loss"}            %norm = sqrt (sum of %gradients^2)
+ *     commit %mean {region=state ...}       %p2 = sub %parameters, ...            (LAMB, AdamW or
+ * SGD) %gradients = collect ...        ->    %ok = mul (is_finite %loss), (is_finite %norm) commit
+ * (select %ok, %p2, %parameters) {region=params} commit (select %ok, %mean, %old) {region=state
+ * ...}
+ *
+ * Parameters, gradients and moments are one flat array each, so the update is a handful of ops for
+ * any network; what differs between parameters (decay, factor of the rate, LAMB's norms) stands in
+ * the segment table. A step per parameter would be hundreds of small ops, and the norm over all of
+ * them a long sum by hand.
+ *
+ * Nothing is committed, running statistics included, unless loss and gradient norm are finite:
+ * skipping only the parameters would let one bad batch spoil moments and statistics for good.
+ *
+ * The host computes, in double, the scalars that change from step to step (t = 1, 2, .. is the
+ * step's number): lr, weight_decay bias_correction1 = 1 - beta1^t, bias_correction2_sqrt = sqrt(1 -
+ * beta2^t)     LAMB, AdamW The formulas are those of the reference README ("LAMB", "Optimizer
+ * steps"). */
+#include <string.h>
+
+#include "base/fatal.h"
+#include "ir/builder.h"
+#include "passes/network.h"
+
+typedef struct Update {
+    Graph *graph;
+    const PassOptions *options;
+    Builder builder;
+    Value *parameters, *gradient, *norm; /* flat, flat, f32[] */
+    Value *lr, *weight_decay;            /* f32[] */
+    Value *rate, *decays; /* per segment: lr x lr_scale; 1 where weight decay applies */
+    Value *ok;            /* f32[], 1 if the step counts */
+} Update;
+
+static Value *add(Update *update, const char *hint, Value *a, Value *b) {
+    return build_binary(&update->builder, OP_add, hint, a, b);
+}
+
+static Value *subtract(Update *update, const char *hint, Value *a, Value *b) {
+    return build_binary(&update->builder, OP_sub, hint, a, b);
+}
+
+static Value *multiply(Update *update, const char *hint, Value *a, Value *b) {
+    return build_binary(&update->builder, OP_mul, hint, a, b);
+}
+
+static Value *divide(Update *update, const char *hint, Value *a, Value *b) {
+    return build_binary(&update->builder, OP_div, hint, a, b);
+}
+
+static Value *scale(Update *update, const char *hint, Value *x, double factor) {
+    return build_scale(&update->builder, hint, x, factor);
+}
+
+static Value *constant(Update *update, double value) {
+    return build_constant(&update->builder, value);
+}
+
+static Value *scalar(Update *update, const char *name) {
+    return build_scalar(&update->builder, DTYPE_F32, name);
+}
+
+static Value *choose(Update *update, const char *hint, Value *condition, Value *a, Value *b) {
+    Node *node = build(&update->builder, OP_select, hint, OPERANDS(condition, a, b), NO_ATTRIBUTES);
+    return node_result(node, 0);
+}
+
+static Value *is_positive(Update *update, const char *hint, Value *x) {
+    return build_binary(&update->builder, OP_greater, hint, x, constant(update, 0));
+}
+
+/* The root of the sum of squares, over a segment each or over everything. */
+static Value *norm_over(Update *update, const char *hint, Value *x, const char *over) {
+    Value *sum = build_sum(&update->builder, "square_sum", multiply(update, "square", x, x), over);
+    return build_unary(&update->builder, OP_sqrt, hint, sum);
+}
+
+static Value *segment_column(Update *update, const char *column) {
+    return build_stated(&update->builder, OP_segment_table, column, type_segments(DTYPE_F32), NULL,
+                        0, ATTRIBUTES(attribute_text("column", column)));
+}
+
+static void commit(Update *update, Value *value, const char *region, const char *name) {
+    build(&update->builder, OP_commit, NULL, OPERANDS(value),
+          ATTRIBUTES(attribute_text("region", region), attribute_text("name", name)));
+}
+
+/* A flat state of the optimizer, 0 at first. */
+static Value *add_moment(Update *update, const char *name) {
+    StateSlot slot = {.name = name, .part = PART_TRAINING, .type = type_flat(DTYPE_F32), .init = 0};
+    invariant(graph_add_state(update->graph, slot) != NULL, "a second state %s", name);
+    return build_state(&update->builder, name);
+}
+
+static void commit_moment(Update *update, const char *name, Value *new_value, Value *old) {
+    commit(update, choose(update, NULL, update->ok, new_value, old), "state", name);
+}
+
+/* share x old + (1 - share) x term, committed. */
+static Value *moving_average(Update *update, const char *name, double share, Value *term) {
+    Value *old = add_moment(update, name);
+    Value *moved = add(update, name, scale(update, "kept", old, share),
+                       scale(update, "added", term, 1 - share));
+    commit_moment(update, name, moved, old);
+    return moved;
+}
+
+/* weight_decay x decays x parameters */
+static Value *decay(Update *update) {
+    Value *factor = multiply(update, "decay_factor", update->weight_decay, update->decays);
+    return multiply(update, "decay", factor, update->parameters);
+}
+
+/* (m / bias_correction1) / (sqrt(v) / bias_correction2_sqrt + epsilon), moments moved and
+ * committed. */
+static Value *adam_direction(Update *update, double epsilon) {
+    const PassOptions *options = update->options;
+    double automatic = network_uses_batch_norm(update->graph) ? 0.95 : 0.999;
+    double beta2 = options->beta2 > 0 ? options->beta2 : automatic;
+    Value *gradient = update->gradient;
+    Value *m = moving_average(update, "exp_avg", options->beta1, gradient);
+    Value *v = moving_average(update, "exp_avg_sq", beta2,
+                              multiply(update, "gradient_square", gradient, gradient));
+    Value *root = build_unary(&update->builder, OP_sqrt, "root", v);
+    Value *size = divide(update, "size", root, scalar(update, "bias_correction2_sqrt"));
+    Value *mean = divide(update, "mean", m, scalar(update, "bias_correction1"));
+    return divide(update, "direction", mean,
+                  add(update, "denominator", size, constant(update, epsilon)));
+}
+
+/* |parameters| / |step| of each segment; 1 if either is 0, if the segment does not decay, or if
+ * there is no weight decay. */
+static Value *trust_ratio(Update *update, Value *step) {
+    Value *parameters = norm_over(update, "parameter_norm", update->parameters, "segment");
+    Value *steps = norm_over(update, "step_norm", step, "segment");
+    Value *both =
+        multiply(update, "both", is_positive(update, "parameter_norm_positive", parameters),
+                 is_positive(update, "step_norm_positive", steps));
+    Value *decaying = multiply(update, "decaying", update->decays,
+                               is_positive(update, "any_decay", update->weight_decay));
+    Value *adapts = multiply(update, "adapts", both, decaying);
+    return choose(update, "trust_ratio", adapts, divide(update, "ratio", parameters, steps),
+                  constant(update, 1));
+}
+
+static double epsilon_or(const Update *update, double standard) {
+    return update->options->epsilon > 0 ? update->options->epsilon : standard;
+}
+
+static Value *lamb(Update *update) {
+    Value *direction = adam_direction(update, epsilon_or(update, 1e-6));
+    Value *step = add(update, "decayed", direction, decay(update));
+    Value *rate = multiply(update, "rate", update->rate, trust_ratio(update, step));
+    return subtract(update, "next", update->parameters, multiply(update, "change", rate, step));
+}
+
+static Value *adamw(Update *update) {
+    Value *shrink = multiply(update, "shrink", update->rate, decay(update));
+    Value *shrunk = subtract(update, "shrunk", update->parameters, shrink);
+    Value *direction = adam_direction(update, epsilon_or(update, 1e-8));
+    return subtract(update, "next", shrunk, multiply(update, "change", update->rate, direction));
+}
+
+/* Nesterov momentum. */
+static Value *sgd(Update *update) {
+    double momentum = update->options->momentum;
+    Value *gradient = add(update, "decayed", update->gradient, decay(update));
+    Value *old = add_moment(update, "momentum_buffer");
+    Value *buffer = add(update, "momentum_buffer", scale(update, "kept", old, momentum), gradient);
+    commit_moment(update, "momentum_buffer", buffer, old);
+    Value *ahead = add(update, "step", gradient, scale(update, "ahead", buffer, momentum));
+    return subtract(update, "next", update->parameters,
+                    multiply(update, "change", update->rate, ahead));
+}
+
+/* LAMB: clip / norm where the norm is larger. Others: min(1, clip / (norm + 1e-6)), as PyTorch
+ * clips. */
+static Value *clip_factor(Update *update) {
+    const PassOptions *options = update->options;
+    Value *limit = constant(update, options->clip), *one = constant(update, 1);
+    if (options->optimizer == OPTIMIZER_LAMB) {
+        Value *over = build_binary(&update->builder, OP_greater, "over", update->norm, limit);
+        return choose(update, "clip", over, divide(update, "shrinking", limit, update->norm), one);
+    }
+    Value *norm = add(update, "norm_above_zero", update->norm, constant(update, 1e-6));
+    return build_binary(&update->builder, OP_minimum, "clip", one,
+                        divide(update, "shrinking", limit, norm));
+}
+
+static void output(Update *update, const char *name, Value *value) {
+    build(&update->builder, OP_output, NULL, OPERANDS(value),
+          ATTRIBUTES(attribute_text("name", name)));
+}
+
+/* 1 if the gradient norm, and the loss where there is one, are finite. */
+static Value *step_is_sound(Update *update) {
+    Value *ok = build_unary(&update->builder, OP_is_finite, "norm_is_finite", update->norm);
+    const Node *loss = graph_find_output(update->graph, "loss");
+    if (loss == NULL)
+        return ok;
+    Value *finite =
+        build_unary(&update->builder, OP_is_finite, "loss_is_finite", loss->operands[0]);
+    return multiply(update, "ok", ok, finite);
+}
+
+/* Commits of earlier passes, of state all, become part of the transaction. */
+static void guard_commits(Update *update) {
+    Node *last = update->graph->last;
+    for (Node *node = update->graph->first, *next; node; node = next) {
+        next = node == last ? NULL : node->next;
+        if (node->op != OP_commit)
+            continue;
+        const char *name = node_text(node, "name");
+        Value *value = node->operands[0];
+        commit_moment(update, name, value, build_state(&update->builder, name));
+        graph_remove(update->graph, node);
+    }
+}
+
+/* The flat gradient: what autodiff collected, or an input for the optimizer alone. */
+static Value *find_gradient(Update *update) {
+    if (update->options->entry == ENTRY_UPDATE)
+        return build_stated(&update->builder, OP_input, "gradients", type_flat(DTYPE_F32), NULL, 0,
+                            ATTRIBUTES(attribute_text("name", "gradients")));
+    for (Node *node = update->graph->last; node; node = node->previous) {
+        if (node->op == OP_collect)
+            return node_result(node, 0);
+    }
+    invariant(false, "there are no gradients to update with");
+    return NULL;
+}
+
+static void start(Update *update) {
+    Builder *builder = &update->builder;
+    update->gradient = find_gradient(update);
+    update->norm = norm_over(update, "grad_norm", update->gradient, "all");
+    update->ok = step_is_sound(update);
+    update->parameters = build_stated(builder, OP_parameters, "parameters", type_flat(DTYPE_F32),
+                                      NULL, 0, NO_ATTRIBUTES);
+    update->lr = scalar(update, "lr");
+    update->weight_decay = scalar(update, "weight_decay");
+    update->decays = segment_column(update, "decays");
+    update->rate = multiply(update, "segment_rate", segment_column(update, "lr_scale"), update->lr);
+    if (update->options->clip > 0)
+        update->gradient = multiply(update, "clipped", update->gradient, clip_factor(update));
+}
+
+static Value *(*const rules[])(Update *) = {
+    [OPTIMIZER_LAMB] = lamb, [OPTIMIZER_ADAMW] = adamw, [OPTIMIZER_SGD] = sgd};
+
+bool pass_optimizer(Graph *graph, const PassOptions *options, Diagnostics *diagnostics) {
+    (void)diagnostics;
+    if (options->entry != ENTRY_TRAIN_STEP && options->entry != ENTRY_UPDATE)
+        return false;
+    Update update = {
+        .graph = graph, .options = options, .builder = {.graph = graph, .prefix = "update"}};
+    start(&update);
+    guard_commits(&update);
+    Value *next = rules[options->optimizer](&update);
+    commit(&update, choose(&update, "parameters", update.ok, next, update.parameters), "params",
+           "");
+    output(&update, "grad_norm", update.norm);
+    output(&update, "ok", update.ok);
+    return true;
+}

@@ -1,0 +1,123 @@
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/fatal.h"
+#include "ir/verify.h"
+#include "passes/cse.h"
+#include "passes/passes.h"
+
+#define PASS(name, needs, gives, keeps, help) {#name, help, pass_##name, needs, gives, keeps},
+static const PassInfo pass_table[] = {
+#include "passes/passes.def"
+};
+#undef PASS
+
+enum { PASS_COUNT = sizeof pass_table / sizeof *pass_table };
+
+PassOptions pass_options_default(void) {
+    return (PassOptions){
+        .entry = ENTRY_TRAIN_STEP,
+        .training = true,
+        .mask_ratio = 0.6,
+        .decoder_width = 768,
+        .densify_norm = DENSIFY_AUTO,
+        .stochastic = true,
+        .optimizer = OPTIMIZER_LAMB,
+        .beta1 = 0.9,
+        .momentum = 0.9,
+        .clip = 5,
+    };
+}
+
+int64_t passes_keep(int64_t cells, double mask_ratio) {
+    return (int64_t)nearbyint((double)cells * (1 - mask_ratio));
+}
+
+const PassInfo *passes_list(int *count) {
+    *count = PASS_COUNT;
+    return pass_table;
+}
+
+/* The place of a pass in the table, or -1. */
+static int pass_index(const char *name) {
+    for (int i = 0; i < PASS_COUNT; i++) {
+        if (strcmp(pass_table[i].name, name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static unsigned facts_after(const PassInfo *pass, unsigned facts) {
+    invariant((pass->needs & ~facts) == 0, "pass %s needs facts %#x, there are %#x", pass->name,
+              pass->needs, facts);
+    return (facts & pass->keeps) | pass->gives;
+}
+
+static bool is_primitive(const Graph *graph) {
+    graph_each(graph, node) {
+        if (op_info(node->op)->flags & OP_COMPOSITE)
+            return false;
+    }
+    return true;
+}
+
+/* Whether every node has a user or an effect. As operands come first, one walk is enough to
+ * show that all of them reach an effect. */
+static bool is_live(const Graph *graph) {
+    for (const Node *node = graph->first; node; node = node->next) {
+        for (int i = 0; i < node->operand_count; i++) {
+            if (node->operands[i])
+                node->operands[i]->node->mark = 1;
+        }
+    }
+    bool live = true;
+    for (Node *node = graph->first; node; node = node->next) {
+        live = live && (node->mark || (op_info(node->op)->flags & OP_EFFECT));
+        node->mark = 0;
+    }
+    return live;
+}
+
+/* Broken graphs and false facts are mistakes of a pass, not of the user. */
+static void check_graph(const Graph *graph, const char *after, unsigned facts) {
+    Diagnostics *complaints = diagnostics_create(graph->arena, 5);
+    invariant(verify_graph(graph, complaints), "after %s:\n%s", after,
+              diagnostics_text(complaints, false));
+    invariant(!(facts & FACT_PRIMITIVE) || is_primitive(graph), "after %s: composites left", after);
+    invariant(!(facts & FACT_LIVE) || is_live(graph), "after %s: dead nodes left", after);
+    invariant(!(facts & FACT_UNIQUE) || cse_is_unique(graph), "after %s: equal nodes left", after);
+}
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+bool passes_run(Graph *graph, const PassOptions *options, const char *until,
+                Diagnostics *diagnostics, PassObserver *observer, void *context) {
+    int begin = pass_index(graph->stage) + 1;
+    int end = until ? pass_index(until) + 1 : PASS_COUNT;
+    invariant(until == NULL || end > 0, "there is no pass %s", until);
+    unsigned facts = 0;
+    for (int i = 0; i < begin; i++)
+        facts = facts_after(&pass_table[i], facts);
+    if (observer)
+        observer(context, NULL, graph, false, 0);
+    for (int i = begin; i < end; i++) {
+        const PassInfo *pass = &pass_table[i];
+        int errors = diagnostics_error_count(diagnostics);
+        double start = seconds_now();
+        bool changed = pass->run(graph, options, diagnostics);
+        double seconds = seconds_now() - start;
+        if (diagnostics_error_count(diagnostics) > errors)
+            return false;
+        facts = facts_after(pass, facts);
+        graph->stage = pass->name;
+        check_graph(graph, pass->name, facts);
+        if (observer)
+            observer(context, pass, graph, changed, seconds);
+    }
+    return true;
+}

@@ -1,0 +1,71 @@
+/* select: keeps the outputs that the entry wants, and what they need.
+ *
+ *     output %a {name="feature.0"}
+ *     output %b {name="logits"}        ->      output %a {name="feature.0"}
+ *
+ * The front end puts the whole network into one graph; what an entry does not want must go before
+ * the other passes look: a flatten in the head is no reason to refuse the encoder. Parameters and
+ * running statistics of the head leave the tables with it, else the optimizer would decay weights
+ * that nothing trains.
+ *
+ * The images per step are set here as well, because no later pass may see two batch sizes. */
+#include <string.h>
+
+#include "passes/network.h"
+#include "passes/retype.h"
+
+static bool is_wanted(const Node *output, Entry entry) {
+    return network_is_feature(output) ? entry != ENTRY_LOGITS : entry == ENTRY_LOGITS;
+}
+
+static size_t keep_outputs(Graph *graph, Entry entry) {
+    size_t kept = 0;
+    graph_each(graph, node) {
+        if (node->op != OP_output)
+            continue;
+        if (is_wanted(node, entry))
+            kept++;
+        else
+            graph_remove(graph, node);
+    }
+    return kept;
+}
+
+static void report_nothing_left(const Graph *graph, Entry entry, Diagnostics *diagnostics) {
+    const Value *image = network_image(graph);
+    Location location = image ? image->node->location : (Location){0};
+    if (entry == ENTRY_LOGITS) {
+        diagnostics_report(diagnostics, SEVERITY_ERROR, location, "network %s has no head",
+                           graph->network);
+        diagnostics_hint(diagnostics, "head { ... } at the end of a network gives its logits");
+    } else {
+        diagnostics_report(diagnostics, SEVERITY_ERROR, location, "network %s has no feature",
+                           graph->network);
+        diagnostics_hint(diagnostics, "`feature x` marks a map that the decoder sees");
+    }
+}
+
+static bool set_batch(Graph *graph, int64_t batch, Diagnostics *diagnostics) {
+    Value *image = network_image(graph);
+    if (batch == 0 || image == NULL || batch == graph->geometry.batch)
+        return false;
+    graph->geometry.batch = batch;
+    image->type.batch = batch;
+    retype_users(graph, image, NULL, diagnostics);
+    return true;
+}
+
+bool pass_select(Graph *graph, const PassOptions *options, Diagnostics *diagnostics) {
+    bool segments_only = options->entry == ENTRY_UPDATE && graph->first == NULL;
+    if (segments_only)
+        return false;
+    bool changed = set_batch(graph, options->batch, diagnostics);
+    if (keep_outputs(graph, options->entry) == 0) {
+        report_nothing_left(graph, options->entry, diagnostics);
+        return changed;
+    }
+    changed |= pass_dce(graph, options, diagnostics);
+    if (options->entry != ENTRY_LOGITS)
+        changed |= graph_drop_part(graph, PART_HEAD);
+    return changed;
+}
