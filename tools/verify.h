@@ -110,9 +110,20 @@ ExecutorTensor program_param(Program *program, Arena *arena, const Segment *segm
 ExecutorTensor program_flat_state(Program *program, Arena *arena, const char *state,
                                   const Segment *segment);
 
+/* The output of a program for what files call "loss", "feat.2", "todec.0" or "rec"; NULL for other
+ * names. */
+const char *verify_output_name(Arena *arena, const char *name);
+
+/* The same status, its message copied so that it outlives the arena it was made in. */
+Status verify_outlive(const Verify *verify, Status status);
+
 /* A tensor of a file that must be there with `count` elements (0: any number). */
 Status verify_read(Arena *arena, const Safetensors *file, const char *name, size_t count,
                    const double **values, const SafetensorsTensor **tensor);
+
+/* The tensor "image" of a file, as a batch of images with one to three directions of space. */
+Status verify_read_images(Verify *verify, const Safetensors *file, ImageShape *shape,
+                          const double **images);
 
 /* The group of a parameter in "grad.<group>": "encoder", "decoder", "densify" or "mask_token". */
 const char *verify_parameter_group(const char *name);

@@ -170,6 +170,18 @@ ExecutorTensor program_output(Program *program, Arena *arena, const char *name) 
     return mapped ? channels_first(tensor, arena) : tensor;
 }
 
+const char *verify_output_name(Arena *arena, const char *name) {
+    static const struct {
+        const char *prefix, *output;
+    } outputs[] = {
+        {"loss", "loss"}, {"feat.", "feature."}, {"todec.", "todec."}, {"rec", "reconstruction"}};
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
+        if (text_starts_with(name, outputs[i].prefix))
+            return arena_format(arena, "%s%s", outputs[i].output, name + strlen(outputs[i].prefix));
+    }
+    return NULL;
+}
+
 ExecutorTensor program_gradient(Program *program, Arena *arena, const Segment *segment) {
     const char *name = arena_format(arena, "grad.%s", segment->name);
     ExecutorTensor tensor = program->executor->operations->output(program->executor, name);
@@ -244,6 +256,18 @@ Status verify_read(Arena *arena, const Safetensors *file, const char *name, size
     return safetensors_read(arena, file, found, read);
 }
 
+Status verify_read_images(Verify *verify, const Safetensors *file, ImageShape *shape,
+                          const double **images) {
+    const SafetensorsTensor *tensor;
+    status_return_if_failed(verify_read(verify->arena, file, "image", 0, images, &tensor));
+    if (tensor->rank < 3 || tensor->rank > 2 + TYPE_MAX_SPACE || tensor->count == 0)
+        return status_failure(verify->arena, "%s: image is not a batch of images",
+                              safetensors_path(file));
+    shape->rank = tensor->rank;
+    memcpy(shape->extent, tensor->shape, sizeof shape->extent);
+    return STATUS_FINE;
+}
+
 static Status load_segment(Program *program, Arena *arena, const Safetensors *weights,
                            const SafetensorsTensor *tensor, const Segment *segment) {
     const double *values;
@@ -312,11 +336,14 @@ static void report_unread(Verify *verify, const Program *program, const Safetens
                             tensors[i].name);
 }
 
+Status verify_outlive(const Verify *verify, Status status) {
+    return status_fine(status) ? status : status_failure(verify->arena, "%s", status.message);
+}
+
 Status program_load(Verify *verify, Program *program, const Safetensors *weights) {
     Arena *arena = arena_create();
     Status status = load_all(verify, program, arena, weights);
-    if (!status_fine(status)) /* the message outlives the arena */
-        status = status_failure(verify->arena, "%s", status.message);
+    status = verify_outlive(verify, status);
     arena_destroy(arena);
     report_unread(verify, program, weights);
     return status;
