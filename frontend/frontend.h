@@ -21,7 +21,7 @@
  * - the logits, if the network has a head;
  * - for every op the location of the call in the `.cnn`, and the name that its labels give it.
  * What no feature needs belongs to the head: its parameters carry the head's mark.
- * The graph verifies (graph_verify) whenever it is not NULL. */
+ * The graph verifies (verify_graph) whenever it is not NULL. */
 #ifndef SPARKC_FRONTEND_FRONTEND_H
 #define SPARKC_FRONTEND_FRONTEND_H
 

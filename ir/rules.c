@@ -192,6 +192,15 @@ char *rules_shape_text(Arena *arena, const Type *type) {
     return text.data;
 }
 
+bool rules_mixes(const Type *a, const Type *b) {
+    return type_has_space(a) && type_has_space(b) && a->form != b->form;
+}
+
+char *rules_form_text(Arena *arena, const Type *type) {
+    return arena_format(arena, "%s %s", rules_shape_text(arena, type),
+                        type->form == FORM_MASKED ? "masked" : "not masked");
+}
+
 /* Attributes that mean the same in every op: bounds, inclusive. A value equal to the default of
  * its op's row is always fine. */
 static const struct {
@@ -219,27 +228,28 @@ static const struct {
     {"beta", 1e-30, 1e30, "more than 0"},
 };
 
-static bool in_range(Rule *rule, size_t row, double value, const char *shown) {
-    if (value >= ranges[row].least && value <= ranges[row].most)
-        return true;
-    const char *words = ranges[row].words;
-    if (value > ranges[row].most && ranges[row].most == INT32_MAX)
-        words = "at most 2^31 - 1";
+static bool in_range(size_t row, double value) {
+    return value >= ranges[row].least && value <= ranges[row].most;
+}
+
+static bool fail_range(Rule *rule, size_t row, double value, const char *shown) {
+    bool large = value > ranges[row].most && ranges[row].most == INT32_MAX;
     return rules_fail_attribute(rule, ranges[row].name, "%s must be %s, this is %s",
-                                ranges[row].name, words, shown);
+                                ranges[row].name, large ? "at most 2^31 - 1" : ranges[row].words,
+                                shown);
 }
 
 static bool check_range(Rule *rule, size_t row, const Attribute *value) {
     Arena *arena = rule->graph->arena;
-    if (value->kind == ATTRIBUTE_FLOAT)
-        return in_range(rule, row, value->real, arena_format(arena, "%.9g", value->real));
-    if (value->kind == ATTRIBUTE_INT)
-        return in_range(rule, row, (double)value->integer,
-                        arena_format(arena, "%" PRId64, value->integer));
+    if (value->kind == ATTRIBUTE_FLOAT && !in_range(row, value->real))
+        return fail_range(rule, row, value->real, arena_format(arena, "%.9g", value->real));
+    if (value->kind == ATTRIBUTE_INT && !in_range(row, (double)value->integer))
+        return fail_range(rule, row, (double)value->integer,
+                          arena_format(arena, "%" PRId64, value->integer));
     for (int d = 0; value->kind == ATTRIBUTE_INTS && d < value->count; d++) {
-        if (!in_range(rule, row, (double)value->ints[d],
-                      rules_numbers_text(rule, value->ints, value->count)))
-            return false;
+        if (!in_range(row, (double)value->ints[d]))
+            return fail_range(rule, row, (double)value->ints[d],
+                              rules_numbers_text(rule, value->ints, value->count));
     }
     return true;
 }
@@ -289,18 +299,19 @@ static int64_t elements_per_image(const Type *type) {
 }
 
 static bool check_size(Rule *rule, const Type *type) {
-    const char *shape = rules_shape_text(rule->graph->arena, type);
+    Arena *arena = rule->graph->arena;
     if (!extents_positive(type))
-        return rules_fail(rule, "the result would be empty, %s", shape);
+        return rules_fail(rule, "the result would be empty, %s", rules_shape_text(arena, type));
     int64_t elements = elements_per_image(type);
     if (elements > INT32_MAX)
-        return rules_fail(rule, "the result, %s, has more than 2^31 - 1 numbers", shape);
+        return rules_fail(rule, "the result, %s, has more than 2^31 - 1 numbers",
+                          rules_shape_text(arena, type));
     if (rules_has_channels(type) && type_multiply(type->batch, elements) > most_elements)
-        return rules_fail(rule, "the result, %s, is too large for a batch of %" PRId64, shape,
-                          type->batch);
+        return rules_fail(rule, "the result, %s, is too large for a batch of %" PRId64,
+                          rules_shape_text(arena, type), type->batch);
     if (type->form == FORM_MASKED && !rules_masked_fits(rule->graph, type, type->stride))
         return rules_fail(rule, "%s does not line up with the cells of the image",
-                          type_text(rule->graph->arena, type));
+                          type_text(arena, type));
     return true;
 }
 

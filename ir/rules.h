@@ -15,20 +15,20 @@ typedef enum RulePart { RULE_OP, RULE_OPERAND, RULE_ATTRIBUTE } RulePart;
 
 typedef struct RuleError {
     RulePart part;
-    int index; /* of the operand or attribute, in the order of the op's row */
-    const char
-        *message;     /* in the words of the language: "groups = 8 does not divide 30 channels" */
-    const char *hint; /* or NULL */
+    int index;           /* of the operand or attribute, in the order of the op's row */
+    const char *message; /* "groups = 8 does not divide 30 channels" */
+    const char *hint;    /* or NULL */
 } RuleError;
 
 /* Infers and sets the result types of a node. Stated types are checked, not changed. Returns false
- * with *error filled (texts in the graph's arena) if the op is not legal there. All products of
+ * with *error filled (texts in the graph's arena, in the words of the language) if the op is not
+ * legal there. All products of
  * extents are checked: no value has more than 2^31 - 1 elements per image. */
 bool rules_infer(const Graph *graph, Node *node, RuleError *error);
 
-/* The size of a window's output: floor or ceil((n + 2 pad - dilation (kernel - 1) - 1) / stride) +
- * 1, where a ceil window must start inside the input or its left padding (PyTorch). 0 or less: it
- * does not fit. */
+/* The size of a window's output, floor or ceil((n + 2 pad - dilation (kernel - 1) - 1) / stride) +
+ * 1, where a ceil window must start inside the input or its left padding (PyTorch). 0: it does not
+ * fit. All arguments are at most 2^31 - 1. */
 int64_t rules_window_size(int64_t n, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation,
                           bool ceil_mode);
 

@@ -61,6 +61,11 @@ bool rules_want_groups(Rule *rule, int64_t groups, int64_t channels);
 /* True if a value of type `narrow` spreads over `wide`, or both are equal (ir/rules.h). */
 bool rules_spreads(const Type *narrow, const Type *wide);
 
+/* True if one is a masked map and the other a dense one; and "64 x 8 x 8 masked" or "... not
+ * masked" for saying so. */
+bool rules_mixes(const Type *a, const Type *b);
+char *rules_form_text(Arena *arena, const Type *type);
+
 /* "7 x 7"; "2", or "[1, 2]" if they differ. */
 char *rules_extents_text(const Rule *rule, const int64_t *extents, int count);
 char *rules_numbers_text(const Rule *rule, const int64_t *numbers, int count);

@@ -12,15 +12,12 @@ static bool same_positions(const Type *a, const Type *b) {
 static bool fail_concat(Rule *rule, int index) {
     Arena *arena = rule->graph->arena;
     const Type *a = rules_type(rule, 0), *b = rules_type(rule, index);
-    const char *left = rules_shape_text(arena, a), *right = rules_shape_text(arena, b);
-    if (type_has_space(a) && type_has_space(b) && a->form != b->form)
+    if (rules_mixes(a, b))
         return rules_fail_operand(rule, index,
-                                  "concat cannot mix a masked map with one that is not: %s %s, %s "
-                                  "%s",
-                                  left, a->form == FORM_MASKED ? "masked" : "not masked", right,
-                                  b->form == FORM_MASKED ? "masked" : "not masked");
-    return rules_fail_operand(rule, index, "concat needs equal height and width: %s and %s", left,
-                              right);
+                                  "concat cannot mix a masked map with one that is not: %s and %s",
+                                  rules_form_text(arena, a), rules_form_text(arena, b));
+    return rules_fail_operand(rule, index, "concat needs equal height and width: %s and %s",
+                              rules_shape_text(arena, a), rules_shape_text(arena, b));
 }
 
 bool rules_shape_concat(Rule *rule) {

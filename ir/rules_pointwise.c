@@ -57,11 +57,10 @@ static bool fail_broadcast(Rule *rule, const Type *a, int index) {
     if (a->dtype != b->dtype)
         return rules_fail_operand(rule, index, "%s needs numbers of one kind: left %s, right %s",
                                   sign, dtype_name(a->dtype), dtype_name(b->dtype));
-    if (type_has_space(a) && type_has_space(b) && a->form != b->form)
+    if (rules_mixes(a, b))
         return rules_fail_operand(
-            rule, index, "%s cannot mix a masked map with one that is not: left %s %s, right %s %s",
-            sign, rules_shape_text(arena, a), a->form == FORM_MASKED ? "masked" : "not masked",
-            rules_shape_text(arena, b), b->form == FORM_MASKED ? "masked" : "not masked");
+            rule, index, "%s cannot mix a masked map with one that is not: left %s, right %s", sign,
+            rules_form_text(arena, a), rules_form_text(arena, b));
     return rules_fail_operand(rule, index, "%s needs equal shapes: left %s, right %s", sign,
                               rules_shape_text(arena, a), rules_shape_text(arena, b));
 }

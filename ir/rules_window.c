@@ -85,25 +85,20 @@ static bool hint_pad(Rule *rule, const Type *x, const Window *window, const int6
 
 /* The stride of a window over a masked map: one power of two, and no further than the cells. */
 static bool masked_stride(Rule *rule, const Type *x, const Window *window, int64_t *stride) {
-    const char *text = rules_numbers_text(rule, window->stride, window->space);
+    const char *problem = NULL;
     *stride = window->stride[0];
     for (int d = 1; d < window->space; d++) {
         if (window->stride[d] != *stride)
-            return rules_fail_attribute(
-                rule, "stride",
-                "stride = %s differs by direction; on the way to a feature it must "
-                "be the same in all",
-                text);
+            problem = "differs by direction; on the way to a feature it must be the same in all";
     }
-    if ((*stride & (*stride - 1)) != 0)
-        return rules_fail_attribute(
-            rule, "stride", "stride = %s is not a power of two, so the map leaves the cells", text);
-    if (*stride > rule->graph->geometry.ratio / x->stride)
-        return rules_fail_attribute(rule, "stride",
-                                    "stride = %s makes the map coarser than the cells of %" PRId64
-                                    " pixels",
-                                    text, rule->graph->geometry.ratio);
-    return true;
+    if (!problem && (*stride & (*stride - 1)) != 0)
+        problem = "is not a power of two, so the map leaves the cells";
+    if (!problem && *stride > rule->graph->geometry.ratio / x->stride)
+        problem = "makes the map coarser than the cells";
+    if (!problem)
+        return true;
+    return rules_fail_attribute(rule, "stride", "stride = %s %s",
+                                rules_numbers_text(rule, window->stride, window->space), problem);
 }
 
 static bool masked_window(Rule *rule, const Type *x, const Window *window, Type *result) {
