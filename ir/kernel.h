@@ -42,8 +42,10 @@ typedef struct Buffer {
     Region region;
     DType dtype;
     int64_t elements; /* at this program's batch */
-    int64_t offset;   /* bytes from the start of its region, a multiple of 64; -1: not planned yet */
+    int64_t offset;   /* bytes from the start of its region, a multiple of KERNEL_ALIGNMENT; -1: not planned yet */
 } Buffer;
+
+enum { KERNEL_ALIGNMENT = 64 };
 
 /* Where element (image b, row r of the image's rows, channel c) of a value lies in a buffer, in elements:
  * base + b * image_stride + r * row_stride + c * channel_stride. */
@@ -273,6 +275,26 @@ bool kernel_has_acc(const Kernel *kernel);
 
 /* The space and channel count of a graph type. plain: ONE with all elements as channels. */
 Space space_of_type(const Type *type);
+
+/* The bytes that a region needs: up to the end of its last planned buffer, at least 64. */
+int64_t kernel_region_bytes(const Program *program, Region region);
+
+/* The index of a buffer by region and name, or -1. */
+int kernel_find_buffer(const Program *program, Region region, const char *name);
+
+/* The level of a masked space, or NULL. */
+const Level *kernel_find_level(const Program *program, const Space *space);
+
+/* A buffer that a kernel reads or writes; it may do both, in two entries. Position maps and the cell list count as read
+ * where the kernel meets a masked space. */
+typedef struct KernelUse {
+    int buffer;
+    bool write;
+} KernelUse;
+
+/* All uses of a kernel, in no order, without repetition. Returns how many. */
+enum { KERNEL_MAX_USES = 2 * KERNEL_MAX_OPERANDS + KERNEL_MAX_OUTPUTS + 40 };
+int kernel_uses(const Program *program, const Kernel *kernel, KernelUse uses[KERNEL_MAX_USES]);
 
 /* The text of everything that the compiled code of a kernel depends on, and nothing else: kernels with the
  * same key share code. Names, buffers, batch, extents and rows are not in it. */
