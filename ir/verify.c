@@ -56,7 +56,9 @@ static const char *node_line(Verifier *verifier, const Node *node) {
     if (!all_named(node))
         return op_info(node->op)->name;
     Text line = text_create(verifier->arena);
-    print_node(&line, node);
+    Node shown = *node;
+    shown.location.file = NULL; /* it stands before the message */
+    print_node(&line, &shown);
     return line.data;
 }
 
