@@ -5,7 +5,7 @@
 #include "base/fatal.h"
 
 Space window_space(const Type *type) {
-    invariant(type_has_space(type), "a window needs a map");
+    invariant(type_has_space(type) || type->form == FORM_PER_IMAGE, "a window needs a map");
     Space space = {{1, 1, 1}};
     for (int d = 0; d < type->rank; d++)
         space.extent[SPACE - type->rank + d] = type->extent[d];

@@ -11,7 +11,7 @@ typedef struct Space {
     int64_t extent[SPACE];
 } Space;
 
-/* The extents of a dense or masked type; the product of extents. */
+/* The extents of a dense or masked type, 1 x 1 of a per_image one; the product of extents. */
 Space window_space(const Type *type);
 int64_t window_positions(const Space *space);
 
