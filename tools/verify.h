@@ -121,6 +121,25 @@ Status verify_outlive(const Verify *verify, Status status);
 Status verify_read(Arena *arena, const Safetensors *file, const char *name, size_t count,
                    const double **values, const SafetensorsTensor **tensor);
 
+/* Loads parameters by the recipe: offset and scale of each by its name in the case's "recipe";
+ * running means are 0 and variances 1. */
+Status program_load_recipe(Verify *verify, Program *program);
+
+/* A batch of images by the recipe: "shape", "offset" and "scale" of the entry at a path. */
+Status verify_recipe_shape(const Case *from, const char *path, ImageShape *shape);
+Status verify_recipe_images(const Case *from, const char *path, const char *name, Arena *arena,
+                            const double **images);
+
+/* Compares statistics with the tensor `expected` of a file: the metrics sum, l2, max, probe and
+ * first that the group requires (reference README, "Tolerances"). `count`: elements of the tensor.
+ */
+Status verify_compare_statistics(Verify *verify, Arena *arena, const Safetensors *file,
+                                 const char *expected, const char *group, const double *values,
+                                 size_t count);
+
+/* Requires all five metrics of statistics for a group. */
+void verify_require_statistics(Verify *verify, const char *group, double tolerance);
+
 /* The tensor "image" of a file, as a batch of images with one to three directions of space. */
 Status verify_read_images(Verify *verify, const Safetensors *file, ImageShape *shape,
                           const double **images);

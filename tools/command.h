@@ -1,0 +1,13 @@
+/* The sub-commands of sparkc, one file each. A command gets its own name as argv[0]; it prints
+ * results on stdout and messages on stderr, and returns EXIT_FINE, EXIT_FAILED or EXIT_USAGE. */
+#ifndef SPARKC_TOOLS_COMMAND_H
+#define SPARKC_TOOLS_COMMAND_H
+
+typedef int Command(int argc, char **argv);
+
+Command command_check;  /* shapes, parameters, work, masked rules */
+Command command_info;   /* what this binary and this machine can do */
+Command command_ir;     /* the graph after any pass, as text */
+Command command_verify; /* against recorded vectors */
+
+#endif

@@ -1,0 +1,235 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/command.h"
+#include "tools/network.h"
+#include "tools/options.h"
+#include "tools/verify.h"
+
+/* What a folder holds decides how it is checked. */
+typedef struct Kind {
+    const char *name;
+    bool (*matches)(const Verify *verify);
+    Status (*check)(Verify *verify);
+} Kind;
+
+static bool has_file(const Verify *verify, const char *name) {
+    return access(verify_path(verify, name), F_OK) == 0;
+}
+
+static bool has_entry(const Verify *verify, const char *path) {
+    return verify->settings.root && case_find(&verify->settings, path) != NULL;
+}
+
+static bool is_schedule(const Verify *verify) {
+    return has_file(verify, "schedule.json") || has_file(verify, "masks.json");
+}
+
+static bool is_zoo(const Verify *verify) {
+    return has_entry(verify, "taps") && has_entry(verify, "tensors");
+}
+
+static bool is_fine_tuning(const Verify *verify) {
+    return has_entry(verify, "mixup") || has_entry(verify, "ema");
+}
+
+static bool is_optimizer(const Verify *verify) {
+    return has_entry(verify, "steps") && !has_entry(verify, "model");
+}
+
+static bool is_training(const Verify *verify) {
+    return has_entry(verify, "steps");
+}
+
+static bool is_statistics(const Verify *verify) {
+    return has_entry(verify, "recipe");
+}
+
+static bool is_step(const Verify *verify) {
+    return has_file(verify, "step.safetensors");
+}
+
+static bool is_low_precision(const Verify *verify) {
+    return has_file(verify, "bounds.json");
+}
+
+static Status refuse_fine_tuning(Verify *verify) {
+    return status_failure(verify->arena, "%s: not supported: fine-tuning cases", verify->directory);
+}
+
+static Status refuse_low_precision(Verify *verify) {
+    return status_failure(verify->arena, "%s: not supported: bfloat16 cases", verify->directory);
+}
+
+/* The first that matches. */
+static const Kind kinds[] = {
+    {"schedule", is_schedule, verify_schedule},
+    {"zoo", is_zoo, verify_zoo},
+    {"fine-tuning", is_fine_tuning, refuse_fine_tuning},
+    {"optimizer", is_optimizer, verify_optimizer},
+    {"training", is_training, verify_training},
+    {"statistics", is_statistics, verify_statistics},
+    {"step", is_step, verify_step},
+    {"bf16", is_low_precision, refuse_low_precision},
+};
+
+typedef struct VerifyOptions {
+    Options common;
+    const char *reference, *case_name;
+    bool interpret;
+} VerifyOptions;
+
+enum { KEY_REFERENCE = 0x200, KEY_CASE, KEY_INTERPRET };
+
+static const struct argp_option option_table[] = {
+    {"reference", KEY_REFERENCE, "DIR", 0, "The folder of the case", 0},
+    {"case", KEY_CASE, "NAME", 0,
+     "The case within DIR: a folder, or a model of the zoo (default: the network's name)", 0},
+    {"interpret", KEY_INTERPRET, NULL, 0, "Run by the reference interpreter", 0},
+    {0},
+};
+
+static error_t parse(int key, char *argument, struct argp_state *state) {
+    VerifyOptions *options = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->common;
+        return 0;
+    case KEY_REFERENCE:
+        options->reference = argument;
+        return 0;
+    case KEY_CASE:
+        options->case_name = argument;
+        return 0;
+    case KEY_INTERPRET:
+        options->interpret = true;
+        return 0;
+    case ARGP_KEY_SUCCESS:
+        if (!options->reference)
+            argp_error(state, "--reference DIR is needed (not supported: verify without one)");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    option_table,
+    parse,
+    "[MODEL.cnn]",
+    "Runs a recorded case and compares every tensor with what was recorded. Image size, batch, "
+    "mask, "
+    "decoder and optimizer come from the case. Exit status 1 beyond a tolerance."
+    "\vExamples:\n"
+    "  sparkc verify tests/reference/custom-cnn.cnn --reference tests/reference/custom-cnn "
+    "--interpret\n"
+    "  sparkc verify --reference tests/reference/lamb-steps --interpret --json\n"
+    "  sparkc verify --reference tests/reference/schedule --interpret\n"
+    "  sparkc verify models/resnet.cnn --network resnet18 --reference reference/zoo --interpret\n",
+    options_children,
+    NULL,
+    NULL};
+
+/* A folder with its own case.json; or a folder of cases or models, of which a name chooses one. */
+static Status open_settings(Verify *verify, const VerifyOptions *options) {
+    const char *name = options->case_name ? options->case_name : options->common.frontend.network;
+    if (options->case_name && has_file(verify, arena_format(verify->arena, "%s/case.json", name)))
+        verify->directory = verify_path(verify, name);
+    if (is_schedule(verify) || is_low_precision(verify))
+        return STATUS_FINE;
+    const char *file = "case.json";
+    if (!has_file(verify, file) && name) {
+        verify->model = name;
+        file = arena_format(verify->arena, "%s.json", name);
+    }
+    return case_open(verify->arena, verify_path(verify, file), &verify->settings);
+}
+
+static Status check(Verify *verify, const VerifyOptions *options, const Kind **kind) {
+    status_return_if_failed(open_settings(verify, options));
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (!kinds[i].matches(verify))
+            continue;
+        *kind = &kinds[i];
+        return kinds[i].check(verify);
+    }
+    return status_failure(verify->arena, "%s: it holds no known kind of case", verify->directory);
+}
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static const char *case_name(const Verify *verify) {
+    if (verify->model)
+        return verify->model;
+    const char *slash = strrchr(verify->directory, '/');
+    return slash && slash[1] ? slash + 1 : verify->directory;
+}
+
+static void print_json(const Verify *verify, const Kind *kind, double seconds) {
+    json_t *result = compare_json(verify->comparison);
+    json_object_set_new(result, "case", json_string(case_name(verify)));
+    json_object_set_new(result, "kind", json_string(kind->name));
+    json_object_set_new(result, "executor", json_string(verify->executor->name));
+    json_object_set_new(result, "seconds", json_real(seconds));
+    json_dumpf(result, stdout, JSON_INDENT(1));
+    putchar('\n');
+    json_decref(result);
+}
+
+static void print_text(const Verify *verify, const Kind *kind, double seconds) {
+    compare_print(verify->comparison, stdout, options_color(stdout));
+    printf("%s (%s, by the %s, %.1f s): %s\n", case_name(verify), kind->name,
+           verify->executor->name, seconds,
+           compare_passed(verify->comparison) ? "passed" : "FAILED");
+}
+
+static int run(Verify *verify, const VerifyOptions *options) {
+    const Kind *kind = NULL;
+    double start = seconds_now();
+    Status status = check(verify, options, &kind);
+    if (!status_fine(status)) {
+        fprintf(stderr, "sparkc: %s\n", status.message);
+        return EXIT_FAILED;
+    }
+    (options->common.json ? print_json : print_text)(verify, kind, seconds_now() - start);
+    return compare_passed(verify->comparison) ? EXIT_FINE : EXIT_FAILED;
+}
+
+/* Folder names may end with a slash. */
+static const char *without_slash(Arena *arena, const char *directory) {
+    size_t length = strlen(directory);
+    while (length > 1 && directory[length - 1] == '/')
+        length--;
+    return arena_copy_text(arena, directory, length);
+}
+
+int command_verify(int argc, char **argv) {
+    Arena *arena = arena_create();
+    VerifyOptions options = {.common = options_default(arena)};
+    options_parse(&argp, argc, argv, &options);
+    Verify verify = {.arena = arena,
+                     .directory = without_slash(arena, options.reference),
+                     .executor = &executor_interpreter,
+                     .comparison = compare_create(arena)};
+    Diagnostics *diagnostics = NULL;
+    int status = EXIT_FAILED;
+    if (!options.interpret)
+        fputs("sparkc: not supported: code generation; verify needs --interpret\n", stderr);
+    else if (options.common.model &&
+             !(verify.network = network_open(arena, &options.common, &diagnostics)))
+        status = EXIT_FAILED;
+    else
+        status = run(&verify, &options);
+    if (diagnostics)
+        network_print(diagnostics);
+    case_close(&verify.settings);
+    arena_destroy(arena);
+    return status;
+}

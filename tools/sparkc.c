@@ -1,0 +1,82 @@
+/* sparkc: picks the sub-command. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "tools/command.h"
+#include "tools/options.h"
+
+static const struct {
+    const char *name;
+    Command *run;
+    const char *help, *example;
+} commands[] = {
+    {"check", command_check, "shapes, parameters, work and what masking does to each layer",
+     "sparkc check models/resnet.cnn --network resnet50"},
+    {"ir", command_ir, "the graph of a network after any pass, as text",
+     "sparkc ir models/tutorial.cnn --after sparsify"},
+    {"verify", command_verify, "a training step against recorded vectors",
+     "sparkc verify tests/reference/custom-cnn.cnn --reference tests/reference/custom-cnn "
+     "--interpret"},
+    {"info", command_info, "what this binary and this machine can do", "sparkc info --json"},
+};
+
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+
+static void print_help(FILE *out) {
+    fputs("Usage: sparkc COMMAND [OPTION...]\n"
+          "Pretrains convolutional networks the SparK way, by compiling them.\n\n",
+          out);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+    fputs("\nExamples:\n", out);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  %s\n", commands[i].example);
+    fputs("\n`sparkc COMMAND --help` tells more. Exit status: 0 fine, 1 failed, 2 wrong usage.\n",
+          out);
+}
+
+static int unknown_command(const char *name) {
+    const char *names[COMMAND_COUNT];
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        names[i] = commands[i].name;
+    const char *nearest = text_nearest(name, names, COMMAND_COUNT);
+    fprintf(stderr, "sparkc: there is no command %s", name);
+    fprintf(stderr, nearest ? "; did you mean %s?\n" : "; `sparkc --help` lists them\n", nearest);
+    return EXIT_USAGE;
+}
+
+static int run(int argc, char **argv) {
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_help(stdout);
+        return EXIT_FINE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("sparkc " SPARKC_VERSION);
+        return EXIT_FINE;
+    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    return unknown_command(argv[1]);
+}
+
+/* A reader that went away is no failure worth a message. */
+static int finish_output(int status) {
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    if (errno != EPIPE)
+        fprintf(stderr, "sparkc: writing the result: %s\n", strerror(errno));
+    return status == EXIT_FINE ? EXIT_FAILED : status;
+}
+
+int main(int argc, char **argv) {
+    return finish_output(run(argc, argv));
+}
