@@ -2,9 +2,6 @@
 
 #include <string.h>
 
-#include "base/fatal.h"
-#include "ir/kernel_names.h"
-
 int64_t kernel_cell_side(const Geometry *geometry, const Space *space) {
     return geometry->ratio / space->stride;
 }
@@ -135,81 +132,4 @@ const Level *kernel_find_level(const Program *program, const Space *space) {
         if (space_equal(&program->levels.items[i].space, space))
             return &program->levels.items[i];
     return NULL;
-}
-
-/* ---- Uses
- * ---------------------------------------------------------------------------------------- */
-
-typedef struct Uses {
-    const Program *program;
-    KernelUse *items;
-    int count;
-} Uses;
-
-static void add_use(Uses *uses, int buffer, bool write) {
-    for (int i = 0; i < uses->count; i++)
-        if (uses->items[i].buffer == buffer && uses->items[i].write == write)
-            return;
-    if (buffer < 0)
-        return;
-    invariant(uses->count < KERNEL_MAX_USES, "a kernel uses too many buffers");
-    uses->items[uses->count++] = (KernelUse){buffer, write};
-}
-
-/* Rows of a masked space are found through the cell list, its positions through the map. */
-static void use_space(Uses *uses, const Space *space, bool by_position) {
-    if (space->kind != SPACE_MASKED)
-        return;
-    add_use(uses, uses->program->cells, false);
-    const Level *level = by_position ? kernel_find_level(uses->program, space) : NULL;
-    if (level)
-        add_use(uses, level->buffer, false);
-}
-
-static void use_accesses(Uses *uses, const Access *accesses, int count) {
-    for (int i = 0; i < count; i++) {
-        add_use(uses, accesses[i].view.buffer, false);
-        if (accesses[i].kind == ACCESS_POSITION)
-            use_space(uses, &accesses[i].source, true);
-    }
-}
-
-static void use_kind(Uses *uses, const Kernel *kernel) {
-    const Contraction *contraction = &kernel->contraction;
-    const Window *window = &kernel->window;
-    switch (kernel->kind) {
-    case KERNEL_CONTRACT:
-    case KERNEL_CONTRACT_WEIGHT:
-        use_accesses(uses, contraction->prologue_operands, contraction->prologue_operand_count);
-        add_use(uses, contraction->a.buffer, false);
-        if (kernel->kind == KERNEL_CONTRACT_WEIGHT)
-            add_use(uses, contraction->b.buffer, false);
-        add_use(uses, contraction->weight.buffer, kernel->kind == KERNEL_CONTRACT_WEIGHT);
-        break;
-    case KERNEL_WINDOW:
-        add_use(uses, window->a.buffer, false);
-        if (kernel_window_has_b(window->kind))
-            add_use(uses, window->b.buffer, false);
-        if (kernel_window_has_weight(window->kind))
-            add_use(uses, window->weight.buffer, window->kind == WINDOW_WEIGHT_GRAD);
-        break;
-    case KERNEL_POSITION_MAP:
-        add_use(uses, uses->program->levels.items[kernel->position_map.level].buffer, true);
-        break;
-    case KERNEL_MAP:
-    case KERNEL_REDUCE:
-        break;
-    }
-}
-
-int kernel_uses(const Program *program, const Kernel *kernel, KernelUse uses[KERNEL_MAX_USES]) {
-    Uses found = {program, uses, 0};
-    use_space(&found, &kernel->space, false);
-    if (kernel_taps(kernel))
-        use_space(&found, &kernel_taps(kernel)->source, true);
-    use_accesses(&found, kernel->operands, kernel->operand_count);
-    use_kind(&found, kernel);
-    for (int i = 0; i < kernel->output_count; i++)
-        add_use(&found, kernel->outputs[i].buffer, true);
-    return found.count;
 }

@@ -1,43 +1,12 @@
 /* reduce: sums in double; moments by Welford's recurrence in double. */
 #include "ir/interpret/kernel_run.h"
+#include "ir/kernel_footprint.h"
 
 /* What one result has gathered: of a sum `mean` is the sum, of moments count, mean and squared
  * distances. */
 typedef struct Gathered {
     double count, mean, m2;
 } Gathered;
-
-/* Where a reduction's results lie: as an array [images][rows][channels] of its result space. */
-typedef struct Results {
-    int64_t images, rows, channels;
-} Results;
-
-static int64_t square_count(const Kernel *kernel) {
-    int64_t squares = 1;
-    for (int d = 0; d < kernel->space.rank; d++)
-        squares *= kernel->space.extent[d] / kernel->reduction.patch;
-    return squares;
-}
-
-static Results result_shape(const Run *run) {
-    const Kernel *kernel = run->kernel;
-    int64_t images = space_images(&run->program->geometry, &kernel->space);
-    switch (kernel->reduction.over) {
-    case OVER_BATCH:
-        return (Results){1, 1, kernel->channels};
-    case OVER_IMAGE:
-        return (Results){images, 1, kernel->channels};
-    case OVER_ROW:
-        return (Results){images, space_rows(&run->program->geometry, &kernel->space),
-                         kernel->reduction.groups};
-    case OVER_CELL:
-        return (Results){images, square_count(kernel), 1};
-    case OVER_SEGMENT:
-        return (Results){1, 1, (int64_t)run->program->segments.count};
-    default:
-        return (Results){1, 1, 1};
-    }
-}
 
 /* The patch x patch square, row-major, that a position is in. */
 static int64_t square_of(const Kernel *kernel, const int64_t *position) {
@@ -49,7 +18,8 @@ static int64_t square_of(const Kernel *kernel, const int64_t *position) {
 }
 
 /* The result that an element belongs to. */
-static int64_t result_of(const Run *run, const Results *shape, const Row *row, int64_t channel) {
+static int64_t result_of(const Run *run, const ReductionShape *shape, const Row *row,
+                         int64_t channel) {
     const Kernel *kernel = run->kernel;
     switch (kernel->reduction.over) {
     case OVER_BATCH:
@@ -96,7 +66,7 @@ static double result_value(const Reduction *reduction, const Gathered *gathered,
     return output == 0 ? gathered->mean : gathered->m2;
 }
 
-static void store_results(const Run *run, const Results *shape, const Gathered *gathered,
+static void store_results(const Run *run, const ReductionShape *shape, const Gathered *gathered,
                           int64_t count) {
     const Kernel *kernel = run->kernel;
     for (int64_t i = 0; i < count; i++)
@@ -111,7 +81,7 @@ static void store_results(const Run *run, const Results *shape, const Gathered *
 
 void kernel_run_reduce(const Run *run) {
     const Kernel *kernel = run->kernel;
-    Results shape = result_shape(run);
+    ReductionShape shape = kernel_reduction_shape(run->program, kernel);
     int64_t count = shape.images * shape.rows * shape.channels;
     Gathered *gathered =
         arena_new_array(run->arena, Gathered, (size_t)(count * kernel->expression->value_count));
