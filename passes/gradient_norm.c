@@ -107,8 +107,6 @@ static void normalise_channels(Gradient *gradient) {
     Value *rstd = in[NORM_RSTD], *dy = gradient->results[0];
     Value *scale = times_weight(gradient, "scale", rstd);
     Type statistic = rstd->type;
-    if (statistic.form == FORM_PER_IMAGE)
-        statistic.channels = in[NORM_X]->type.channels;
     gradient_give(gradient, NORM_X, build_binary(builder, OP_mul, "x", dy, scale));
     if (gradient_wants(gradient, NORM_BIAS) || gradient_wants(gradient, NORM_MEAN)) {
         Value *s1 = gradient_reduce(builder, dy, statistic);
