@@ -75,7 +75,7 @@ typedef enum Fact {
     FACT_ENTRY = 1,      /* the outputs are those of one entry, or become them */
     FACT_MASKED = 2,     /* the encoder of a masked entry sees visible cells only */
     FACT_LOSS = 4,       /* there is an output "loss" */
-    FACT_PRIMITIVE = 8,  /* no composite op is left; looked up */
+    FACT_PRIMITIVE = 8,  /* no composite op is left */
     FACT_GRADIENTS = 16, /* the gradients of all parameters are there, as one flat value */
     FACT_UPDATE = 32,    /* parameters and optimizer state are committed */
     FACT_UNIQUE = 64,    /* no two nodes compute the same; looked up */

@@ -54,14 +54,6 @@ static unsigned facts_after(const PassInfo *pass, unsigned facts) {
     return (facts & pass->keeps) | pass->gives;
 }
 
-static bool is_primitive(const Graph *graph) {
-    graph_each(graph, node) {
-        if (op_info(node->op)->flags & OP_COMPOSITE)
-            return false;
-    }
-    return true;
-}
-
 /* Whether every node has a user or an effect. As operands come first, one walk is enough to
  * show that all of them reach an effect. */
 static bool is_live(const Graph *graph) {
@@ -84,7 +76,6 @@ static void check_graph(const Graph *graph, const char *after, unsigned facts) {
     Diagnostics *complaints = diagnostics_create(graph->arena, 5);
     invariant(verify_graph(graph, complaints), "after %s:\n%s", after,
               diagnostics_text(complaints, false));
-    invariant(!(facts & FACT_PRIMITIVE) || is_primitive(graph), "after %s: composites left", after);
     invariant(!(facts & FACT_LIVE) || is_live(graph), "after %s: dead nodes left", after);
     invariant(!(facts & FACT_UNIQUE) || cse_is_unique(graph), "after %s: equal nodes left", after);
 }
