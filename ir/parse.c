@@ -542,6 +542,6 @@ Graph *parse_graph_file(Arena *arena, Diagnostics *diagnostics, const char *path
     char *text = text_read_file(arena, path, SCAN_LARGEST_FILE, &length, &error);
     if (text)
         return parse_graph(arena, diagnostics, path, text, length);
-    diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0}, "%s %s", path, error);
+    diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0}, "%s: %s", path, error);
     return NULL;
 }
