@@ -34,11 +34,13 @@ void cpu_module_destroy(CpuModule *module);
 
 /* ---- One file per kernel kind -------------------------------------------------------------------- */
 
-/* bind fills the slots of a launch; emit writes the function body for kernels of the same code key, reading the
- * slots in the same order (codegen/cpu/emitter.h). */
+/* A kernel runs as `stages` launches, one after the other (partial sums, then their merge). bind fills the
+ * slots of one of them (chunks 0: this stage is not needed, emit is not called) and returns a number that, beside the kernel's code key, decides the code (0 where
+ * there is nothing more to know); emit writes the function body, reading the slots in the order of bind. */
 typedef struct KernelEmitter {
-    void (*bind)(Slots *slots, const Kernel *kernel, const CpuTarget *target);
-    void (*emit)(Emitter *emitter, const Program *program, const Kernel *kernel);
+    int stages;
+    int64_t (*bind)(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage);
+    void (*emit)(Emitter *emitter, const Program *program, const Kernel *kernel, int stage);
 } KernelEmitter;
 
 extern const KernelEmitter cpu_emit_map, cpu_emit_contract, cpu_emit_contract_weight,

@@ -30,13 +30,19 @@ typedef struct Slots {
     const Program *program;
     VECTOR(PlanPointer) pointers;
     VECTOR(int64_t) numbers;
+    int64_t shared_offset; /* bytes: where scratch beyond the program's own begins */
     int64_t chunks;
-    int64_t workspace; /* bytes per thread that the kernel wants */
+    int64_t workspace;     /* bytes per thread that the kernel wants */
+    int64_t shared;        /* bytes that the stages of the kernel share, in scratch */
 } Slots;
 
 /* Adds a slot and returns its number. A buffer's pointer points at element `base`. */
 int slot_buffer(Slots *slots, int buffer, int64_t base);
 int slot_number(Slots *slots, int64_t number);
+
+/* A pointer slot to `bytes` of scratch that all stages of this kernel share; the same in each stage if asked for
+ * in the same order. */
+int slot_shared(Slots *slots, int64_t bytes);
 
 typedef struct Emitter {
     Arena *arena;
@@ -117,6 +123,11 @@ typedef struct Branch {
 Branch branch_begin(Emitter *emitter, LLVMValueRef condition);
 void branch_else(Emitter *emitter, Branch *branch);
 void branch_end(Emitter *emitter, Branch *branch);
+
+/* ---- Reductions over lanes ----------------------------------------------------------------------- */
+
+/* The sum of the lanes of a vector of `lanes` fp32, as a tree of halves. */
+LLVMValueRef emit_lane_sum(Emitter *emitter, LLVMValueRef vector);
 
 /* ---- Vectors of channels ------------------------------------------------------------------------- */
 

@@ -1,0 +1,321 @@
+#include "codegen/cpu/emitter.h"
+
+#include <string.h>
+
+#include "base/fatal.h"
+
+/* ---- Slots ------------------------------------------------------------------------------------- */
+
+int slot_buffer(Slots *slots, int buffer, int64_t base) {
+    PlanPointer pointer = {-1, 0};
+    if (buffer >= 0) {
+        const Buffer *b = &slots->program->buffers.items[buffer];
+        invariant(b->offset >= 0, "buffer %s has no place yet", b->name);
+        pointer.region = (int)b->region;
+        pointer.offset = b->offset + base * (int64_t)dtype_size(b->dtype);
+    }
+    vector_push(slots->arena, &slots->pointers, pointer);
+    return (int)slots->pointers.count - 1;
+}
+
+int slot_number(Slots *slots, int64_t number) {
+    vector_push(slots->arena, &slots->numbers, number);
+    return (int)slots->numbers.count - 1;
+}
+
+int slot_shared(Slots *slots, int64_t bytes) {
+    PlanPointer pointer = {PLAN_SCRATCH, slots->shared_offset + slots->shared};
+    slots->shared += (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+    vector_push(slots->arena, &slots->pointers, pointer);
+    return (int)slots->pointers.count - 1;
+}
+
+/* ---- Modules and functions ----------------------------------------------------------------------- */
+
+Emitter *emitter_create(Arena *arena, const CpuTarget *target, const char *module_name) {
+    Emitter *e = arena_new(arena, Emitter);
+    e->arena = arena;
+    e->target = target;
+    e->context = LLVMContextCreate();
+    e->module = LLVMModuleCreateWithNameInContext(module_name, e->context);
+    e->builder = LLVMCreateBuilderInContext(e->context);
+    e->f32 = LLVMFloatTypeInContext(e->context);
+    e->f64 = LLVMDoubleTypeInContext(e->context);
+    e->i1 = LLVMInt1TypeInContext(e->context);
+    e->i8 = LLVMInt8TypeInContext(e->context);
+    e->i32 = LLVMInt32TypeInContext(e->context);
+    e->i64 = LLVMInt64TypeInContext(e->context);
+    e->pointer = LLVMPointerTypeInContext(e->context, 0);
+    unsigned lanes = (unsigned)target->lanes;
+    e->vector_f32 = LLVMVectorType(e->f32, lanes);
+    e->vector_i32 = LLVMVectorType(e->i32, lanes);
+    e->vector_i1 = LLVMVectorType(e->i1, lanes);
+    return e;
+}
+
+void emitter_destroy(Emitter *e) {
+    LLVMDisposeBuilder(e->builder);
+    LLVMDisposeModule(e->module);
+    LLVMContextDispose(e->context);
+}
+
+static void add_attribute(Emitter *e, LLVMAttributeIndex place, const char *name) {
+    unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
+    LLVMAddAttributeAtIndex(e->function, place, LLVMCreateEnumAttribute(e->context, kind, 0));
+}
+
+static void add_text_attribute(Emitter *e, const char *key, const char *value) {
+    LLVMAddAttributeAtIndex(e->function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                            LLVMCreateStringAttribute(e->context, key, (unsigned)strlen(key), value,
+                                                      (unsigned)strlen(value)));
+}
+
+static LLVMBasicBlockRef new_block(Emitter *e, const char *name) {
+    return LLVMAppendBasicBlockInContext(e->context, e->function, name);
+}
+
+void emitter_begin(Emitter *e, const char *name) {
+    LLVMTypeRef parameters[] = {e->pointer, e->pointer, e->i64, e->pointer};
+    LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(e->context), parameters, 4, 0);
+    e->function = LLVMAddFunction(e->module, name, type);
+    add_attribute(e, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
+    add_text_attribute(e, "target-cpu", e->target->cpu);
+    add_text_attribute(e, "target-features", e->target->features);
+    add_text_attribute(e, "prefer-vector-width", e->target->lanes == 16 ? "512" : "256");
+    e->pointers = LLVMGetParam(e->function, 0);
+    e->numbers = LLVMGetParam(e->function, 1);
+    e->chunk = LLVMGetParam(e->function, 2);
+    e->workspace = LLVMGetParam(e->function, 3);
+    LLVMBasicBlockRef entry = new_block(e, "entry"), body = new_block(e, "body");
+    LLVMPositionBuilderAtEnd(e->builder, entry);
+    LLVMBuildBr(e->builder, body);
+    LLVMPositionBuilderAtEnd(e->builder, body);
+}
+
+void emitter_end(Emitter *e) {
+    LLVMBuildRetVoid(e->builder);
+}
+
+/* Runs `build` code at the end of the entry block, where values dominate everything. */
+static LLVMBasicBlockRef enter_entry(Emitter *e) {
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(e->builder);
+    LLVMBasicBlockRef entry = LLVMGetEntryBasicBlock(e->function);
+    LLVMPositionBuilderBefore(e->builder, LLVMGetBasicBlockTerminator(entry));
+    return here;
+}
+
+/* A load of slot `slot` of an array argument, marked as never changing. */
+static LLVMValueRef load_slot(Emitter *e, LLVMTypeRef type, LLVMValueRef array, int slot) {
+    LLVMBasicBlockRef here = enter_entry(e);
+    LLVMValueRef value =
+        emit_load(e, type, emit_at(e, e->i64, array, emit_int(e, slot)), 8);
+    unsigned kind = LLVMGetMDKindIDInContext(e->context, "invariant.load", 14);
+    LLVMSetMetadata(value, kind,
+                    LLVMMetadataAsValue(e->context,
+                                        LLVMMDNodeInContext2(e->context, NULL, 0)));
+    LLVMPositionBuilderAtEnd(e->builder, here);
+    return value;
+}
+
+LLVMValueRef emit_pointer(Emitter *e, int slot) {
+    return load_slot(e, e->pointer, e->pointers, slot);
+}
+
+LLVMValueRef emit_number(Emitter *e, int slot) {
+    return load_slot(e, e->i64, e->numbers, slot);
+}
+
+/* ---- Small things ---------------------------------------------------------------------------------- */
+
+LLVMValueRef emit_int(Emitter *e, int64_t value) {
+    return LLVMConstInt(e->i64, (unsigned long long)value, 1);
+}
+
+LLVMValueRef emit_int32(Emitter *e, int32_t value) {
+    return LLVMConstInt(e->i32, (unsigned long long)value, 1);
+}
+
+LLVMValueRef emit_float(Emitter *e, float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return LLVMConstBitCast(LLVMConstInt(e->i32, bits, 0), e->f32);
+}
+
+LLVMValueRef emit_splat(Emitter *e, LLVMValueRef scalar) {
+    unsigned lanes = (unsigned)e->target->lanes;
+    LLVMTypeRef vector = LLVMVectorType(LLVMTypeOf(scalar), lanes);
+    LLVMValueRef first = LLVMBuildInsertElement(e->builder, LLVMGetPoison(vector), scalar,
+                                                emit_int32(e, 0), "");
+    return LLVMBuildShuffleVector(e->builder, first, LLVMGetPoison(vector),
+                                  LLVMConstNull(e->vector_i32), "");
+}
+
+LLVMValueRef emit_add(Emitter *e, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildNSWAdd(e->builder, a, b, "");
+}
+
+LLVMValueRef emit_sub(Emitter *e, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildNSWSub(e->builder, a, b, "");
+}
+
+LLVMValueRef emit_mul(Emitter *e, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildNSWMul(e->builder, a, b, "");
+}
+
+LLVMValueRef emit_div(Emitter *e, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildUDiv(e->builder, a, b, "");
+}
+
+LLVMValueRef emit_rem(Emitter *e, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildURem(e->builder, a, b, "");
+}
+
+LLVMValueRef emit_less(Emitter *e, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildICmp(e->builder, LLVMIntSLT, a, b, "");
+}
+
+LLVMValueRef emit_min(Emitter *e, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildSelect(e->builder, emit_less(e, a, b), a, b, "");
+}
+
+LLVMValueRef emit_max(Emitter *e, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildSelect(e->builder, emit_less(e, a, b), b, a, "");
+}
+
+LLVMValueRef emit_at(Emitter *e, LLVMTypeRef element, LLVMValueRef pointer, LLVMValueRef index) {
+    return LLVMBuildGEP2(e->builder, element, pointer, &index, 1, "");
+}
+
+LLVMValueRef emit_load(Emitter *e, LLVMTypeRef type, LLVMValueRef pointer, unsigned align) {
+    LLVMValueRef value = LLVMBuildLoad2(e->builder, type, pointer, "");
+    LLVMSetAlignment(value, align);
+    return value;
+}
+
+void emit_store(Emitter *e, LLVMValueRef value, LLVMValueRef pointer, unsigned align) {
+    LLVMSetAlignment(LLVMBuildStore(e->builder, value, pointer), align);
+}
+
+LLVMValueRef emit_intrinsic(Emitter *e, const char *name, LLVMTypeRef *types, int type_count,
+                            LLVMValueRef *arguments, int argument_count) {
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    invariant(id, "LLVM has no intrinsic %s", name);
+    LLVMValueRef function =
+        LLVMGetIntrinsicDeclaration(e->module, id, types, (size_t)type_count);
+    LLVMTypeRef type = LLVMIntrinsicGetType(e->context, id, types, (size_t)type_count);
+    return LLVMBuildCall2(e->builder, type, function, arguments, (unsigned)argument_count, "");
+}
+
+LLVMValueRef emit_fma(Emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
+    LLVMTypeRef type = LLVMTypeOf(a);
+    if (!e->target->fused)
+        return LLVMBuildFAdd(e->builder, LLVMBuildFMul(e->builder, a, b, ""), c, "");
+    return emit_intrinsic(e, "llvm.fma", &type, 1, (LLVMValueRef[]){a, b, c}, 3);
+}
+
+LLVMValueRef emit_variable(Emitter *e, LLVMTypeRef type, LLVMValueRef initial) {
+    LLVMBasicBlockRef here = enter_entry(e);
+    LLVMValueRef variable = LLVMBuildAlloca(e->builder, type, "");
+    LLVMPositionBuilderAtEnd(e->builder, here);
+    LLVMBuildStore(e->builder, initial, variable);
+    return variable;
+}
+
+LLVMValueRef emit_get(Emitter *e, LLVMTypeRef type, LLVMValueRef variable) {
+    return LLVMBuildLoad2(e->builder, type, variable, "");
+}
+
+void emit_set(Emitter *e, LLVMValueRef variable, LLVMValueRef value) {
+    LLVMBuildStore(e->builder, value, variable);
+}
+
+/* ---- Control ------------------------------------------------------------------------------------------ */
+
+Loop loop_begin(Emitter *e, LLVMValueRef begin, LLVMValueRef end, LLVMValueRef step) {
+    Loop loop = {.step_ = step};
+    loop.counter_ = emit_variable(e, e->i64, begin);
+    loop.head_ = new_block(e, "loop");
+    loop.exit_ = new_block(e, "after");
+    LLVMBasicBlockRef body = new_block(e, "body");
+    LLVMBuildBr(e->builder, loop.head_);
+    LLVMPositionBuilderAtEnd(e->builder, loop.head_);
+    loop.index = emit_get(e, e->i64, loop.counter_);
+    LLVMBuildCondBr(e->builder, emit_less(e, loop.index, end), body, loop.exit_);
+    LLVMPositionBuilderAtEnd(e->builder, body);
+    return loop;
+}
+
+void loop_end(Emitter *e, Loop *loop) {
+    emit_set(e, loop->counter_, emit_add(e, loop->index, loop->step_));
+    LLVMBuildBr(e->builder, loop->head_);
+    LLVMPositionBuilderAtEnd(e->builder, loop->exit_);
+}
+
+Branch branch_begin(Emitter *e, LLVMValueRef condition) {
+    Branch branch = {.otherwise_ = new_block(e, "else"), .exit_ = new_block(e, "endif")};
+    LLVMBasicBlockRef then = new_block(e, "then");
+    LLVMBuildCondBr(e->builder, condition, then, branch.otherwise_);
+    LLVMPositionBuilderAtEnd(e->builder, then);
+    return branch;
+}
+
+void branch_else(Emitter *e, Branch *branch) {
+    LLVMBuildBr(e->builder, branch->exit_);
+    LLVMPositionBuilderAtEnd(e->builder, branch->otherwise_);
+    branch->has_else_ = true;
+}
+
+void branch_end(Emitter *e, Branch *branch) {
+    LLVMBuildBr(e->builder, branch->exit_);
+    if (!branch->has_else_) {
+        LLVMPositionBuilderAtEnd(e->builder, branch->otherwise_);
+        LLVMBuildBr(e->builder, branch->exit_);
+    }
+    LLVMPositionBuilderAtEnd(e->builder, branch->exit_);
+}
+
+/* ---- Vectors of channels -------------------------------------------------------------------------------- */
+
+LLVMValueRef emit_lane_mask(Emitter *e, LLVMValueRef count) {
+    LLVMValueRef lanes[64];
+    for (int i = 0; i < e->target->lanes; i++)
+        lanes[i] = emit_int32(e, i);
+    LLVMValueRef numbers = LLVMConstVector(lanes, (unsigned)e->target->lanes);
+    LLVMValueRef bounded = emit_min(e, count, emit_int(e, e->target->lanes));
+    LLVMValueRef limit =
+        emit_splat(e, LLVMBuildTrunc(e->builder, bounded, e->i32, ""));
+    return LLVMBuildICmp(e->builder, LLVMIntSLT, numbers, limit, "");
+}
+
+LLVMValueRef emit_load_vector(Emitter *e, LLVMTypeRef vector, LLVMValueRef pointer,
+                              LLVMValueRef mask) {
+    if (!mask)
+        return emit_load(e, vector, pointer, 4);
+    LLVMTypeRef types[] = {vector, e->pointer};
+    LLVMValueRef arguments[] = {pointer, emit_int32(e, 4), mask, LLVMConstNull(vector)};
+    return emit_intrinsic(e, "llvm.masked.load", types, 2, arguments, 4);
+}
+
+void emit_store_vector(Emitter *e, LLVMValueRef value, LLVMValueRef pointer, LLVMValueRef mask) {
+    if (!mask) {
+        emit_store(e, value, pointer, 4);
+        return;
+    }
+    LLVMTypeRef types[] = {LLVMTypeOf(value), e->pointer};
+    LLVMValueRef arguments[] = {value, pointer, emit_int32(e, 4), mask};
+    emit_intrinsic(e, "llvm.masked.store", types, 2, arguments, 4);
+}
+
+/* ---- Reductions over lanes --------------------------------------------------------------------------- */
+
+LLVMValueRef emit_lane_sum(Emitter *e, LLVMValueRef vector) {
+    LLVMValueRef lanes[64];
+    for (int half = e->target->lanes / 2; half >= 1; half /= 2) {
+        for (int i = 0; i < e->target->lanes; i++)
+            lanes[i] = emit_int32(e, i < half ? i + half : i);
+        LLVMValueRef upper = LLVMBuildShuffleVector(
+            e->builder, vector, vector, LLVMConstVector(lanes, (unsigned)e->target->lanes), "");
+        vector = LLVMBuildFAdd(e->builder, vector, upper, "");
+    }
+    return LLVMBuildExtractElement(e->builder, vector, emit_int32(e, 0), "");
+}

@@ -1,0 +1,619 @@
+/* Reductions. Long ones run in two stages: tiles of at most 1,024 terms a lane in fp32, written to shared scratch, then
+ * the merge of the tiles in double, in order. The tiles follow from the shapes alone, so the result does not
+ * depend on the number of threads. Moments keep (mean, M2) per tile, computed in two passes over the tile
+ * while it is in cache, and merge them by Chan, Golub and LeVeque (1983). */
+#include "base/fatal.h"
+#include "codegen/cpu/cpu.h"
+#include "codegen/cpu/elements.h"
+
+enum {
+    SUM_TILE_ROWS = 1024,
+    MOMENTS_TILE_ROWS = 128,
+    TILE_VECTORS = 4,           /* vectors of channels that are accumulated at a time */
+    LONG_ROW_VECTORS = 1024,    /* vectors per tile of a long row */
+    ROWS_PER_CHUNK = 64         /* reductions within a row */
+};
+
+typedef struct ReduceSlots {
+    Walk walk;
+    bool moments;
+    int groups;        /* of rows: 1, or the images */
+    int group_rows;    /* rows in each */
+    int tile_rows, tiles; /* per group; long rows: elements per tile */
+    int channels;
+    int outputs_per_group;
+    int partial, partial_m2; /* pointer slots: [group][tile][channel]; long rows: [tile] */
+    int pieces, segments, segment_pieces; /* segments: first slots of the tables, count */
+    ElementSlots elements;
+} ReduceSlots;
+
+static int64_t divide_up(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+/* ---- Slots ---------------------------------------------------------------------------------------- */
+
+/* For each segment the first piece, and one past the last of all. */
+static int slot_segment_pieces(Slots *slots, int64_t tile) {
+    const Program *program = slots->program;
+    int64_t piece = 0;
+    int first = slot_number(slots, 0);
+    for (size_t s = 0; s < program->segments.count; s++) {
+        const Segment *segment = &program->segments.items[s];
+        int64_t size = 1;
+        for (int d = 0; d < segment->type.rank; d++)
+            size *= segment->type.extent[d];
+        piece += divide_up(size, tile);
+        slot_number(slots, piece);
+    }
+    return first;
+}
+
+static ReduceSlots slot_long(Slots *slots, const Kernel *kernel, const CpuTarget *target,
+                             int stage, Walk walk) {
+    ReduceSlots out = {.walk = walk};
+    const Geometry *geometry = &slots->program->geometry;
+    int64_t elements = kernel->channels, tile = (int64_t)LONG_ROW_VECTORS * target->lanes;
+    if (kernel->space.kind != SPACE_ONE && kernel->space.kind != SPACE_FLAT)
+        elements *= space_rows(geometry, &kernel->space) * geometry->batch;
+    out.elements = slot_elements(slots, kernel);
+    out.channels = slot_number(slots, elements);
+    out.tile_rows = slot_number(slots, tile);
+    int64_t tiles = divide_up(elements, tile);
+    if (walk == WALK_SEGMENTS) {
+        out.pieces = slot_pieces(slots, tile, &tiles);
+        out.segment_pieces = slot_segment_pieces(slots, tile);
+    }
+    out.tiles = slot_number(slots, tiles);
+    out.partial = slot_shared(slots, tiles * (int64_t)sizeof(double));
+    slots->chunks = stage == 0 ? tiles : 1;
+    if (walk == WALK_SEGMENTS && stage == 1)
+        slots->chunks = (int64_t)slots->program->segments.count;
+    return out;
+}
+
+static ReduceSlots slot_rows(Slots *slots, const Kernel *kernel, const CpuTarget *target,
+                             int stage) {
+    const Geometry *geometry = &slots->program->geometry;
+    const Reduction *reduction = &kernel->reduction;
+    ReduceSlots out = {.walk = WALK_ROWS, .moments = reduction->kind == REDUCE_MOMENTS};
+    int64_t rows = space_rows(geometry, &kernel->space), groups = 1;
+    bool has_images = kernel->space.kind != SPACE_ONE && kernel->space.kind != SPACE_FLAT;
+    if (reduction->over == OVER_IMAGE)
+        groups = geometry->batch;
+    else if (has_images)
+        rows *= geometry->batch;
+    int64_t tile = out.moments ? MOMENTS_TILE_ROWS : SUM_TILE_ROWS;
+    int64_t tiles = divide_up(rows, tile), block = (int64_t)TILE_VECTORS * target->lanes;
+    out.elements = slot_elements(slots, kernel);
+    out.groups = slot_number(slots, groups);
+    out.group_rows = slot_number(slots, rows);
+    out.tile_rows = slot_number(slots, tile);
+    out.tiles = slot_number(slots, tiles);
+    out.channels = slot_number(slots, kernel->channels);
+    int64_t partials = groups * tiles * kernel->channels * (int64_t)sizeof(float);
+    out.partial = slot_shared(slots, partials);
+    if (out.moments)
+        out.partial_m2 = slot_shared(slots, partials);
+    slots->chunks = stage == 0 ? groups * tiles : groups * divide_up(kernel->channels, block);
+    if (stage == 1 && reduction->over == OVER_ALL)
+        slots->chunks = 1;
+    return out;
+}
+
+/* Reductions within a row, or within the cells of a dense map. */
+static ReduceSlots slot_within(Slots *slots, const Kernel *kernel) {
+    const Geometry *geometry = &slots->program->geometry;
+    const Reduction *reduction = &kernel->reduction;
+    ReduceSlots out = {.walk = WALK_ROWS, .moments = reduction->kind == REDUCE_MOMENTS};
+    int64_t rows = space_rows(geometry, &kernel->space);
+    if (kernel->space.kind != SPACE_ONE && kernel->space.kind != SPACE_FLAT)
+        rows *= geometry->batch;
+    out.elements = slot_elements(slots, kernel);
+    out.group_rows = slot_number(slots, rows);
+    out.groups = slot_number(slots, reduction->groups);
+    out.channels = slot_number(slots, kernel->channels);
+    out.outputs_per_group = slot_number(slots, kernel->channels / reduction->groups);
+    out.tile_rows = slot_number(slots, ROWS_PER_CHUNK);
+    slots->chunks = divide_up(rows, ROWS_PER_CHUNK);
+    return out;
+}
+
+/* ---- Accumulating tiles of rows --------------------------------------------------------------------- */
+
+typedef struct Tile {
+    const Kernel *kernel;
+    const ReduceSlots *slots;
+    LLVMValueRef first_row, end_row; /* counted over the batch */
+    LLVMValueRef partial;            /* row of the partial arrays */
+} Tile;
+
+/* Sums `term` over the rows of the tile for `vectors` vectors of channels; centre[i] not NULL: the squares of the
+ * distances from it. */
+static void sum_rows(Emitter *e, const Tile *tile, LLVMValueRef channel, LLVMValueRef mask,
+                     int vectors, LLVMValueRef const *centre, LLVMValueRef *sums) {
+    LLVMValueRef accumulators[TILE_VECTORS];
+    for (int v = 0; v < vectors; v++)
+        accumulators[v] = emit_variable(e, e->vector_f32, LLVMConstNull(e->vector_f32));
+    Loop rows = loop_begin(e, tile->first_row, tile->end_row, emit_int(e, 1));
+    RowPlace place = emit_row_place(e, &tile->slots->elements.space, rows.index);
+    ElementRow row = elements_begin(e, tile->kernel, &tile->slots->elements, &place);
+    for (int v = 0; v < vectors; v++) {
+        LLVMValueRef at = emit_add(e, channel, emit_int(e, (int64_t)v * e->target->lanes));
+        LLVMValueRef term;
+        elements_evaluate(e, &row, at, mask, NULL, &term);
+        LLVMValueRef sum = emit_get(e, e->vector_f32, accumulators[v]);
+        if (centre) {
+            LLVMValueRef distance = LLVMBuildFSub(e->builder, term, centre[v], "");
+            sum = emit_fma(e, distance, distance, sum);
+        } else {
+            sum = LLVMBuildFAdd(e->builder, sum, term, "");
+        }
+        emit_set(e, accumulators[v], sum);
+    }
+    loop_end(e, &rows);
+    for (int v = 0; v < vectors; v++)
+        sums[v] = emit_get(e, e->vector_f32, accumulators[v]);
+}
+
+static void store_partials(Emitter *e, const Tile *tile, int slot, LLVMValueRef channel,
+                           LLVMValueRef mask, int vectors, LLVMValueRef const *values) {
+    LLVMValueRef row = emit_mul(e, tile->partial, emit_number(e, tile->slots->channels));
+    for (int v = 0; v < vectors; v++) {
+        LLVMValueRef at = emit_add(e, channel, emit_int(e, (int64_t)v * e->target->lanes));
+        LLVMValueRef place = emit_at(e, e->f32, emit_pointer(e, slot), emit_add(e, row, at));
+        emit_store_vector(e, values[v], place, mask);
+    }
+}
+
+/* The tile's sums, or means and squared distances, of `vectors` vectors of channels. */
+static void reduce_vectors(Emitter *e, const Tile *tile, LLVMValueRef channel, LLVMValueRef mask,
+                           int vectors) {
+    LLVMValueRef sums[TILE_VECTORS], squares[TILE_VECTORS];
+    sum_rows(e, tile, channel, mask, vectors, NULL, sums);
+    if (tile->slots->moments) {
+        LLVMValueRef count = LLVMBuildSIToFP(
+            e->builder, emit_sub(e, tile->end_row, tile->first_row), e->f32, "");
+        for (int v = 0; v < vectors; v++)
+            sums[v] = LLVMBuildFDiv(e->builder, sums[v], emit_splat(e, count), "");
+        sum_rows(e, tile, channel, mask, vectors, sums, squares);
+        store_partials(e, tile, tile->slots->partial_m2, channel, mask, vectors, squares);
+    }
+    store_partials(e, tile, tile->slots->partial, channel, mask, vectors, sums);
+}
+
+static void reduce_one_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
+    reduce_vectors(e, context, channel, mask, 1);
+}
+
+static void emit_tiles(Emitter *e, const Kernel *kernel, const ReduceSlots *slots) {
+    LLVMValueRef tiles = emit_number(e, slots->tiles), rows = emit_number(e, slots->group_rows);
+    LLVMValueRef group = emit_div(e, e->chunk, tiles), index = emit_rem(e, e->chunk, tiles);
+    LLVMValueRef size = emit_number(e, slots->tile_rows);
+    LLVMValueRef base = emit_mul(e, group, rows), begin = emit_mul(e, index, size);
+    LLVMValueRef end = emit_min(e, emit_add(e, begin, size), rows);
+    Tile tile = {kernel, slots, emit_add(e, base, begin), emit_add(e, base, end), e->chunk};
+    LLVMValueRef block = emit_int(e, (int64_t)TILE_VECTORS * e->target->lanes);
+    LLVMValueRef channels = emit_number(e, slots->channels);
+    LLVMValueRef whole = emit_mul(e, emit_div(e, channels, block), block);
+    Loop blocks = loop_begin(e, emit_int(e, 0), whole, block);
+    reduce_vectors(e, &tile, blocks.index, NULL, TILE_VECTORS);
+    loop_end(e, &blocks);
+    elements_each_vector(e, whole, channels, reduce_one_vector, &tile);
+}
+
+/* ---- Merging tiles ------------------------------------------------------------------------------------ */
+
+static LLVMTypeRef vector_f64(Emitter *e) {
+    return LLVMVectorType(e->f64, (unsigned)e->target->lanes);
+}
+
+static LLVMValueRef widen(Emitter *e, LLVMValueRef vector) {
+    return LLVMBuildFPExt(e->builder, vector, vector_f64(e), "");
+}
+
+typedef struct Merge {
+    const Kernel *kernel;
+    const ReduceSlots *slots;
+    LLVMValueRef group;
+} Merge;
+
+/* A vector of the partials of tile `tile` of the group. */
+static LLVMValueRef load_partial(Emitter *e, const Merge *merge, int slot, LLVMValueRef tile,
+                                 LLVMValueRef channel, LLVMValueRef mask) {
+    LLVMValueRef row = emit_add(
+        e, emit_mul(e, merge->group, emit_number(e, merge->slots->tiles)), tile);
+    LLVMValueRef index =
+        emit_add(e, emit_mul(e, row, emit_number(e, merge->slots->channels)), channel);
+    return widen(e, emit_load_vector(e, e->vector_f32,
+                                     emit_at(e, e->f32, emit_pointer(e, slot), index), mask));
+}
+
+static void store_merged(Emitter *e, const Merge *merge, int output, LLVMValueRef channel,
+                         LLVMValueRef mask, LLVMValueRef value) {
+    const ViewSlots *view = &merge->slots->elements.outputs[output];
+    invariant(view->channel_stride == 1, "a reduction writes neighbouring channels");
+    LLVMValueRef row = emit_row_address(e, view, merge->group, NULL);
+    emit_store_vector(e, LLVMBuildFPTrunc(e->builder, value, e->vector_f32, ""),
+                      emit_at(e, e->f32, row, channel), mask);
+}
+
+/* The rows of tile `tile`, as fp64. */
+static LLVMValueRef tile_count(Emitter *e, const ReduceSlots *slots, LLVMValueRef tile) {
+    LLVMValueRef size = emit_number(e, slots->tile_rows);
+    LLVMValueRef rest = emit_sub(e, emit_number(e, slots->group_rows), emit_mul(e, tile, size));
+    return LLVMBuildSIToFP(e->builder, emit_min(e, size, rest), e->f64, "");
+}
+
+static void merge_sums(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
+    const Merge *merge = context;
+    LLVMTypeRef type = vector_f64(e);
+    LLVMValueRef sum = emit_variable(e, type, LLVMConstNull(type));
+    Loop tiles =
+        loop_begin(e, emit_int(e, 0), emit_number(e, merge->slots->tiles), emit_int(e, 1));
+    LLVMValueRef term =
+        load_partial(e, merge, merge->slots->partial, tiles.index, channel, mask);
+    emit_set(e, sum, LLVMBuildFAdd(e->builder, emit_get(e, type, sum), term, ""));
+    loop_end(e, &tiles);
+    store_merged(e, merge, 0, channel, mask, emit_get(e, type, sum));
+}
+
+/* n, mean, M2 += tile: d = mean_t - mean; mean += d n_t / (n + n_t); M2 += M2_t + d d n n_t / (n + n_t). */
+static void merge_moments(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
+    const Merge *merge = context;
+    LLVMBuilderRef b = e->builder;
+    LLVMTypeRef type = vector_f64(e);
+    LLVMValueRef mean = emit_variable(e, type, LLVMConstNull(type));
+    LLVMValueRef m2 = emit_variable(e, type, LLVMConstNull(type));
+    LLVMValueRef count = emit_variable(e, e->f64, LLVMConstReal(e->f64, 0));
+    Loop tiles =
+        loop_begin(e, emit_int(e, 0), emit_number(e, merge->slots->tiles), emit_int(e, 1));
+    LLVMValueRef tile_mean =
+        load_partial(e, merge, merge->slots->partial, tiles.index, channel, mask);
+    LLVMValueRef tile_m2 =
+        load_partial(e, merge, merge->slots->partial_m2, tiles.index, channel, mask);
+    LLVMValueRef before = emit_get(e, e->f64, count);
+    LLVMValueRef added = tile_count(e, merge->slots, tiles.index);
+    LLVMValueRef total = LLVMBuildFAdd(b, before, added, "");
+    LLVMValueRef share = LLVMBuildFDiv(b, added, total, "");
+    LLVMValueRef weight = emit_splat(e, LLVMBuildFMul(b, before, share, ""));
+    LLVMValueRef distance = LLVMBuildFSub(b, tile_mean, emit_get(e, type, mean), "");
+    LLVMValueRef step = LLVMBuildFMul(b, distance, emit_splat(e, share), "");
+    LLVMValueRef square = LLVMBuildFMul(b, distance, distance, "");
+    LLVMValueRef between = LLVMBuildFMul(b, square, weight, "");
+    emit_set(e, mean, LLVMBuildFAdd(b, emit_get(e, type, mean), step, ""));
+    LLVMValueRef within = LLVMBuildFAdd(b, emit_get(e, type, m2), tile_m2, "");
+    emit_set(e, m2, LLVMBuildFAdd(b, within, between, ""));
+    emit_set(e, count, total);
+    loop_end(e, &tiles);
+    store_merged(e, merge, 0, channel, mask, emit_get(e, type, mean));
+    store_merged(e, merge, 1, channel, mask, emit_get(e, type, m2));
+}
+
+/* The sum of `count` fp32 or fp64 numbers in double, one after the other. */
+static LLVMValueRef sum_numbers(Emitter *e, LLVMTypeRef type, LLVMValueRef pointer,
+                                LLVMValueRef begin, LLVMValueRef end) {
+    LLVMValueRef sum = emit_variable(e, e->f64, LLVMConstReal(e->f64, 0));
+    Loop loop = loop_begin(e, begin, end, emit_int(e, 1));
+    LLVMValueRef term = emit_load(e, type, emit_at(e, type, pointer, loop.index), 4);
+    if (type == e->f32)
+        term = LLVMBuildFPExt(e->builder, term, e->f64, "");
+    emit_set(e, sum, LLVMBuildFAdd(e->builder, emit_get(e, e->f64, sum), term, ""));
+    loop_end(e, &loop);
+    return emit_get(e, e->f64, sum);
+}
+
+static void store_number(Emitter *e, const ReduceSlots *slots, LLVMValueRef index,
+                         LLVMValueRef value) {
+    LLVMValueRef place = emit_row_address(e, &slots->elements.outputs[0], NULL, NULL);
+    emit_store(e, LLVMBuildFPTrunc(e->builder, value, e->f32, ""),
+               emit_at(e, e->f32, place, index), 4);
+}
+
+static void emit_merge_rows(Emitter *e, const Kernel *kernel, const ReduceSlots *slots) {
+    if (kernel->reduction.over == OVER_ALL) {
+        LLVMValueRef count =
+            emit_mul(e, emit_number(e, slots->tiles), emit_number(e, slots->channels));
+        LLVMValueRef sum =
+            sum_numbers(e, e->f32, emit_pointer(e, slots->partial), emit_int(e, 0), count);
+        store_number(e, slots, emit_int(e, 0), sum);
+        return;
+    }
+    LLVMValueRef channels = emit_number(e, slots->channels);
+    LLVMValueRef block = emit_int(e, (int64_t)TILE_VECTORS * e->target->lanes);
+    LLVMValueRef blocks = emit_div(e, emit_add(e, channels, emit_sub(e, block, emit_int(e, 1))),
+                                   block);
+    Merge merge = {kernel, slots, emit_div(e, e->chunk, blocks)};
+    LLVMValueRef begin = emit_mul(e, emit_rem(e, e->chunk, blocks), block);
+    LLVMValueRef end = emit_min(e, emit_add(e, begin, block), channels);
+    elements_each_vector(e, begin, end, slots->moments ? merge_moments : merge_sums, &merge);
+}
+
+/* ---- Long rows ------------------------------------------------------------------------------------------ */
+
+typedef struct LongSum {
+    const ElementRow *row;
+    LLVMValueRef sum; /* variable */
+} LongSum;
+
+static void add_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
+    const LongSum *sum = context;
+    LLVMValueRef term;
+    elements_evaluate(e, sum->row, channel, mask, NULL, &term);
+    if (mask)
+        term = LLVMBuildSelect(e->builder, mask, term, LLVMConstNull(e->vector_f32), "");
+    emit_set(e, sum->sum,
+             LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f32, sum->sum), term, ""));
+}
+
+/* The lanes' sums in double, one after the other. */
+static LLVMValueRef lanes_to_double(Emitter *e, LLVMValueRef vector) {
+    LLVMValueRef sum = LLVMConstReal(e->f64, 0);
+    for (int i = 0; i < e->target->lanes; i++) {
+        LLVMValueRef lane = LLVMBuildExtractElement(e->builder, vector, emit_int32(e, i), "");
+        sum = LLVMBuildFAdd(e->builder, sum, LLVMBuildFPExt(e->builder, lane, e->f64, ""), "");
+    }
+    return sum;
+}
+
+static void emit_long_tile(Emitter *e, const Kernel *kernel, const ReduceSlots *slots) {
+    RowPlace place = {.image = emit_int(e, 0), .row = emit_int(e, 0)};
+    ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
+    LLVMValueRef begin, end;
+    if (slots->walk == WALK_SEGMENTS) {
+        begin = emit_piece(e, slots->pieces, e->chunk, 0);
+        end = emit_piece(e, slots->pieces, e->chunk, 1);
+        row.segment = emit_piece(e, slots->pieces, e->chunk, 2);
+    } else {
+        begin = emit_mul(e, e->chunk, emit_number(e, slots->tile_rows));
+        end = emit_min(e, emit_add(e, begin, emit_number(e, slots->tile_rows)),
+                       emit_number(e, slots->channels));
+    }
+    LongSum sum = {&row, emit_variable(e, e->vector_f32, LLVMConstNull(e->vector_f32))};
+    elements_each_vector(e, begin, end, add_vector, &sum);
+    LLVMValueRef total = lanes_to_double(e, emit_get(e, e->vector_f32, sum.sum));
+    emit_store(e, total, emit_at(e, e->f64, emit_pointer(e, slots->partial), e->chunk), 8);
+}
+
+static void emit_merge_long(Emitter *e, const Kernel *kernel, const ReduceSlots *slots) {
+    LLVMValueRef begin = emit_int(e, 0), end = emit_number(e, slots->tiles);
+    LLVMValueRef index = emit_int(e, 0);
+    if (kernel->reduction.over == OVER_SEGMENT) {
+        index = e->chunk;
+        LLVMValueRef slot = emit_add(e, index, emit_int(e, slots->segment_pieces));
+        LLVMValueRef next = emit_add(e, slot, emit_int(e, 1));
+        begin = emit_load(e, e->i64, emit_at(e, e->i64, e->numbers, slot), 8);
+        end = emit_load(e, e->i64, emit_at(e, e->i64, e->numbers, next), 8);
+    }
+    store_number(e, slots, index,
+                 sum_numbers(e, e->f64, emit_pointer(e, slots->partial), begin, end));
+}
+
+/* ---- Within a row ----------------------------------------------------------------------------------------- */
+
+typedef struct RowSum {
+    const ElementRow *row;
+    LLVMValueRef centre;  /* NULL: sum the terms; else the squares of their distances from it */
+    LLVMValueRef sum;     /* variable */
+    LLVMValueRef second;  /* variable: sum of the second value, merge only */
+} RowSum;
+
+static void add_row_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
+    const RowSum *sum = context;
+    LLVMValueRef values[EXPRESSION_MAX_VALUES];
+    elements_evaluate(e, sum->row, channel, mask, NULL, values);
+    LLVMValueRef term = values[0];
+    if (sum->centre) {
+        LLVMValueRef distance = LLVMBuildFSub(e->builder, term, sum->centre, "");
+        term = LLVMBuildFMul(e->builder, distance, distance, "");
+    }
+    LLVMValueRef zero = LLVMConstNull(e->vector_f32);
+    if (mask)
+        term = LLVMBuildSelect(e->builder, mask, term, zero, "");
+    emit_set(e, sum->sum,
+             LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f32, sum->sum), term, ""));
+    if (!sum->second)
+        return;
+    LLVMValueRef second =
+        mask ? LLVMBuildSelect(e->builder, mask, values[1], zero, "") : values[1];
+    emit_set(e, sum->second,
+             LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f32, sum->second), second, ""));
+}
+
+/* The sum over channels [begin, end) of the row, an fp32; *second: of the second value, if asked for. */
+static LLVMValueRef sum_channels(Emitter *e, const ElementRow *row, LLVMValueRef begin,
+                                 LLVMValueRef end, LLVMValueRef centre, LLVMValueRef *second) {
+    LLVMValueRef zero = LLVMConstNull(e->vector_f32);
+    RowSum sum = {.row = row, .centre = centre ? emit_splat(e, centre) : NULL};
+    sum.sum = emit_variable(e, e->vector_f32, zero);
+    if (second)
+        sum.second = emit_variable(e, e->vector_f32, zero);
+    elements_each_vector(e, begin, end, add_row_vector, &sum);
+    if (second)
+        *second = emit_lane_sum(e, emit_get(e, e->vector_f32, sum.second));
+    return emit_lane_sum(e, emit_get(e, e->vector_f32, sum.sum));
+}
+
+static void store_row_value(Emitter *e, const ElementRow *row, int output, LLVMValueRef group,
+                            LLVMValueRef value) {
+    LLVMValueRef index =
+        emit_mul(e, group, emit_int(e, row->kernel->outputs[output].channel_stride));
+    emit_store(e, value, emit_at(e, e->f32, row->output[output], index), 4);
+}
+
+static void reduce_group(Emitter *e, const ElementRow *row, const ReduceSlots *slots,
+                         LLVMValueRef group) {
+    const Reduction *reduction = &row->kernel->reduction;
+    LLVMValueRef width = emit_number(e, slots->outputs_per_group);
+    LLVMValueRef begin = emit_mul(e, group, width), end = emit_add(e, begin, width);
+    LLVMValueRef m2 = NULL;
+    bool merge = reduction->kind == REDUCE_MERGE;
+    LLVMValueRef sum = sum_channels(e, row, begin, end, NULL, merge ? &m2 : NULL);
+    if (reduction->kind == REDUCE_SUM) {
+        store_row_value(e, row, 0, group, sum);
+        return;
+    }
+    LLVMValueRef count = LLVMBuildSIToFP(e->builder, width, e->f32, "");
+    LLVMValueRef mean = LLVMBuildFDiv(e->builder, sum, count, "");
+    LLVMValueRef squares = sum_channels(e, row, begin, end, mean, NULL);
+    if (merge) /* M2 of all = sum of M2 + terms each x sum of (mean_i - mean)^2 */
+        squares = emit_fma(e, squares, emit_float(e, (float)reduction->merge_count), m2);
+    store_row_value(e, row, 0, group, mean);
+    store_row_value(e, row, 1, group, squares);
+}
+
+static void emit_within_rows(Emitter *e, const Kernel *kernel, const ReduceSlots *slots) {
+    LLVMValueRef size = emit_number(e, slots->tile_rows);
+    LLVMValueRef begin = emit_mul(e, e->chunk, size);
+    LLVMValueRef end = emit_min(e, emit_add(e, begin, size), emit_number(e, slots->group_rows));
+    Loop rows = loop_begin(e, begin, end, emit_int(e, 1));
+    RowPlace place = emit_row_place(e, &slots->elements.space, rows.index);
+    ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
+    Loop groups = loop_begin(e, emit_int(e, 0), emit_number(e, slots->groups), emit_int(e, 1));
+    reduce_group(e, &row, slots, groups.index);
+    loop_end(e, &groups);
+    loop_end(e, &rows);
+}
+
+/* ---- Cells of a dense map ------------------------------------------------------------------------------------ */
+
+typedef struct CellSlots {
+    ElementSlots elements;
+    int patch, patch_rows, channels, grid[TYPE_MAX_SPACE], cells; /* cells: per image */
+} CellSlots;
+
+static CellSlots slot_cells(Slots *slots, const Kernel *kernel) {
+    const Space *space = &kernel->space;
+    int64_t patch = kernel->reduction.patch, cells = 1, rows = 1;
+    CellSlots out = {.elements = slot_elements(slots, kernel)};
+    out.patch = slot_number(slots, patch);
+    for (int d = 0; d < space->rank; d++) {
+        cells *= space->extent[d] / patch;
+        rows *= patch;
+        out.grid[d] = slot_number(slots, space->extent[d] / patch);
+    }
+    out.patch_rows = slot_number(slots, rows);
+    out.channels = slot_number(slots, kernel->channels);
+    out.cells = slot_number(slots, cells);
+    slots->chunks = cells * slots->program->geometry.batch;
+    return out;
+}
+
+/* The row of position `index` of this chunk's cell. */
+static RowPlace cell_row(Emitter *e, const CellSlots *slots, LLVMValueRef index, int rank) {
+    LLVMValueRef cells = emit_number(e, slots->cells), patch = emit_number(e, slots->patch);
+    LLVMValueRef cell = emit_rem(e, e->chunk, cells);
+    RowPlace place = {.image = emit_div(e, e->chunk, cells)};
+    for (int d = rank - 1; d >= 0; d--) {
+        LLVMValueRef grid = emit_number(e, slots->grid[d]);
+        LLVMValueRef corner = emit_mul(e, emit_rem(e, cell, grid), patch);
+        place.position[d] = emit_add(e, corner, emit_rem(e, index, patch));
+        cell = emit_div(e, cell, grid);
+        index = emit_div(e, index, patch);
+    }
+    place.row = emit_int(e, 0);
+    for (int d = 0; d < rank; d++)
+        place.row =
+            emit_add(e, emit_mul(e, place.row, emit_number(e, slots->elements.space.extent[d])),
+                     place.position[d]);
+    return place;
+}
+
+/* The sum over the cell in double of the terms, or of the squares of their distances from `centre`. */
+static LLVMValueRef sum_cell(Emitter *e, const Kernel *kernel, const CellSlots *slots,
+                             LLVMValueRef centre) {
+    LLVMValueRef sum = emit_variable(e, e->f64, LLVMConstReal(e->f64, 0));
+    Loop rows =
+        loop_begin(e, emit_int(e, 0), emit_number(e, slots->patch_rows), emit_int(e, 1));
+    RowPlace place = cell_row(e, slots, rows.index, kernel->space.rank);
+    ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
+    LLVMValueRef part = sum_channels(e, &row, emit_int(e, 0), emit_number(e, slots->channels),
+                                     centre, NULL);
+    part = LLVMBuildFPExt(e->builder, part, e->f64, "");
+    emit_set(e, sum, LLVMBuildFAdd(e->builder, emit_get(e, e->f64, sum), part, ""));
+    loop_end(e, &rows);
+    return emit_get(e, e->f64, sum);
+}
+
+static void emit_cells(Emitter *e, const Kernel *kernel, const CellSlots *slots) {
+    LLVMValueRef count =
+        emit_mul(e, emit_number(e, slots->patch_rows), emit_number(e, slots->channels));
+    count = LLVMBuildSIToFP(e->builder, count, e->f64, "");
+    LLVMValueRef mean =
+        LLVMBuildFDiv(e->builder, sum_cell(e, kernel, slots, NULL), count, "");
+    mean = LLVMBuildFPTrunc(e->builder, mean, e->f32, "");
+    LLVMValueRef m2 = sum_cell(e, kernel, slots, mean);
+    LLVMValueRef values[2] = {mean, LLVMBuildFPTrunc(e->builder, m2, e->f32, "")};
+    LLVMValueRef cells = emit_number(e, slots->cells);
+    for (int i = 0; i < kernel->output_count; i++) {
+        LLVMValueRef place =
+            emit_row_address(e, &slots->elements.outputs[i], emit_div(e, e->chunk, cells),
+                             emit_rem(e, e->chunk, cells));
+        emit_store(e, values[i], place, 4);
+    }
+}
+
+/* ---- Which form -------------------------------------------------------------------------------------------------- */
+
+typedef enum ReduceForm { FORM_WITHIN, FORM_CELLS, FORM_LONG, FORM_SEGMENT, FORM_TILES } ReduceForm;
+
+static ReduceForm form_of(const Program *program, const Kernel *kernel) {
+    switch (kernel->reduction.over) {
+    case OVER_ROW:
+        return FORM_WITHIN;
+    case OVER_CELL:
+        return FORM_CELLS;
+    case OVER_SEGMENT:
+        return FORM_SEGMENT;
+    case OVER_ALL:
+        invariant(kernel->reduction.kind == REDUCE_SUM, "moments over everything");
+        return elements_walk(program, kernel) == WALK_LONG_ROW ? FORM_LONG : FORM_TILES;
+    default:
+        return FORM_TILES;
+    }
+}
+
+static ReduceSlots slot_reduce(Slots *slots, const Kernel *kernel, const CpuTarget *target,
+                               int stage, ReduceForm form) {
+    if (form == FORM_WITHIN)
+        return slot_within(slots, kernel);
+    if (form == FORM_TILES)
+        return slot_rows(slots, kernel, target, stage);
+    return slot_long(slots, kernel, target, stage,
+                     form == FORM_LONG ? WALK_LONG_ROW : WALK_SEGMENTS);
+}
+
+static int64_t bind_reduce(Slots *slots, const Kernel *kernel, const CpuTarget *target,
+                           int stage) {
+    ReduceForm form = form_of(slots->program, kernel);
+    if (form == FORM_CELLS)
+        slot_cells(slots, kernel);
+    else
+        slot_reduce(slots, kernel, target, stage, form);
+    if (stage == 1 && (form == FORM_WITHIN || form == FORM_CELLS))
+        slots->chunks = 0;
+    return form;
+}
+
+static void emit_reduce(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
+    Slots numbering = {.arena = e->arena, .program = program};
+    ReduceForm form = form_of(program, kernel);
+    if (form == FORM_CELLS) {
+        CellSlots cells = slot_cells(&numbering, kernel);
+        emit_cells(e, kernel, &cells);
+        return;
+    }
+    ReduceSlots slots = slot_reduce(&numbering, kernel, e->target, stage, form);
+    if (form == FORM_WITHIN)
+        emit_within_rows(e, kernel, &slots);
+    else if (form == FORM_TILES && stage == 0)
+        emit_tiles(e, kernel, &slots);
+    else if (form == FORM_TILES)
+        emit_merge_rows(e, kernel, &slots);
+    else if (stage == 0)
+        emit_long_tile(e, kernel, &slots);
+    else
+        emit_merge_long(e, kernel, &slots);
+}
+
+const KernelEmitter cpu_emit_reduce = {2, bind_reduce, emit_reduce};
