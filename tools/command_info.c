@@ -1,0 +1,130 @@
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "tools/command.h"
+#include "tools/options.h"
+
+static error_t parse(int key, char *argument, struct argp_state *state) {
+    bool *json = state->input;
+    if (key == 'j')
+        *json = true;
+    else if (key == ARGP_KEY_ARG)
+        argp_error(state, "info takes no file: %s", argument);
+    else
+        return ARGP_ERR_UNKNOWN;
+    return 0;
+}
+
+static const struct argp_option option_table[] = {
+    {"json", 'j', NULL, 0, "Print the result as JSON", 0}, {0}};
+
+static const struct argp argp = {option_table,
+                                 parse,
+                                 NULL,
+                                 "Says what this binary and this machine can do."
+                                 "\vExamples:\n"
+                                 "  sparkc info\n"
+                                 "  sparkc info --json\n",
+                                 NULL,
+                                 NULL,
+                                 NULL};
+
+/* The features that code generation chooses by, as the kernel reports them. */
+static const char *const known_features[] = {
+    "sse4_2",   "avx",      "avx2",     "fma",         "f16c",        "avx512f",
+    "avx512bw", "avx512vl", "avx512dq", "avx512_vnni", "avx512_bf16", "amx_tile",
+    "amx_bf16", "amx_int8", "asimd",    "bf16",        "sve"};
+
+/* The value of the first line "key : value" of /proc/cpuinfo, or "". */
+static const char *cpuinfo_value(Arena *arena, const char *info, const char *key) {
+    for (const char *line = info; line && *line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        size_t length = strlen(key);
+        const char *rest = line + length;
+        if (strncmp(line, key, length) != 0 || (*rest != ' ' && *rest != '\t' && *rest != ':'))
+            continue;
+        rest += strspn(rest, " \t:");
+        return arena_copy_text(arena, rest, strcspn(rest, "\n"));
+    }
+    return "";
+}
+
+static bool has_word(const char *words, const char *word) {
+    size_t length = strlen(word);
+    for (const char *at = words; (at = strstr(at, word)) != NULL; at += length) {
+        bool starts = at == words || at[-1] == ' ';
+        if (starts && (at[length] == ' ' || at[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static json_t *cpu_features(Arena *arena, const char *info) {
+    const char *flags = cpuinfo_value(arena, info, "flags");
+    json_t *features = json_array();
+    if (!*flags)
+        flags = cpuinfo_value(arena, info, "Features");
+    for (size_t i = 0; i < sizeof known_features / sizeof *known_features; i++) {
+        if (has_word(flags, known_features[i]))
+            json_array_append_new(features, json_string(known_features[i]));
+    }
+    return features;
+}
+
+static json_t *collect(Arena *arena) {
+    const char *error;
+    size_t length;
+    struct utsname system;
+    char *info = text_read_file(arena, "/proc/cpuinfo", (size_t)16 << 20, &length, &error);
+    info = info ? info : arena_copy_text(arena, "", 0);
+    json_t *result = json_object();
+    json_object_set_new(result, "version", json_string(SPARKC_VERSION));
+    json_object_set_new(result, "machine",
+                        json_string(uname(&system) == 0 ? system.machine : "unknown"));
+    json_object_set_new(result, "cpu", json_string(cpuinfo_value(arena, info, "model name")));
+    json_object_set_new(result, "processors", json_integer(sysconf(_SC_NPROCESSORS_ONLN)));
+    json_object_set_new(result, "cpu_features", cpu_features(arena, info));
+    json_object_set_new(result, "executors", json_pack("[s]", "interpreter"));
+    json_object_set_new(
+        result, "llvm",
+        json_string(
+            "not supported yet in this version: code generation; verify needs --interpret"));
+    json_object_set_new(result, "cuda", json_string("not supported in this version"));
+    return result;
+}
+
+static void print_text(const json_t *result) {
+    const char *key;
+    json_t *value;
+    size_t i;
+    json_t *item;
+    json_object_foreach((json_t *)(uintptr_t)result, key, value) {
+        printf("%-13s", key);
+        if (json_is_string(value))
+            printf(" %s", json_string_value(value));
+        if (json_is_integer(value))
+            printf(" %lld", (long long)json_integer_value(value));
+        json_array_foreach(value, i, item) printf(" %s", json_string_value(item));
+        putchar('\n');
+    }
+}
+
+int command_info(int argc, char **argv) {
+    bool json = false;
+    options_parse(&argp, argc, argv, &json);
+    Arena *arena = arena_create();
+    json_t *result = collect(arena);
+    if (json)
+        json_dumpf(result, stdout, JSON_INDENT(1));
+    else
+        print_text(result);
+    if (json)
+        putchar('\n');
+    json_decref(result);
+    arena_destroy(arena);
+    return EXIT_FINE;
+}
