@@ -30,8 +30,7 @@
 
 #include "base/arena.h"
 #include "base/diagnostics.h"
-
-typedef struct Graph Graph;
+#include "ir/graph.h"
 
 /* The number of errors of one run, for diagnostics_create. */
 enum { FRONTEND_ERROR_LIMIT = 20 };
