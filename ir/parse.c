@@ -55,28 +55,28 @@ typedef struct Statement {
 
 /* ---- The head ------------------------------------------------------------------------------ */
 
-/* sparkc graph VERSION */
-static bool parse_version(Scanner *scanner) {
+/* sparkc KIND VERSION */
+static bool parse_version(Scanner *scanner, const char *kind, int expected) {
     if (!scan_line(scanner)) {
         scan_error(scanner, scan_text_end(scanner), "this file is empty");
         return false;
     }
-    if (!scan_take_word(scanner, "sparkc") || !scan_take_word(scanner, "graph")) {
+    if (!scan_take_word(scanner, "sparkc") || !scan_take_word(scanner, kind)) {
         scan_error(scanner, scan_whole_line(scanner),
-                   "this is no graph of sparkc: its first line must be sparkc graph %d",
-                   PRINT_GRAPH_VERSION);
+                   "this is no %s of sparkc: its first line must be sparkc %s %d", kind, kind,
+                   expected);
         return false;
     }
     const char *begin = scan_place(scanner);
     char *version = scan_name(scanner, "the version");
     if (!version)
         return false;
-    if (strcmp(version, arena_format(scanner->arena, "%d", PRINT_GRAPH_VERSION)) == 0)
+    if (strcmp(version, arena_format(scanner->arena, "%d", expected)) == 0)
         return scan_line_end(scanner);
     scan_error(scanner, scan_since(scanner, begin),
                "written by another version of sparkc: this text has version %s, this sparkc reads "
                "version %d",
-               version, PRINT_GRAPH_VERSION);
+               version, expected);
     scan_hint(scanner, "regenerate it from the network: sparkc ir MODEL.cnn --after PASS");
     return false;
 }
@@ -120,10 +120,10 @@ static bool parse_geometry(Scanner *scanner, Geometry *geometry) {
                       header_to_geometry(scanner->arena, values, geometry), spans);
 }
 
-/* The lines before the tables; NULL after an error. */
-static Graph *parse_head(Scanner *scanner) {
+Graph *parse_head(Scanner *scanner, const char *kind, int version) {
     Geometry geometry = {0};
-    const char *network = parse_version(scanner) ? parse_head_name(scanner, "network") : NULL;
+    const char *network =
+        parse_version(scanner, kind, version) ? parse_head_name(scanner, "network") : NULL;
     const char *stage = network ? parse_head_name(scanner, "stage") : NULL;
     if (!stage || !parse_geometry(scanner, &geometry))
         return NULL;
@@ -153,9 +153,9 @@ static bool parse_entry(Scanner *scanner, Mention *mention) {
 }
 
 /* Tables stand before the ops and have an end. */
-static bool check_table(Parser *parser, const char *what, size_t count, size_t most) {
-    Scanner *scanner = &parser->scanner;
-    if (parser->any_op)
+static bool check_table(Scanner *scanner, bool allowed, const char *what, size_t count,
+                        size_t most) {
+    if (!allowed)
         scan_error(scanner, scan_whole_line(scanner), "a %s must stand before the first op", what);
     if (count >= most)
         scan_error(scanner, scan_whole_line(scanner), "more than %zu %ss", most, what);
@@ -177,13 +177,12 @@ static bool parse_file_shape(Scanner *scanner, Segment *segment) {
 }
 
 /* segment NAME : TYPE [from TYPE] {...} */
-static void parse_segment(Parser *parser) {
-    Scanner *scanner = &parser->scanner;
+static void parse_segment(Scanner *scanner, Graph *graph, bool allowed) {
     Segment segment = {0};
     Mention mention;
     Attribute values[OP_MAX_ATTRIBUTES];
     ScanSpan spans[OP_MAX_ATTRIBUTES];
-    if (!check_table(parser, "segment", parser->graph->segments.count, PARSE_MOST_SEGMENTS) ||
+    if (!check_table(scanner, allowed, "segment", graph->segments.count, PARSE_MOST_SEGMENTS) ||
         !parse_entry(scanner, &mention) || !parse_plain_type(scanner, &segment.type) ||
         !parse_file_shape(scanner, &segment) ||
         !parse_row(scanner, &header_segment, values, spans) ||
@@ -191,25 +190,34 @@ static void parse_segment(Parser *parser) {
                     spans))
         return;
     segment.name = mention.name;
-    if (!graph_add_segment(parser->graph, segment))
+    if (!graph_add_segment(graph, segment))
         report_taken(scanner, "segment", &mention);
 }
 
 /* state NAME : TYPE {...} */
-static void parse_state(Parser *parser) {
-    Scanner *scanner = &parser->scanner;
+static void parse_state(Scanner *scanner, Graph *graph, bool allowed) {
     StateSlot state = {0};
     Mention mention;
     Attribute values[OP_MAX_ATTRIBUTES];
     ScanSpan spans[OP_MAX_ATTRIBUTES];
-    if (!check_table(parser, "state", parser->graph->states.count, PARSE_MOST_STATES) ||
+    if (!check_table(scanner, allowed, "state", graph->states.count, PARSE_MOST_STATES) ||
         !parse_entry(scanner, &mention) || !scan_type(scanner, &state.type) ||
         !parse_row(scanner, &header_state, values, spans) ||
         !report_row(scanner, &header_state, header_to_state(scanner->arena, values, &state), spans))
         return;
     state.name = mention.name;
-    if (!graph_add_state(parser->graph, state))
+    if (!graph_add_state(graph, state))
         report_taken(scanner, "state", &mention);
+}
+
+bool parse_table_line(Scanner *scanner, Graph *graph, bool allowed) {
+    if (scan_take_word(scanner, header_segment.owner))
+        parse_segment(scanner, graph, allowed);
+    else if (scan_take_word(scanner, header_state.owner))
+        parse_state(scanner, graph, allowed);
+    else
+        return false;
+    return true;
 }
 
 /* ---- Names of values ------------------------------------------------------------------------ */
@@ -485,11 +493,9 @@ static void parse_op(Parser *parser) {
 /* Ops are not read behind tables with errors: most would only complain of what they lack. */
 static void parse_line(Parser *parser) {
     Scanner *scanner = &parser->scanner;
-    if (scan_take_word(scanner, header_segment.owner))
-        parse_segment(parser);
-    else if (scan_take_word(scanner, header_state.owner))
-        parse_state(parser);
-    else if (scan_take_word(scanner, "end"))
+    if (parse_table_line(scanner, parser->graph, !parser->any_op))
+        return;
+    if (scan_take_word(scanner, "end"))
         parser->ended = scan_line_end(scanner);
     else if (parser->any_op || diagnostics_error_count(scanner->diagnostics) == parser->errors)
         parse_op(parser);
@@ -497,10 +503,8 @@ static void parse_line(Parser *parser) {
         parser->stopped = true;
 }
 
-/* Behind the line `end` stands nothing. */
-static void check_end(Parser *parser) {
-    Scanner *scanner = &parser->scanner;
-    if (!parser->ended) {
+void parse_end(Scanner *scanner, bool ended) {
+    if (!ended) {
         scanner->failed = scanner->number > SCAN_MOST_LINES;
         scan_error(scanner, scan_text_end(scanner),
                    "the text stops before its last line, end: it was cut off");
@@ -522,7 +526,7 @@ Graph *parse_graph(Arena *arena, Diagnostics *diagnostics, const char *file, con
                    size_t length) {
     Parser parser = {.scanner = scan_create(arena, diagnostics, file, text, length),
                      .errors = diagnostics_error_count(diagnostics)};
-    parser.graph = parse_head(&parser.scanner);
+    parser.graph = parse_head(&parser.scanner, "graph", PRINT_GRAPH_VERSION);
     if (!parser.graph)
         return NULL;
     while (!parser.ended && !parser.stopped && scan_line(&parser.scanner)) {
@@ -530,7 +534,7 @@ Graph *parse_graph(Arena *arena, Diagnostics *diagnostics, const char *file, con
         parser.stopped = parser.stopped || diagnostics_full(diagnostics);
     }
     if (!parser.stopped)
-        check_end(&parser);
+        parse_end(&parser.scanner, parser.ended);
     if (!parser.ended || diagnostics_error_count(diagnostics) > parser.errors)
         return NULL;
     return verify(&parser) ? parser.graph : NULL;

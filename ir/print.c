@@ -186,9 +186,9 @@ static void print_state(Text *out, const StateSlot *state) {
     print_row(out, &header_state, values);
 }
 
-static void print_head(Text *out, const Graph *graph) {
+static void print_head(Text *out, const char *kind, int version, const Graph *graph) {
     Attribute values[OP_MAX_ATTRIBUTES];
-    text_append(out, "sparkc graph %d\nnetwork ", PRINT_GRAPH_VERSION);
+    text_append(out, "sparkc %s %d\nnetwork ", kind, version);
     print_name(out, graph->network);
     text_append(out, "\nstage ");
     print_name(out, graph->stage);
@@ -197,12 +197,16 @@ static void print_head(Text *out, const Graph *graph) {
     print_row(out, &header_geometry, values);
 }
 
-void print_graph(Text *out, const Graph *graph) {
-    print_head(out, graph);
+void print_tables(Text *out, const char *kind, int version, const Graph *graph) {
+    print_head(out, kind, version, graph);
     for (size_t i = 0; i < graph->segments.count; i++)
         print_segment(out, &graph->segments.items[i]);
     for (size_t i = 0; i < graph->states.count; i++)
         print_state(out, &graph->states.items[i]);
+}
+
+void print_graph(Text *out, const Graph *graph) {
+    print_tables(out, "graph", PRINT_GRAPH_VERSION, graph);
     graph_each(graph, node) {
         print_node(out, node);
         text_append(out, "\n");

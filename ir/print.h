@@ -15,6 +15,10 @@ void print_graph(Text *out, const Graph *graph);
 /* The same in an arena. */
 char *print_graph_text(Arena *arena, const Graph *graph);
 
+/* The head and the tables of a text of either level of IR: "sparkc KIND VERSION", network, stage,
+ * geometry, segments, states. */
+void print_tables(Text *out, const char *kind, int version, const Graph *graph);
+
 /* One op: its line, without the line's end. */
 void print_node(Text *out, const Node *node);
 

@@ -309,7 +309,7 @@ static char *number_text(Scanner *scanner, bool (*kind)(char)) {
     return take_run(scanner, stop);
 }
 
-static bool scan_whole(Scanner *scanner, int64_t lowest, int64_t highest, int64_t *value) {
+bool scan_whole(Scanner *scanner, int64_t lowest, int64_t highest, int64_t *value) {
     char *text = number_text(scanner, is_integer_character), *stop = text;
     errno = 0;
     long long read = text ? strtoll(text, &stop, 10) : 0;
@@ -344,8 +344,7 @@ static bool scan_real(Scanner *scanner, double *value) {
     return true;
 }
 
-/* [1, 2, 3], at most ATTRIBUTE_MAX_INTS numbers, or []. */
-static bool scan_list(Scanner *scanner, Attribute *value) {
+bool scan_list(Scanner *scanner, Attribute *value) {
     if (!scan_expect(scanner, '['))
         return false;
     if (scan_take(scanner, ']'))

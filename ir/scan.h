@@ -85,6 +85,12 @@ char *scan_quoted(Scanner *scanner);
 
 bool scan_type(Scanner *scanner, Type *type);
 
+/* A whole number in lowest .. highest. */
+bool scan_whole(Scanner *scanner, int64_t lowest, int64_t highest, int64_t *value);
+
+/* [1, 2, 3], at most ATTRIBUTE_MAX_INTS numbers, or []: into value->ints, behind value->count. */
+bool scan_list(Scanner *scanner, Attribute *value);
+
 /* A location, with its "@"; the file's name is in the arena. */
 bool scan_location(Scanner *scanner, Location *location);
 
