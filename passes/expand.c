@@ -114,8 +114,8 @@ static bool batch_norm_fits(Expansion *expansion) {
     if (graph_rows(expansion->builder.graph, &node->operands[BATCH_NORM_X]->type) > 1)
         return true;
     diagnostics_report(expansion->diagnostics, SEVERITY_ERROR, node->location,
-                       "batch_norm over one value: %s has a batch of 1 and one visible position, "
-                       "and its statistics need at least two values per channel",
+                       "batch_norm over one value: %s has a batch of 1 and one position, "
+                       "and statistics need at least two values per channel",
                        layer);
     diagnostics_hint(expansion->diagnostics, "take a larger batch or a larger input");
     return false;

@@ -34,9 +34,16 @@ void gradient_channel_shuffle(Gradient *gradient) {
 }
 
 void gradient_repeat_channels(Gradient *gradient) {
-    int64_t groups = gradient->node->operands[0]->type.channels;
-    Node *dx = build(&gradient->builder, OP_sum, "x", OPERANDS(gradient->results[0]),
-                     ATTRIBUTES(attribute_text("over", "group"), attribute_int("groups", groups)));
+    const Type *x = &gradient->node->operands[0]->type;
+    if (x->form != FORM_PER_IMAGE) {
+        diagnostics_report(gradient->diagnostics, SEVERITY_ERROR, gradient->node->location,
+                           "not supported: %s repeats the channels of a map and needs a gradient",
+                           node_result(gradient->node, 0)->name);
+        return;
+    }
+    Node *dx =
+        build(&gradient->builder, OP_sum, "x", OPERANDS(gradient->results[0]),
+              ATTRIBUTES(attribute_text("over", "group"), attribute_int("groups", x->channels)));
     gradient_give(gradient, 0, node_result(dx, 0));
 }
 
