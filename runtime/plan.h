@@ -1,5 +1,5 @@
-/* A plan: all that the runtime needs to run a compiled program, and nothing of the compiler. Back ends
- * write plans, the executor runs them. */
+/* A plan: all that the runtime needs to run a compiled program, and nothing of the compiler. Back
+ * ends write plans, the executor runs them. */
 #ifndef SPARKC_RUNTIME_PLAN_H
 #define SPARKC_RUNTIME_PLAN_H
 
@@ -9,12 +9,13 @@
 /* The memory of a program, in the order of enum Region (ir/kernel.h). */
 enum { PLAN_PARAMS, PLAN_STATE, PLAN_INPUTS, PLAN_OUTPUTS, PLAN_SCRATCH, PLAN_REGIONS };
 
-/* Alignment in bytes of every region and of every offset in it; readable slack behind each buffer's last
- * element, so that whole vectors may be loaded at its end. */
+/* Alignment in bytes of every region and of every offset in it; readable slack behind each buffer's
+ * last element, so that whole vectors may be loaded at its end. */
 enum { PLAN_ALIGNMENT = 64 };
 
-/* Runs chunk `chunk` (0 <= chunk < the launch's chunks) of one kernel. Chunks of one launch touch disjoint outputs and
- * may run in any order, on any thread. `workspace` is private to the thread (Plan.workspace_bytes). */
+/* Runs chunk `chunk` (0 <= chunk < the launch's chunks) of one kernel. Chunks of one launch touch
+ * disjoint outputs and may run in any order, on any thread. `workspace` is private to the thread
+ * (Plan.workspace_bytes). */
 typedef void PlanFunction(char *const *pointers, const int64_t *numbers, int64_t chunk,
                           char *workspace);
 
