@@ -72,6 +72,12 @@ static void collect_pairs(Contraction *contraction, int64_t tap) {
         }
 }
 
+/* Row from[r] of one map goes into row to[r] of another. */
+typedef struct Rows {
+    const int64_t *from, *to;
+    int64_t count;
+} Rows;
+
 /* One tap's matrix for `groups` groups: [group_in, out], column o belongs to group o / group_out.
  */
 typedef struct Matrix {
@@ -87,17 +93,25 @@ static int64_t matrix_out(const Matrix *matrix) {
     return matrix->groups * matrix->group_out;
 }
 
-/* y[o] += sum of x[i] m[i][o] over `depth` (1 to 4) inputs i, for `width` outputs. */
-static void add_products(double *restrict y, const double *restrict x, const double *restrict m,
-                         int64_t depth, int64_t stride, int64_t width) {
-    if (depth == 4)
-        for (int64_t o = 0; o < width; o++)
-            y[o] += x[0] * m[o] + x[1] * m[stride + o] + x[2] * m[2 * stride + o] +
-                    x[3] * m[3 * stride + o];
-    else
+enum { DEPTH = 4 };
+
+/* y[o] += sum of x[i] lines[i][o] over `depth` (1 to DEPTH) lines i, for `width` outputs. */
+static void add_products(double *restrict y, const double *x, const double *const *lines,
+                         int64_t depth, int64_t width) {
+    if (depth < DEPTH) {
         for (int64_t i = 0; i < depth; i++)
             for (int64_t o = 0; o < width; o++)
-                y[o] += x[i] * m[i * stride + o];
+                y[o] += x[i] * lines[i][o];
+        return;
+    }
+    const double x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+    const double *line0 = lines[0], *line1 = lines[1], *line2 = lines[2], *line3 = lines[3];
+    for (int64_t o = 0; o < width; o++)
+        y[o] += x0 * line0[o] + x1 * line1[o] + x2 * line2[o] + x3 * line3[o];
+}
+
+static int64_t depth_at(int64_t begin, int64_t end) {
+    return end - begin < DEPTH ? end - begin : DEPTH;
 }
 
 /* One output channel per group, as in a depthwise convolution. */
@@ -108,30 +122,34 @@ static void multiply_narrow(const Matrix *matrix, const double *restrict x, doub
 }
 
 static void multiply_block(const Matrix *matrix, int64_t group, const double *x, double *y,
-                           const int64_t *from, const int64_t *to, int64_t count) {
+                           Rows rows) {
     int64_t in = matrix_in(matrix), out = matrix_out(matrix);
-    const double *m = matrix->data + group * matrix->group_out;
-    for (int64_t i = 0; i < matrix->group_in; i += 4) {
-        int64_t depth = matrix->group_in - i < 4 ? matrix->group_in - i : 4;
-        for (int64_t row = 0; row < count; row++)
-            add_products(y + to[row] * out + group * matrix->group_out,
-                         x + from[row] * in + group * matrix->group_in + i, m + i * out, depth, out,
+    x += group * matrix->group_in;
+    y += group * matrix->group_out;
+    for (int64_t i = 0; i < matrix->group_in; i += DEPTH) {
+        const double *lines[DEPTH];
+        int64_t depth = depth_at(i, matrix->group_in);
+        for (int64_t k = 0; k < depth; k++)
+            lines[k] = matrix->data + (i + k) * out + group * matrix->group_out;
+        for (int64_t row = 0; row < rows.count; row++)
+            add_products(y + rows.to[row] * out, x + rows.from[row] * in + i, lines, depth,
                          matrix->group_out);
     }
 }
 
-/* y[to[r]] += x[from[r]] times the matrix, for `count` rows. */
-static void multiply_rows(const Matrix *matrix, const double *x, double *y, const int64_t *from,
-                          const int64_t *to, int64_t count) {
-    for (int64_t row = 0; row < count; row += ROW_BLOCK) {
-        int64_t rows = count - row < ROW_BLOCK ? count - row : ROW_BLOCK;
-        if (matrix->group_out == 1)
-            for (int64_t r = row; r < row + rows; r++)
-                multiply_narrow(matrix, x + from[r] * matrix_in(matrix),
-                                y + to[r] * matrix_out(matrix));
-        else
-            for (int64_t group = 0; group < matrix->groups; group++)
-                multiply_block(matrix, group, x, y, from + row, to + row, rows);
+/* y[to[r]] += x[from[r]] times the matrix. */
+static void multiply_rows(const Matrix *matrix, const double *x, double *y, Rows rows) {
+    if (matrix->group_out == 1) {
+        for (int64_t r = 0; r < rows.count; r++)
+            multiply_narrow(matrix, x + rows.from[r] * matrix_in(matrix),
+                            y + rows.to[r] * matrix_out(matrix));
+        return;
+    }
+    for (int64_t begin = 0; begin < rows.count; begin += ROW_BLOCK) {
+        int64_t left = rows.count - begin;
+        Rows block = {rows.from + begin, rows.to + begin, left < ROW_BLOCK ? left : ROW_BLOCK};
+        for (int64_t group = 0; group < matrix->groups; group++)
+            multiply_block(matrix, group, x, y, block);
     }
 }
 
@@ -149,23 +167,24 @@ static Matrix transpose(const Matrix *matrix) {
     return result;
 }
 
-/* gradient[i][o] += sum of x[from[r]][i] dy[to[r]][o] over rows, for inputs [begin, end) of a
- * group. `matrix` tells the shape. */
+/* The gradient of multiply_block to inputs [begin, end) of the group: gradient[i][o] += sum of
+ * x[from[r]][i] dy[to[r]][o] over rows. Of the matrix only the shape is used. */
 static void add_outer_products(const Matrix *matrix, double *gradient, int64_t group, int64_t begin,
-                               int64_t end, const double *x, const double *dy, const int64_t *from,
-                               const int64_t *to, int64_t count) {
+                               int64_t end, const double *x, const double *dy, Rows rows) {
     int64_t in = matrix_in(matrix), out = matrix_out(matrix), width = matrix->group_out;
     x += group * matrix->group_in;
-    dy += group * width;
-    gradient += group * width;
-    for (int64_t row = 0; row < count; row++)
+    for (int64_t row = 0; row < rows.count; row += DEPTH) {
+        const double *lines[DEPTH];
+        int64_t depth = depth_at(row, rows.count);
+        for (int64_t k = 0; k < depth; k++)
+            lines[k] = dy + rows.to[row + k] * out + group * width;
         for (int64_t i = begin; i < end; i++) {
-            double factor = x[from[row] * in + i];
-            double *restrict line = gradient + i * out;
-            const double *restrict dline = dy + to[row] * out;
-            for (int64_t o = 0; o < width; o++)
-                line[o] += factor * dline[o];
+            double factors[DEPTH];
+            for (int64_t k = 0; k < depth; k++)
+                factors[k] = x[rows.from[row + k] * in + i];
+            add_products(gradient + i * out + group * width, factors, lines, depth, width);
         }
+    }
 }
 
 static void narrow_outer_products(const Matrix *matrix, double *restrict gradient,
@@ -177,20 +196,27 @@ static void narrow_outer_products(const Matrix *matrix, double *restrict gradien
 
 /* The gradient of multiply_rows to its matrix. */
 static void gradient_rows(const Matrix *matrix, double *gradient, const double *x, const double *dy,
-                          const int64_t *from, const int64_t *to, int64_t count) {
+                          Rows rows) {
     if (matrix->group_out == 1) {
-        for (int64_t r = 0; r < count; r++)
-            narrow_outer_products(matrix, gradient, x + from[r] * matrix_in(matrix),
-                                  dy + to[r] * matrix_out(matrix));
+        for (int64_t r = 0; r < rows.count; r++)
+            narrow_outer_products(matrix, gradient, x + rows.from[r] * matrix_in(matrix),
+                                  dy + rows.to[r] * matrix_out(matrix));
         return;
     }
     for (int64_t group = 0; group < matrix->groups; group++)
         for (int64_t begin = 0; begin < matrix->group_in; begin += CHANNEL_BLOCK) {
             int64_t end = begin + CHANNEL_BLOCK;
             add_outer_products(matrix, gradient, group, begin,
-                               end < matrix->group_in ? end : matrix->group_in, x, dy, from, to,
-                               count);
+                               end < matrix->group_in ? end : matrix->group_in, x, dy, rows);
         }
+}
+
+static Rows to_small(const Pairs *pairs) {
+    return (Rows){pairs->large, pairs->small, pairs->count};
+}
+
+static Rows to_large(const Pairs *pairs) {
+    return (Rows){pairs->small, pairs->large, pairs->count};
 }
 
 static Matrix matrix_of(const Node *node, int64_t large_channels, int64_t small_channels) {
@@ -210,7 +236,7 @@ void interpret_conv(Call *call) {
     for (int64_t tap = 0; tap < contraction.taps; tap++) {
         collect_pairs(&contraction, tap);
         matrix.data = call->operands[1].data + tap * matrix_size(&matrix);
-        multiply_rows(&matrix, x->data, y->data, pairs->large, pairs->small, pairs->count);
+        multiply_rows(&matrix, x->data, y->data, to_small(pairs));
     }
     contraction_destroy(&contraction);
 }
@@ -224,7 +250,7 @@ void interpret_conv_transpose(Call *call) {
         collect_pairs(&contraction, tap);
         matrix.data = call->operands[1].data + tap * matrix_size(&matrix);
         Matrix transposed = transpose(&matrix);
-        multiply_rows(&transposed, x->data, y->data, pairs->small, pairs->large, pairs->count);
+        multiply_rows(&transposed, x->data, y->data, to_large(pairs));
         free((double *)transposed.data);
     }
     contraction_destroy(&contraction);
@@ -238,7 +264,7 @@ void interpret_conv_weight_grad(Call *call) {
     for (int64_t tap = 0; tap < contraction.taps; tap++) {
         collect_pairs(&contraction, tap);
         gradient_rows(&matrix, call->results[0].data + tap * matrix_size(&matrix), x->data,
-                      dy->data, pairs->large, pairs->small, pairs->count);
+                      dy->data, to_small(pairs));
     }
     contraction_destroy(&contraction);
 }
@@ -260,7 +286,7 @@ void interpret_linear(Call *call) {
     bool transposes = node_bool(call->node, "transpose");
     Matrix matrix = transposes ? transpose(&stored) : stored;
     Pairs pairs = own_rows(call, &x->type);
-    multiply_rows(&matrix, x->data, y->data, pairs.large, pairs.small, pairs.count);
+    multiply_rows(&matrix, x->data, y->data, to_small(&pairs));
     pairs_destroy(&pairs);
     if (transposes)
         free((double *)matrix.data);
@@ -270,7 +296,6 @@ void interpret_linear_weight_grad(Call *call) {
     const Tensor *x = &call->operands[0], *dy = &call->operands[1];
     Matrix matrix = {NULL, 1, x->type.channels, dy->type.channels};
     Pairs pairs = own_rows(call, &x->type);
-    gradient_rows(&matrix, call->results[0].data, x->data, dy->data, pairs.large, pairs.small,
-                  pairs.count);
+    gradient_rows(&matrix, call->results[0].data, x->data, dy->data, to_small(&pairs));
     pairs_destroy(&pairs);
 }
