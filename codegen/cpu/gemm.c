@@ -1,0 +1,105 @@
+#include "codegen/cpu/gemm.h"
+
+#include "codegen/cpu/elements.h"
+
+enum { MAX_BLOCK_ROWS = 12, BLOCK_VECTORS = 2 };
+
+GemmBlock gemm_block(const CpuTarget *target) {
+    /* rows x vectors accumulators, `vectors` for B and one for the broadcast of A must fit. */
+    return (GemmBlock){target->registers >= 32 ? MAX_BLOCK_ROWS : 6, BLOCK_VECTORS};
+}
+
+int gemm_panel(const CpuTarget *target) {
+    return gemm_block(target).vectors * target->lanes;
+}
+
+typedef struct Accumulators {
+    LLVMValueRef at[MAX_BLOCK_ROWS][BLOCK_VECTORS];
+} Accumulators;
+
+static LLVMValueRef c_address(Emitter *e, const GemmOperands *o, int m, int v) {
+    LLVMValueRef row = emit_mul(e, o->c_row, emit_int(e, m));
+    return emit_at(e, e->f32, o->c,
+                   emit_add(e, row, emit_int(e, (int64_t)v * e->target->lanes)));
+}
+
+static Accumulators begin_block(Emitter *e, const GemmOperands *o, GemmBlock block) {
+    Accumulators acc;
+    LLVMValueRef zero = LLVMConstNull(e->vector_f32);
+    for (int m = 0; m < block.rows; m++)
+        for (int v = 0; v < block.vectors; v++)
+            acc.at[m][v] = emit_variable(e, e->vector_f32, zero);
+    Branch add = branch_begin(e, o->accumulate);
+    for (int m = 0; m < block.rows; m++)
+        for (int v = 0; v < block.vectors; v++)
+            emit_set(e, acc.at[m][v],
+                     emit_load_vector(e, e->vector_f32, c_address(e, o, m, v), NULL));
+    branch_end(e, &add);
+    return acc;
+}
+
+void emit_gemm_block(Emitter *e, const GemmOperands *o) {
+    GemmBlock block = gemm_block(e->target);
+    LLVMValueRef panel = emit_int(e, gemm_panel(e->target));
+    Accumulators acc = begin_block(e, o, block);
+    Loop depth = loop_begin(e, emit_int(e, 0), o->depth, emit_int(e, 1));
+    LLVMValueRef b_row = emit_at(e, e->f32, o->b, emit_mul(e, depth.index, panel));
+    LLVMValueRef a_column = emit_at(e, e->f32, o->a, emit_mul(e, depth.index, o->a_depth));
+    LLVMValueRef b[BLOCK_VECTORS];
+    for (int v = 0; v < block.vectors; v++)
+        b[v] = emit_load_vector(
+            e, e->vector_f32,
+            emit_at(e, e->f32, b_row, emit_int(e, (int64_t)v * e->target->lanes)), NULL);
+    for (int m = 0; m < block.rows; m++) {
+        LLVMValueRef place =
+            emit_at(e, e->f32, a_column, emit_mul(e, o->a_row, emit_int(e, m)));
+        LLVMValueRef a = emit_splat(e, emit_load(e, e->f32, place, 4));
+        for (int v = 0; v < block.vectors; v++)
+            emit_set(e, acc.at[m][v],
+                     emit_fma(e, a, b[v], emit_get(e, e->vector_f32, acc.at[m][v])));
+    }
+    loop_end(e, &depth);
+    for (int m = 0; m < block.rows; m++)
+        for (int v = 0; v < block.vectors; v++)
+            emit_store_vector(e, emit_get(e, e->vector_f32, acc.at[m][v]),
+                              c_address(e, o, m, v), NULL);
+}
+
+static void clear_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
+    emit_store_vector(e, LLVMConstNull(e->vector_f32), emit_at(e, e->f32, context, channel),
+                      mask);
+}
+
+void emit_clear(Emitter *e, LLVMValueRef pointer, LLVMValueRef count) {
+    elements_each_vector(e, emit_int(e, 0), count, clear_vector, pointer);
+}
+
+static void copy_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
+    LLVMValueRef const *pair = context;
+    LLVMValueRef value =
+        emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, pair[1], channel), mask);
+    emit_store_vector(e, value, emit_at(e, e->f32, pair[0], channel), mask);
+}
+
+void emit_copy(Emitter *e, LLVMValueRef target, LLVMValueRef source, LLVMValueRef count) {
+    LLVMValueRef pair[2] = {target, source};
+    elements_each_vector(e, emit_int(e, 0), count, copy_vector, pair);
+}
+
+void emit_pack_row(Emitter *e, const TapSlots *taps, const SpaceSlots *walked, const ViewSlots *a,
+                   const PackedTaps *part, LLVMValueRef row_number, LLVMValueRef target) {
+    LLVMValueRef origin[TYPE_MAX_SPACE];
+    RowPlace place = emit_phase_row(e, taps, walked, row_number);
+    emit_tap_origin(e, taps, &place, origin);
+    Loop tap = loop_begin(e, part->first_tap, part->end_tap, emit_int(e, 1));
+    LLVMValueRef nth = emit_sub(e, tap.index, part->first_tap);
+    LLVMValueRef here = emit_at(e, e->f32, target, emit_mul(e, nth, part->count));
+    LLVMValueRef row = emit_tap_row(e, taps, place.image, origin, tap.index);
+    Branch there = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntSGE, row, emit_int(e, 0), ""));
+    LLVMValueRef source = emit_row_address(e, a, place.image, row);
+    emit_copy(e, here, emit_at(e, e->f32, source, part->first), part->count);
+    branch_else(e, &there);
+    emit_clear(e, here, part->count);
+    branch_end(e, &there);
+    loop_end(e, &tap);
+}

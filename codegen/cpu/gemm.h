@@ -1,0 +1,42 @@
+/* The inner parts of matrix products (Goto and van de Geijn, 2008): packing the rows that taps read, and the
+ * register-blocked product of a packed block with a packed panel. */
+#ifndef SPARKC_CODEGEN_CPU_GEMM_H
+#define SPARKC_CODEGEN_CPU_GEMM_H
+
+#include "codegen/cpu/taps.h"
+
+/* Rows and vectors of the block that is held in registers: rows x vectors accumulators. */
+typedef struct GemmBlock {
+    int rows, vectors;
+} GemmBlock;
+
+GemmBlock gemm_block(const CpuTarget *target);
+
+/* Columns of a panel: vectors x lanes. */
+int gemm_panel(const CpuTarget *target);
+
+/* C[rows x panel] = [C +] A B for one register block. A element (m, k) at a + m * a_row + k * a_depth, B row k at
+ * b + k * panel, C row m at c + m * c_row (fp32 elements). `accumulate` (i1): whether C is read. */
+typedef struct GemmOperands {
+    LLVMValueRef a, a_row, a_depth, b, c, c_row, depth, accumulate;
+} GemmOperands;
+
+void emit_gemm_block(Emitter *emitter, const GemmOperands *operands);
+
+/* The channels `first` .. `first + count` of taps [first_tap, end_tap) of one row, one tap behind the other, as
+ * fp32 at `target`; hidden and outside taps give zeros. */
+typedef struct PackedTaps {
+    LLVMValueRef first_tap, end_tap, first, count;
+} PackedTaps;
+
+void emit_pack_row(Emitter *emitter, const TapSlots *taps, const SpaceSlots *walked,
+                   const ViewSlots *a, const PackedTaps *part, LLVMValueRef row_number,
+                   LLVMValueRef target);
+
+/* fp32 zeros at pointer[0 .. count). */
+void emit_clear(Emitter *emitter, LLVMValueRef pointer, LLVMValueRef count);
+
+/* Copies fp32 source[0 .. count) to target. */
+void emit_copy(Emitter *emitter, LLVMValueRef target, LLVMValueRef source, LLVMValueRef count);
+
+#endif
