@@ -274,21 +274,24 @@ static bool check_attributes(Rule *rule) {
     return true;
 }
 
+static bool extents_positive(const Type *type) {
+    bool positive = !rules_has_channels(type) || (type->batch >= 1 && type->channels >= 1);
+    positive = positive && (type->form != FORM_MASKED || type->stride >= 1);
+    for (int d = 0; d < type->rank; d++)
+        positive = positive && type->extent[d] >= 1;
+    return positive;
+}
+
 static bool check_operands(Rule *rule) {
     for (int i = 0; i < rule->node->operand_count; i++) {
         bool required = i < rule->info->required_count || i >= rule->info->operand_count;
         if (required && !rule->node->operands[i])
             return rules_fail_operand(rule, i, "%s needs %s", rule->info->name,
                                       operand_name(rule, i));
+        if (rule->node->operands[i] && !extents_positive(rules_type(rule, i)))
+            return rules_fail_operand(rule, i, "%s has an impossible type", operand_name(rule, i));
     }
     return true;
-}
-
-static bool extents_positive(const Type *type) {
-    bool positive = !rules_has_channels(type) || (type->batch >= 1 && type->channels >= 1);
-    for (int d = 0; d < type->rank; d++)
-        positive = positive && type->extent[d] >= 1;
-    return positive;
 }
 
 static int64_t elements_per_image(const Type *type) {

@@ -57,7 +57,7 @@ static bool fail_too_large(Rule *rule, const Type *x, const Window *window) {
     return rules_fail_attribute(
         rule, "kernel", "a kernel of %s%s does not fit into the map of %s%s%s",
         rules_extents_text(rule, reach, window->space), dilated ? ", counted with its gaps," : "",
-        rules_extents_text(rule, x->extent, x->rank), pads ? ", with pad " : "",
+        rules_extents_text(rule, x->extent, x->rank), pads ? ", padded to " : "",
         pads ? rules_extents_text(rule, padded, window->space) : "");
 }
 

@@ -94,8 +94,8 @@ static void sizes_of_segments_saturate(void) {
 
 static void states_are_found_by_name(void) {
     Graph *graph = create();
-    CU_ASSERT_PTR_NOT_NULL(
-        graph_add_state(graph, (StateSlot){"m", PART_ENCODER, parsed("f32[8]"), 1}));
+    StateSlot *added = graph_add_state(graph, (StateSlot){"m", PART_ENCODER, parsed("f32[8]"), 1});
+    CU_ASSERT_PTR_EQUAL(added, graph_find_state(graph, "m"));
     CU_ASSERT_PTR_NULL(graph_add_state(graph, (StateSlot){"m", PART_HEAD, parsed("f32[]"), 0}));
     CU_ASSERT_EQUAL(graph_state_index(graph, "m"), 0);
     CU_ASSERT_EQUAL(graph_find_state(graph, "m")->init, 1);

@@ -104,6 +104,14 @@ static void wrong_type_of_third_result(Graph *graph) {
     find(graph, "moments.m2")->results[2].type = type_scalar(DTYPE_F32);
 }
 
+static void impossible_type(Graph *graph) {
+    find(graph, "norm")->results[0].type.batch = 0;
+}
+
+static void masked_without_stride(Graph *graph) {
+    find(graph, "norm")->results[0].type.stride = 0;
+}
+
 static void wrong_attribute(Graph *graph) {
     node_set_int(find(graph, "conv1"), "groups", 2);
 }
@@ -178,6 +186,14 @@ static void mask_too_early(Graph *graph) {
     graph->stage = "select";
 }
 
+static void hidden_too_early(Graph *graph) {
+    Builder b = {.graph = graph};
+    build(&b, OP_hidden, "early", OPERANDS(&find(graph, "cells")->results[0]),
+          ATTRIBUTES(attribute_ints("size", (int64_t[]){2, 2}, 2)));
+    graph_remove(graph, find(graph, "masked"));
+    graph->stage = "select";
+}
+
 static void update_too_early(Graph *graph) {
     graph->stage = "autodiff";
 }
@@ -243,6 +259,8 @@ static const struct {
     {too_few_operands, "3 operands, normalise takes 5"},
     {wrong_type, "the type of result 1 must be f32<2x32x32x8 masked 2>"},
     {wrong_type_of_third_result, "the type of result 3 must be f32[8]"},
+    {impossible_type, "x has an impossible type"},
+    {masked_without_stride, "x has an impossible type"},
     {wrong_attribute, "groups = 2 does not divide 3 channels"},
     {two_of_one_name, "a second value of the name %dense"},
     {no_name, "result 1 has no name"},
@@ -260,6 +278,7 @@ static const struct {
     {output_twice, "a second output of this name"},
     {composite_too_late, "a composite occurs before the stage expand only, this is optimizer"},
     {mask_too_early, "an op of the mask occurs from the stage sparsify on, this is select"},
+    {hidden_too_early, "hidden(%cells) {size=[2, 2]}: an op of the mask occurs from the stage"},
     {update_too_early, "an update of the parameters occurs from the stage optimizer on"},
     {gradient_too_early, "an op of the backward pass occurs from the stage autodiff on"},
     {unknown_stage, "no stage is called linking"},
