@@ -25,6 +25,8 @@ static double bf16_round(double value) {
 
 static double u32_wrap(double value) {
     const double modulus = 0x1p32;
+    if (!isfinite(value))
+        return 0;
     double rest = fmod(nearbyint(value), modulus);
     return rest < 0 ? rest + modulus : rest;
 }

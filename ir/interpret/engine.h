@@ -48,7 +48,7 @@ size_t engine_count(const Graph *graph, const Type *type);
 double *engine_allocate(size_t count);
 
 /* The nearest value of a dtype: bf16 to nearest even (infinite beyond its range), i32 to the
- * nearest integer, u32 also modulo 2^32, f32 unchanged. */
+ * nearest integer, u32 also modulo 2^32 (0 if not finite), f32 unchanged. */
 double engine_round(DType dtype, double value);
 
 /* A tensor as rows of elements that lie next to one another: the channels of a position (dense,

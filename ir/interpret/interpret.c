@@ -446,15 +446,24 @@ static void apply_commit(Interpreter *interpreter, const Step *step) {
     memcpy(to.data, from->data, to.count * sizeof *to.data);
 }
 
-Status interpreter_run(Interpreter *interpreter, Arena *arena) {
-    release_all(interpreter);
-    if (interpreter->needs_cells && !interpreter->cells_given)
-        return status_failure(arena, "input \"cells\" has no value");
+static Status run_steps(Interpreter *interpreter, Arena *arena) {
     for (size_t i = 0; i < interpreter->steps.count; i++) {
         const Step *step = &interpreter->steps.items[i];
         status_return_if_failed(run_step(interpreter, arena, (int)i));
         if (step->node->op == OP_output || step->node->op == OP_commit)
             own(step->operands[0]);
+    }
+    return STATUS_FINE;
+}
+
+Status interpreter_run(Interpreter *interpreter, Arena *arena) {
+    release_all(interpreter);
+    if (interpreter->needs_cells && !interpreter->cells_given)
+        return status_failure(arena, "input \"cells\" has no value");
+    Status status = run_steps(interpreter, arena);
+    if (!status_fine(status)) {
+        release_all(interpreter);
+        return status;
     }
     for (size_t i = 0; i < interpreter->steps.count; i++)
         if (interpreter->steps.items[i].node->op == OP_commit)

@@ -49,7 +49,7 @@ void interpreter_set_training(Interpreter *interpreter, bool training);
  * readable until the next run. */
 Status interpreter_run(Interpreter *interpreter, Arena *arena);
 
-/* An output of the last run by name; data NULL if there is none. */
+/* An output of the last run by name; data NULL if there is none or the run failed. */
 Tensor interpreter_output(Interpreter *interpreter, const char *name);
 
 /* Called with each value right after it is computed, in order; for op by op comparisons. */

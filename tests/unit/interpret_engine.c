@@ -126,6 +126,7 @@ static void what_is_missing_is_named(void) {
     graph_add_state(fixture.graph, (StateSlot){.name = "s", .type = type_scalar(DTYPE_F32)});
     Value *x = fixture_input(&fixture, "x", type_scalar(DTYPE_F32), (const double[]){1});
     Value *rate = build_scalar(&fixture.builder, DTYPE_F32, "lr");
+    fixture_output(&fixture, "x", x);
     Value *y = build_binary(&fixture.builder, OP_mul, NULL, x, rate);
     commit(&fixture, y, "state", "s");
     fixture_start(&fixture);
@@ -138,6 +139,7 @@ static void what_is_missing_is_named(void) {
                    "input \"x\" has 1 elements, got 2");
     CU_ASSERT(status_fine(interpreter_set_input(interpreter, fixture.arena, "x", &one, 1)));
     expect_failure(interpreter_run(interpreter, fixture.arena), "scalar \"lr\" has no value");
+    CU_ASSERT_PTR_NULL(interpreter_output(interpreter, "x").data);
     interpreter_set_scalar(interpreter, "lr", 4);
     CU_ASSERT(status_fine(interpreter_run(interpreter, fixture.arena)));
     FIXTURE_EXPECT(interpreter_state(interpreter, "s"), 4);
