@@ -206,7 +206,9 @@ static void print_measure(const Measure *measure, FILE *out, bool color) {
     else
         fprintf(out, " %9.2e", measure->error);
     fprintf(out, " %9.2e %8zu  %-52s ", measure->tolerance, measure->tensors,
-            measure->worst ? measure->worst : "nothing was compared");
+            measure->worst         ? measure->worst
+            : measure->tensors > 0 ? "-"
+                                   : "nothing was compared");
     print_verdict(out, measure_passed(measure), color);
 }
 

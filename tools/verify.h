@@ -92,9 +92,12 @@ Status program_set_images(Program *program, const ImageShape *shape, const doubl
  * if `active` is NULL. Programs that mask nothing take none. */
 Status program_set_active(Program *program, const double *active);
 
-/* Loads every parameter and state of the network from a checkpoint. Missing tensors and those that
- * nothing reads are problems of the comparison. */
+/* Loads every parameter and state of a program from a checkpoint. Missing tensors are problems of
+ * the comparison. */
 Status program_load(Verify *verify, Program *program, const Safetensors *weights);
+
+/* Makes tensors of a checkpoint that a program does not read problems of the comparison. */
+void program_report_unread(Verify *verify, const Program *program, const Safetensors *weights);
 
 /* The segment or state that a checkpoint calls `name`, or NULL. */
 const Segment *program_segment(const Program *program, const char *name);

@@ -67,7 +67,8 @@ Status program_create_update(Verify *verify, const PassOptions *options, const S
                              size_t count, Program **program) {
     Program *made = create_program(options);
     made->options.entry = ENTRY_UPDATE;
-    made->graph = graph_create(made->arena, "optimizer", (Geometry){.batch = 1});
+    Geometry no_image = {.batch = 1, .space = 1, .image = {1}, .channels = 1};
+    made->graph = graph_create(made->arena, "optimizer", no_image);
     for (size_t i = 0; i < count; i++)
         invariant(graph_add_segment(made->graph, segments[i]), "a second segment %s",
                   segments[i].name);
@@ -318,22 +319,20 @@ static bool is_left_over(const char *name) {
     return false;
 }
 
-/* In a program that has only the encoder, tensors of other parts have no use. */
-static bool is_expected(const Program *program, const char *name) {
-    bool whole = graph_find_segment(program->graph, "dense_decoder.proj.weight") != NULL;
-    return is_left_over(name) || program_segment(program, name) || program_state(program, name) ||
-           (!whole && !text_starts_with(name, "sparse_encoder."));
+/* Bare names are those of a file with the encoder alone. */
+static bool is_read(const Program *program, const char *name) {
+    return program_segment(program, name) || program_state(program, name) ||
+           graph_find_segment(program->graph, name) || graph_find_state(program->graph, name);
 }
 
-static void report_unread(Verify *verify, const Program *program, const Safetensors *weights) {
+void program_report_unread(Verify *verify, const Program *program, const Safetensors *weights) {
     size_t count;
     const SafetensorsTensor *tensors = safetensors_tensors(weights, &count);
-    for (size_t i = 0; i < count; i++)
-        if (!is_expected(program, tensors[i].name) &&
-            !graph_find_segment(program->graph, tensors[i].name) &&
-            !graph_find_state(program->graph, tensors[i].name))
+    for (size_t i = 0; i < count; i++) {
+        if (!is_left_over(tensors[i].name) && !is_read(program, tensors[i].name))
             compare_problem(verify->comparison, "the network has no %s, which the weights hold",
                             tensors[i].name);
+    }
 }
 
 Status verify_outlive(const Verify *verify, Status status) {
@@ -345,7 +344,6 @@ Status program_load(Verify *verify, Program *program, const Safetensors *weights
     Status status = load_all(verify, program, arena, weights);
     status = verify_outlive(verify, status);
     arena_destroy(arena);
-    report_unread(verify, program, weights);
     return status;
 }
 

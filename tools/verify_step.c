@@ -289,6 +289,7 @@ static Status run_program(StepCase *step, const ImageShape *shape, const double 
 
 static Status check_program(StepCase *step, const ImageShape *shape, const double *images) {
     status_return_if_failed(run_program(step, shape, images));
+    program_report_unread(step->verify, step->program, step->files.weights);
     status_return_if_failed(verify_segments(step->verify, step->program));
     status_return_if_failed(compare_all_expected(step));
     status_return_if_failed(compare_gradient_norm(step));

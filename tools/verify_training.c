@@ -156,6 +156,7 @@ static Status require_tolerances(Verify *verify) {
 
 static Status run_steps(TrainingCase *run) {
     status_return_if_failed(program_load(run->verify, run->program, run->weights));
+    program_report_unread(run->verify, run->program, run->weights);
     status_return_if_failed(verify_segments(run->verify, run->program));
     for (int64_t step = 0; step < run->steps; step++) {
         Arena *arena = arena_create();
