@@ -192,6 +192,8 @@ HeaderError header_to_segment(Arena *arena, const Attribute *values, Segment *se
     segment->init.b = check_finite(values, SEGMENT_B, &error);
     segment->decays = values[SEGMENT_DECAYS].integer != 0;
     segment->lr_scale = check_finite(values, SEGMENT_LR_SCALE, &error);
+    if (segment->lr_scale < 0)
+        set_error(&error, SEGMENT_LR_SCALE, "this must be a number from 0 up");
     return error;
 }
 

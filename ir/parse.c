@@ -167,13 +167,19 @@ static void report_taken(Scanner *scanner, const char *what, const Mention *ment
 }
 
 /* The shape in files: behind "from", or the stored one. */
-static bool parse_file_shape(Scanner *scanner, Segment *segment) {
+static bool parse_file_shape(Scanner *scanner, const Graph *graph, Segment *segment) {
     Type file = segment->type;
+    const char *begin = scan_place(scanner);
     if (scan_take_word(scanner, "from") && !parse_plain_type(scanner, &file))
         return false;
+    int64_t elements = graph_elements(graph, &segment->type);
+    if (graph_elements(graph, &file) != elements)
+        scan_error(scanner, scan_since(scanner, begin),
+                   "the shape in files must have the %" PRId64 " elements of the stored one",
+                   elements);
     segment->file_rank = file.rank;
     memcpy(segment->file_shape, file.extent, sizeof segment->file_shape);
-    return true;
+    return !scanner->failed;
 }
 
 /* segment NAME : TYPE [from TYPE] {...} */
@@ -184,7 +190,7 @@ static void parse_segment(Scanner *scanner, Graph *graph, bool allowed) {
     ScanSpan spans[OP_MAX_ATTRIBUTES];
     if (!check_table(scanner, allowed, "segment", graph->segments.count, PARSE_MOST_SEGMENTS) ||
         !parse_entry(scanner, &mention) || !parse_plain_type(scanner, &segment.type) ||
-        !parse_file_shape(scanner, &segment) ||
+        !parse_file_shape(scanner, graph, &segment) ||
         !parse_row(scanner, &header_segment, values, spans) ||
         !report_row(scanner, &header_segment, header_to_segment(scanner->arena, values, &segment),
                     spans))
@@ -509,7 +515,7 @@ void parse_end(Scanner *scanner, bool ended) {
         scan_error(scanner, scan_text_end(scanner),
                    "the text stops before its last line, end: it was cut off");
     } else if (scan_line(scanner)) {
-        scan_expected(scanner, "nothing behind the line end");
+        scan_error(scanner, scan_whole_line(scanner), "the text goes on behind its last line, end");
     }
 }
 

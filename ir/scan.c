@@ -89,7 +89,8 @@ ScanSpan scan_text_end(const Scanner *scanner) {
 }
 
 Location scan_locate(const Scanner *scanner, ScanSpan span) {
-    if (span.begin < scanner->line || span.begin > scanner->line_end)
+    bool elsewhere = span.begin < scanner->line || span.begin > scanner->line_end;
+    if (elsewhere || scanner->number == 0)
         return diagnostics_locate(scanner->diagnostics, scanner->file,
                                   (size_t)(span.begin - scanner->text),
                                   (size_t)(span.end - scanner->text));
@@ -293,9 +294,17 @@ char *scan_quoted(Scanner *scanner) {
 }
 
 bool scan_type(Scanner *scanner, Type *type) {
-    if (scan_peek(scanner) != '\n' && type_parse(&scanner->cursor, type))
+    const char *begin = scan_place(scanner);
+    if (type_parse(&scanner->cursor, type))
         return true;
-    scan_expected(scanner, "a type such as f32<8x56x56x64> or f32[64]");
+    const char *stop = begin;
+    while (stop < scanner->line_end && *stop != '>' && *stop != ']')
+        stop++;
+    bool closed = stop < scanner->line_end && stop - begin < LONGEST_SHOWN;
+    ScanSpan span = closed ? (ScanSpan){begin, stop + 1} : scan_word(scanner);
+    scan_error(scanner, span, "this is no type");
+    scan_hint(scanner, "types are f32[3x64], f32<8x56x56x64>, f32<8x56x56x64 masked 4>, "
+                       "f32<8x64 per_image>, f32<flat>, f32<segments>; extents from 1 to 2^31 - 1");
     return false;
 }
 
