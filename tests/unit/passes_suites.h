@@ -8,5 +8,6 @@ extern CU_TestInfo passes_optimizer_tests[];
 extern CU_TestInfo passes_pipeline_tests[];
 extern CU_TestInfo passes_pretraining_tests[];
 extern CU_TestInfo passes_simplify_tests[];
+extern CU_TestInfo passes_traps_tests[];
 
 #endif
