@@ -61,22 +61,21 @@ static bool fail_too_large(Rule *rule, const Type *x, const Window *window) {
         pads ? rules_extents_text(rule, padded, window->space) : "");
 }
 
-/* The pad in direction d that makes n positions `wanted`, or -1. */
-static int64_t fitting_pad(const Window *window, int d, int64_t n, int64_t wanted, bool pool) {
+/* The pad in direction d that makes n positions `wanted`, or -1. It is at most half the kernel, as
+ * pools want it. */
+static int64_t fitting_pad(const Window *window, int d, int64_t n, int64_t wanted) {
     int64_t reach = window->dilation[d] * (window->kernel[d] - 1) + 1;
     int64_t pad = (reach - window->stride[d] + 1) / 2;
     if (pad < 0)
         pad = 0;
-    bool fits = window_size(window, d, n, pad) == wanted && !(pool && pad > reach / 2);
-    return fits ? pad : -1;
+    return window_size(window, d, n, pad) == wanted ? pad : -1;
 }
 
 /* A hint of the pad that keeps the map on its cells, if there is one. */
 static bool hint_pad(Rule *rule, const Type *x, const Window *window, const int64_t *wanted) {
     int64_t pads[TYPE_MAX_SPACE];
-    bool pool = rule->node->op == OP_max_pool || rule->node->op == OP_avg_pool;
     for (int d = 0; d < window->space; d++) {
-        pads[d] = fitting_pad(window, d, x->extent[d], wanted[d], pool);
+        pads[d] = fitting_pad(window, d, x->extent[d], wanted[d]);
         if (pads[d] < 0)
             return false;
     }

@@ -298,8 +298,14 @@ static void sound_graphs_pass(void) {
     Diagnostics *diagnostics = diagnostics_create(graph->arena, 20);
     CU_ASSERT_TRUE(verify_graph(graph, diagnostics));
     CU_ASSERT_STRING_EQUAL(diagnostics_text(diagnostics, false), "");
-    Graph *empty = graph_create(graph->arena, "empty", graph->geometry);
-    CU_ASSERT_TRUE(verify_graph(empty, diagnostics));
+    Graph *early = graph_create(graph->arena, "early", graph->geometry);
+    CU_ASSERT_TRUE(verify_graph(early, diagnostics));
+    Builder b = {.graph = early};
+    Type image = type_dense(DTYPE_F32, 2, 2, early->geometry.image, 3);
+    Value *x = build_stated(&b, OP_input, "image", image, NULL, 0,
+                            ATTRIBUTES(attribute_text("name", "image")));
+    build_unary(&b, OP_layer_norm, "norm", x);
+    CU_ASSERT_TRUE(verify_graph(early, diagnostics));
     arena_destroy(graph->arena);
 }
 
