@@ -29,10 +29,8 @@ void gradient_moments(Gradient *gradient) {
     Value *x = node->operands[0], *dx = NULL;
     int64_t groups = node_int(node, "groups"), channels = x->type.channels;
     if (gradient->results[1]) {
-        Value *share =
-            build_binary(builder, OP_div, "share", gradient->results[1], node_result(node, 0));
-        dx = gradient_widen(builder, per_channel(builder, "shares", share, groups, channels),
-                            x->type);
+        dx = build_binary(builder, OP_div, "share", gradient->results[1], node_result(node, 0));
+        dx = per_channel(builder, "shares", dx, groups, channels);
     }
     if (gradient->results[2]) {
         Value *mean = per_channel(builder, "means", node_result(node, 1), groups, channels);
@@ -43,7 +41,7 @@ void gradient_moments(Gradient *gradient) {
         dx = dx ? build_binary(builder, OP_add, "x", spread, dx) : spread;
     }
     if (dx)
-        gradient_give(gradient, 0, dx);
+        gradient_give(gradient, 0, gradient_widen(builder, dx, x->type));
 }
 
 /* y = (m2 / count + eps)^(-1/2): dm2 = -y^3 / (2 count) dy. */

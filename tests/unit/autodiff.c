@@ -85,6 +85,27 @@ static void test_sqrt_of_zero(void) {
     arena_destroy(arena);
 }
 
+/* loss = sum of the means: m2 gets no gradient, and count, a constant, none that goes on. */
+static void test_means_alone(void) {
+    Arena *arena = arena_create();
+    Graph *graph = create_graph(arena);
+    Builder builder = {.graph = graph};
+    const int64_t extents[] = {4, 4};
+    Value *a = add_param(&builder, "a", type_vector(DTYPE_F32, 6));
+    Value *x = build_stated(&builder, OP_broadcast, NULL, type_dense(DTYPE_F32, 1, 2, extents, 6),
+                            OPERANDS(a), NO_ATTRIBUTES);
+    Node *moments = build(&builder, OP_moments, NULL, OPERANDS(x),
+                          ATTRIBUTES(attribute_text("over", "image"), attribute_int("groups", 2)));
+    Value *product = build_binary(&builder, OP_mul, NULL, node_result(moments, 1),
+                                  node_result(moments, 0)); /* mean x 48 terms */
+    add_loss(&builder, build_sum(&builder, NULL, product, "all"));
+    differentiate(graph, ENTRY_TRAIN_STEP);
+    Interpreter *interpreter = run(graph, arena);
+    expect_gradient(interpreter, "grad.a", 16); /* positions */
+    interpreter_destroy(interpreter);
+    arena_destroy(arena);
+}
+
 /* An op without derivative is refused only where a gradient reaches it. */
 static void test_no_derivative(void) {
     Arena *arena = arena_create();
@@ -159,6 +180,7 @@ static void test_names_and_locations(void) {
 CU_TestInfo autodiff_tests[] = {
     {"every segment gets a gradient", test_segments},
     {"sqrt of zero", test_sqrt_of_zero},
+    {"means alone", test_means_alone},
     {"ops without a derivative", test_no_derivative},
     {"losses", test_losses},
     {"other entries", test_other_entries},
