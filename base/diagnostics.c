@@ -6,9 +6,15 @@
 #include "base/text.h"
 #include "base/vector.h"
 
+enum { CHUNK = 256 };
+
+/* A text with what makes finding a place in it fast: where its lines start, and how many
+ * characters stand before each chunk of bytes. */
 typedef struct Source {
     const char *file, *text;
-    size_t length;
+    size_t length, line_count;
+    const size_t *lines;
+    const uint32_t *characters;
 } Source;
 
 typedef struct Remark {
@@ -37,28 +43,79 @@ Diagnostics *diagnostics_create(Arena *arena, int error_limit) {
     return diagnostics;
 }
 
+static bool starts_character(char byte) {
+    return ((unsigned char)byte & 0xC0) != 0x80;
+}
+
+static void index_source(Arena *arena, Source *source) {
+    size_t lines = 1;
+    for (size_t i = 0; i < source->length; i++)
+        lines += source->text[i] == '\n';
+    size_t *starts = arena_new_array(arena, size_t, lines);
+    uint32_t *characters = arena_new_array(arena, uint32_t, source->length / CHUNK + 1);
+    uint32_t count = 0;
+    for (size_t i = 0; i < source->length; i++) {
+        if (i % CHUNK == 0)
+            characters[i / CHUNK] = count;
+        count += starts_character(source->text[i]);
+        if (source->text[i] == '\n')
+            starts[++source->line_count] = i + 1;
+    }
+    if (source->length % CHUNK == 0)
+        characters[source->length / CHUNK] = count;
+    source->line_count++;
+    source->lines = starts;
+    source->characters = characters;
+}
+
 void diagnostics_add_source(Diagnostics *diagnostics, const char *file, const char *text,
                             size_t length) {
-    Source source = {file, text, length};
+    Source source = {.file = file, .text = text, .length = length};
+    index_source(diagnostics->arena, &source);
     vector_push(diagnostics->arena, &diagnostics->sources, source);
 }
 
+/* The source of a name; of several of one name the one with that very pointer, else the first. */
 static const Source *find_source(const Diagnostics *diagnostics, const char *file) {
+    for (size_t i = 0; file && i < diagnostics->sources.count; i++)
+        if (diagnostics->sources.items[i].file == file)
+            return &diagnostics->sources.items[i];
     for (size_t i = 0; file && i < diagnostics->sources.count; i++)
         if (strcmp(diagnostics->sources.items[i].file, file) == 0)
             return &diagnostics->sources.items[i];
     return NULL;
 }
 
-static bool starts_character(char byte) {
-    return ((unsigned char)byte & 0xC0) != 0x80;
+/* The number of characters before a byte. */
+static uint32_t characters_before(const Source *source, size_t at) {
+    uint32_t count = source->characters[at / CHUNK];
+    for (size_t i = at / CHUNK * CHUNK; i < at; i++)
+        count += starts_character(source->text[i]);
+    return count;
 }
 
-static uint32_t count_characters(const char *text, size_t begin, size_t end) {
-    uint32_t count = 0;
-    for (size_t i = begin; i < end; i++)
-        count += starts_character(text[i]);
-    return count;
+/* The line, from 0, that a byte lies in. */
+static size_t find_line_number(const Source *source, size_t at) {
+    size_t low = 0, high = source->line_count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (source->lines[middle] <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Where the text of a line, from 0, begins: behind the byte-order mark of the first. */
+static size_t line_start(const Source *source, size_t line) {
+    bool marked = line == 0 && source->length >= 3 && memcmp(source->text, "\xEF\xBB\xBF", 3) == 0;
+    return marked ? 3 : source->lines[line];
+}
+
+/* The end of a line, its line end not counted. */
+static size_t line_stop(const Source *source, size_t line) {
+    return line + 1 < source->line_count ? source->lines[line + 1] - 1 : source->length;
 }
 
 Location diagnostics_locate(const Diagnostics *diagnostics, const char *file, size_t begin,
@@ -69,21 +126,15 @@ Location diagnostics_locate(const Diagnostics *diagnostics, const char *file, si
         return location;
     if (begin > source->length)
         begin = source->length;
-    size_t line_start = 0;
-    for (size_t i = 0; i < begin; i++)
-        if (source->text[i] == '\n') {
-            location.line++;
-            line_start = i + 1;
-        }
-    if (line_start == 0 && source->length >= 3 && begin >= 3 &&
-        memcmp(source->text, "\xEF\xBB\xBF", 3) == 0)
-        line_start = 3;
-    location.column = count_characters(source->text, line_start, begin) + 1;
-    size_t stop = begin;
-    while (stop < end && stop < source->length && source->text[stop] != '\n')
-        stop++;
-    uint32_t width = count_characters(source->text, begin, stop);
-    location.width = width ? width : 1;
+    size_t line = find_line_number(source, begin), stop = line_stop(source, line);
+    size_t start = line_start(source, line);
+    location.line = (uint32_t)line + 1;
+    if (begin > start)
+        location.column += characters_before(source, begin) - characters_before(source, start);
+    if (end < stop)
+        stop = end;
+    if (stop > begin + 1)
+        location.width = characters_before(source, stop) - characters_before(source, begin);
     return location;
 }
 
@@ -96,8 +147,8 @@ void diagnostics_report(Diagnostics *diagnostics, Severity severity, Location lo
     }
     va_list arguments;
     va_start(arguments, format);
-    Message message = {severity, location, arena_vformat(diagnostics->arena, format, arguments),
-                       {0}};
+    Message message = {
+        severity, location, arena_vformat(diagnostics->arena, format, arguments), {0}};
     va_end(arguments);
     vector_push(diagnostics->arena, &diagnostics->messages, message);
 }
@@ -147,18 +198,10 @@ static void append_visible(Text *out, const char *text, size_t length) {
 
 /* The bytes of line `number` (from 1) of a source, without its end. */
 static const char *find_line(const Source *source, uint32_t number, size_t *length) {
-    const char *line = source->text, *end = source->text + source->length;
-    for (; number > 1; number--) {
-        const char *next = memchr(line, '\n', (size_t)(end - line));
-        if (!next)
-            return NULL;
-        line = next + 1;
-    }
-    if (line == source->text && source->length >= 3 && memcmp(line, "\xEF\xBB\xBF", 3) == 0)
-        line += 3;
-    const char *stop = memchr(line, '\n', (size_t)(end - line));
-    if (!stop)
-        stop = end;
+    if (number == 0 || number > source->line_count)
+        return NULL;
+    const char *line = source->text + line_start(source, number - 1);
+    const char *stop = source->text + line_stop(source, number - 1);
     if (stop > line && stop[-1] == '\r')
         stop--;
     *length = (size_t)(stop - line);

@@ -7,6 +7,8 @@
 #include "frontend/functions.h"
 #include "frontend/layers.h"
 
+enum { MOST_PARAMETERS = 200 };
+
 typedef struct Checker {
     FrontendFile *file;
     Definition *definition; /* NULL outside any body */
@@ -154,6 +156,8 @@ static void report_unknown_callee(Checker *checker, const Call *call) {
 }
 
 static void check_call(Checker *checker, Call *call, bool piped) {
+    if (diagnostics_full(checker->file->sources.diagnostics))
+        return;
     check_arguments(checker, &call->arguments);
     call->slot = find_slot(checker, call->name);
     mark_read(checker, call->slot);
@@ -188,6 +192,8 @@ static void check_pipe(Checker *checker, Expr *expr) {
 }
 
 static void check_expr(Checker *checker, Expr *expr) {
+    if (diagnostics_full(checker->file->sources.diagnostics))
+        return;
     switch (expr->kind) {
     case EXPR_NUMBER:
     case EXPR_STRING:
@@ -311,6 +317,11 @@ static void check_parameters(Checker *checker) {
                    : "a network needs an image, its first parameter");
         return;
     }
+    if (definition->parameters.count > MOST_PARAMETERS) {
+        sources_report(&checker->file->sources, SEVERITY_ERROR, definition->name_span,
+                       "%s has more than %d parameters", definition->name, MOST_PARAMETERS);
+        return;
+    }
     for (size_t i = 0; i < definition->parameters.count; i++) {
         const Parameter *parameter = &definition->parameters.items[i];
         if (find_slot(checker, parameter->name) >= 0) {
@@ -336,7 +347,9 @@ static void check_defaults(Checker *checker) {
 
 static void warn_unread(Checker *checker) {
     const ParameterList *parameters = &checker->definition->parameters;
-    for (size_t i = 0; i < parameters->count && !checker->definition->damaged; i++)
+    if (checker->definition->damaged || diagnostics_full(checker->file->sources.diagnostics))
+        return;
+    for (size_t i = 0; i < parameters->count; i++)
         if (!parameters->items[i].read)
             sources_report(&checker->file->sources, SEVERITY_WARNING, parameters->items[i].span,
                            "nothing reads the parameter %s", parameters->items[i].name);

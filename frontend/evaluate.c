@@ -266,7 +266,7 @@ static bool as_condition(Evaluator *evaluator, Datum datum, const Expr *expr, bo
     }
     evaluate_fail(evaluator, expr->span, "expected true or false, this is %s",
                   text_of(evaluator, datum));
-    if (datum.kind == DATUM_NUMBER)
+    if (datum.kind == DATUM_NUMBER && expr->kind != EXPR_NUMBER)
         evaluate_hint(evaluator, "write a comparison such as %s > 0",
                       sources_text(&evaluator->file->sources, expr->span));
     return false;
@@ -610,14 +610,13 @@ static void forget_body(Evaluator *evaluator, const Body *body) {
     }
 }
 
-static void assign(Evaluator *evaluator, const TargetList *targets, Datum value) {
+static void assign(Evaluator *evaluator, const TargetList *targets, Datum value, Span span) {
     Datum *slots = evaluator->frame->slots;
     if (targets->count == 1) {
         slots[targets->items[0].slot] = value;
         return;
     }
     set_unknown(evaluator, targets);
-    Span span = span_join(targets->items[0].span, targets->items[targets->count - 1].span);
     if (value.kind == DATUM_UNKNOWN)
         return;
     if (value.kind != DATUM_LIST) {
@@ -626,8 +625,7 @@ static void assign(Evaluator *evaluator, const TargetList *targets, Datum value)
         return;
     }
     if (value.list->count != targets->count) {
-        evaluate_fail(evaluator, targets->items[targets->count - 1].span,
-                      "%zu names on the left, %zu value%s in %s", targets->count, value.list->count,
+        evaluate_fail(evaluator, span, "%zu names on the left, %zu value%s in %s", targets->count, value.list->count,
                       value.list->count == 1 ? "" : "s", text_of(evaluator, value));
         return;
     }
@@ -653,7 +651,7 @@ static void evaluate_for(Evaluator *evaluator, const Statement *statement) {
         if (evaluator->aborted || evaluator->frame->returned ||
             !evaluate_spend(evaluator, 1, statement->span))
             return;
-        assign(evaluator, &statement->targets, list.list->items[i]);
+        assign(evaluator, &statement->targets, list.list->items[i], statement->expr->span);
         evaluate_body(evaluator, statement->body);
     }
 }
@@ -707,7 +705,8 @@ static void evaluate_head(Evaluator *evaluator, const Statement *statement) {
 static void evaluate_statement(Evaluator *evaluator, const Statement *statement) {
     switch (statement->kind) {
     case STATEMENT_ASSIGN:
-        assign(evaluator, &statement->targets, evaluate(evaluator, statement->expr));
+        assign(evaluator, &statement->targets, evaluate(evaluator, statement->expr),
+               statement->expr->span);
         break;
     case STATEMENT_FEATURE:
         evaluate_feature(evaluator, statement);

@@ -53,11 +53,9 @@ const char *naming_label(Evaluator *evaluator, const Label *label) {
         else if (!append_value(evaluator, &out, piece))
             return NULL;
     }
-    size_t length = out.length + strlen(evaluator->scope->path) + 1;
-    if (length > EVALUATE_LONGEST_NAME) {
-        evaluate_fail(evaluator, label->span,
-                      "a layer's name has at most %d characters, this one %zu",
-                      EVALUATE_LONGEST_NAME, length);
+    if (out.length > EVALUATE_LONGEST_NAME) {
+        evaluate_fail(evaluator, label->span, "a label has at most %d characters, this one has %zu",
+                      EVALUATE_LONGEST_NAME, out.length);
         return NULL;
     }
     return out.data;
@@ -112,8 +110,17 @@ static void report_same_name(Evaluator *evaluator, const LayerName *first,
                   "layer");
 }
 
-/* Makes the parameters of a layer known under its name. */
+/* Makes the parameters of a layer known under its name, which must be new and not too long. */
 static void claim(Evaluator *evaluator, LayerName *layer) {
+    if (strlen(layer->name) > EVALUATE_LONGEST_NAME) {
+        const CallSite *site = evaluator->site;
+        evaluator->site = layer->site;
+        evaluate_fail(evaluator, layer->span,
+                      "a layer's name has at most %d characters, this one has %zu",
+                      EVALUATE_LONGEST_NAME, strlen(layer->name));
+        evaluator->site = site;
+        return;
+    }
     for (size_t i = 0; i < layer->parameter_count; i++) {
         const char *name = naming_join(evaluator->arena, layer->name, layer->parameters[i]);
         const LayerName *first = table_get(evaluator->names, name);

@@ -37,18 +37,18 @@ static const char *list_choices(const FrontendFile *file) {
 }
 
 static void report_no_choice(const FrontendFile *file, Diagnostics *diagnostics, size_t found) {
-    Location nowhere = {.file = file->sources.items.items[0].name, .line = 1, .column = 1};
+    const char *name = file->sources.items.items[0].name;
     if (found > 1) {
-        diagnostics_report(diagnostics, SEVERITY_ERROR, nowhere, "the file has %zu networks: %s",
-                           found, list_choices(file));
+        diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0}, "%s has %zu networks: %s",
+                           name, found, list_choices(file));
         diagnostics_hint(diagnostics, "choose one with --network NAME");
     } else if (file->networks.count > 0) {
-        diagnostics_report(diagnostics, SEVERITY_ERROR, nowhere,
-                           "the file itself has no network that is complete");
-        diagnostics_hint(diagnostics, "choose one with --network NAME, parameters without a value "
-                                      "are given with --set name=expression");
+        diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0},
+                           "%s itself has no network that is complete", name);
+        diagnostics_hint(diagnostics, "choose one with --network NAME; what has no value is given "
+                                      "with --set name=expression");
     } else {
-        diagnostics_report(diagnostics, SEVERITY_ERROR, nowhere, "the file has no network");
+        diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0}, "%s has no network", name);
     }
 }
 
@@ -444,7 +444,9 @@ static void name_values(Evaluator *evaluator) {
         const char *own = op_info(node->op)->name;
         if (record->label)
             own = record->last ? record->label : naming_join(arena, record->label, own);
-        graph_name(evaluator->graph, &node->results[0], naming_join(arena, record->path, own));
+        bool deep = strlen(record->path) > EVALUATE_LONGEST_NAME;
+        graph_name(evaluator->graph, &node->results[0],
+                   naming_join(arena, deep ? "" : record->path, own));
     }
 }
 

@@ -165,6 +165,7 @@ body: '{' stmts '}' { $$ = $2; $$->span = @$; }
 stmts: %empty     { $$ = arena_new(parser->arena, Body); }
      | stmts stmt {
            $$ = $1;
+           parser->tokens.pardon -= parser->tokens.pardon > 0;
            if ($2)
                vector_push(parser->arena, &$$->statements, $2);
        }
@@ -445,15 +446,16 @@ static const char *expected_text(Arena *arena, const Expected *expected, Situati
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         bool of_label = i >= 8 && now.pipe;
         bool of_start = now.value && i >= 3;
-        bool of_chain = now.operation && strcmp(marks[i][1], "in") == 0;
+        bool of_chain = (now.operation && (strcmp(marks[i][1], "in") == 0 || strcmp(marks[i][1], "(") == 0)) ||
+                        (now.statement && strcmp(marks[i][1], "else") == 0);
         if (has(expected, marks[i][0]) && !of_label && !of_start && !of_chain && !now.label)
             add_phrase(&list, marks[i][1]);
     }
     if (has(expected, "a name") && !now.value && !now.statement && !now.label)
         add_phrase(&list, "a name");
     if (now.statement)
-        add_phrase(&list, now.operation || now.pipe ? "the end of the statement" : "a statement or }");
-    else if (has(expected, "'}'"))
+        add_phrase(&list, now.operation || now.pipe ? "the end of the statement" : "a statement");
+    if (has(expected, "'}'") && !(now.statement && (now.operation || now.pipe)))
         add_phrase(&list, "}");
     if (now.definition)
         add_phrase(&list, "block, network, include or the end of the file");
@@ -487,13 +489,13 @@ static const char *habit_hint(Parser *parser, const Expected *expected, Situatio
         return arena_format(parser->arena, "put the pipe in parentheses: (x |> ...) %s ...", found);
     if (kind == ':' && has(expected, "'{'"))
         return "a body is written in { }";
-    if (kind == '=' && now.operation)
+    if (kind == '=' && has(expected, "'{'"))
         return "equality is ==";
     if (now.operation && is_one_of(found, comparisons) && !has(expected, "=="))
         return "join two comparisons by and: a < b and b < c";
     if (kind == TOKEN_DOTNUM && now.value)
         return arena_format(parser->arena, "write 0%s", found);
-    if (kind >= TOKEN_BLOCK && kind <= TOKEN_FALSE && has(expected, "a name") && !now.statement && !now.value)
+    if (kind >= TOKEN_BLOCK && kind <= TOKEN_FALSE && has(expected, "a name") && !now.value && !now.operation && !now.pipe)
         return arena_format(parser->arena, "%s is a reserved word", found);
     if (kind == TOKEN_PIPE && has(expected, "'{'") && !has(expected, "':'"))
         return "put the pipe in parentheses: (x |> ...)";
@@ -504,7 +506,9 @@ static const char *habit_hint(Parser *parser, const Expected *expected, Situatio
 
 static int yyreport_syntax_error(const yypcontext_t *context, Parser *parser) {
     parser->failed = true;
-    if (parser->tokens.stopped)
+    bool reported = parser->found.kind == TOKEN_ELIF || parser->tokens.pardon > 0;
+    parser->tokens.pardon = 0;
+    if (parser->tokens.stopped || reported)
         return 0;
     yysymbol_kind_t kinds[MOST_EXPECTED];
     Expected expected = {.count = yypcontext_expected_tokens(context, kinds, MOST_EXPECTED)};
@@ -520,6 +524,7 @@ static int yyreport_syntax_error(const yypcontext_t *context, Parser *parser) {
     const char *hint = habit_hint(parser, &expected, now, found);
     if (hint)
         diagnostics_hint(parser->sources->diagnostics, "%s", hint);
+    parser->tokens.stopped = diagnostics_full(parser->sources->diagnostics);
     return 0;
 }
 

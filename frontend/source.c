@@ -74,9 +74,11 @@ bool sources_check_characters(const Sources *sources, uint32_t file) {
                            text[i]);
             return false;
         }
-        if ((text[i] < 0x20 && !blank) || text[i] == 0x7F) {
+        bool second_set = text[i] == 0xC2 && text[i + 1] < 0xA0; /* U+0080 to U+009F */
+        if ((text[i] < 0x20 && !blank) || text[i] == 0x7F || second_set) {
             sources_report(sources, SEVERITY_ERROR, span,
-                           "a control character (%02X) cannot stand in a file", text[i]);
+                           "a control character (%02X) cannot stand in a file",
+                           text[second_set ? i + 1 : i]);
             return false;
         }
         i += length;

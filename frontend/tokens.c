@@ -44,10 +44,17 @@ static void report(Tokens *tokens, const char *hint, const char *message) {
     sources_report(tokens->sources, SEVERITY_ERROR, tokens->word.span, "%s", message);
     if (hint)
         diagnostics_hint(tokens->sources->diagnostics, "%s", hint);
+    tokens->stopped = diagnostics_full(tokens->sources->diagnostics);
 }
 
 int tokens_habit(Tokens *tokens, const char *message, const char *hint, int kind) {
     report(tokens, hint, message);
+    return kind;
+}
+
+int tokens_wrong(Tokens *tokens, const char *message, const char *hint, int kind) {
+    report(tokens, hint, message);
+    tokens->pardon = 2;
     return kind;
 }
 
@@ -62,7 +69,7 @@ int tokens_assignment(Tokens *tokens, const char *text) {
 }
 
 void tokens_unknown(Tokens *tokens, char character) {
-    report(tokens, NULL, arena_format(tokens->arena, "%c has no meaning here", character));
+    tokens_wrong(tokens, arena_format(tokens->arena, "%c has no meaning here", character), NULL, 0);
 }
 
 /* The text of a word as the parser wants it: strings without quotes, DOTNUM without its dot. */
@@ -89,7 +96,7 @@ static void read_number(Tokens *tokens, Token *token) {
 static Token scan(Tokens *tokens) {
     int kind = tokens->stopped ? 0 : lexer_lex(tokens->scanner);
     if (kind == 0)
-        tokens->word.span = (Span){tokens->file, tokens->offset, tokens->offset};
+        tokens->word.span = (Span){tokens->file, tokens->last.span.end, tokens->last.span.end};
     Token token = {.kind = kind, .span = tokens->word.span, .first = tokens->line_start};
     tokens->line_start = false;
     if (keeps_text(kind))

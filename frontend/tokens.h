@@ -35,7 +35,8 @@ typedef struct Tokens {
     char brackets[AST_BRACKETS]; /* ( [ { of bodies, h of heads, l of labels */
     uint32_t depth;
     LabelState label;
-    bool recovering, stopped;
+    bool stopped;
+    int pardon; /* statements, the present one included, whose syntax error follows from a wrong word */
     uint32_t closers;  /* missing } to hand out before `last` once more */
     bool again;        /* `last` is handed out once more */
     bool synchronised; /* recovery has ended before, at byte `resumed` */
@@ -63,6 +64,9 @@ int tokens_habit(Tokens *tokens, const char *message, const char *hint, int kind
 
 /* Answers += and its like; returns '='. */
 int tokens_assignment(Tokens *tokens, const char *text);
+
+/* The same for a word that nothing can stand for: a syntax error that follows is not reported. */
+int tokens_wrong(Tokens *tokens, const char *message, const char *hint, int kind);
 
 /* Reports a character that no word starts with. */
 void tokens_unknown(Tokens *tokens, char character);
