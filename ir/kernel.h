@@ -27,7 +27,7 @@
 #include "ir/expression.h"
 #include "ir/graph.h"
 
-/* ---- Buffers ------------------------------------------------------------------------------- */
+/* ---- Buffers --------------------------------------------------------------------------------- */
 
 typedef enum Region {
     REGION_PARAMS,  /* one buffer: f32, the segments one after the other */
@@ -54,7 +54,7 @@ typedef struct View {
     int64_t base, image_stride, row_stride, channel_stride;
 } View;
 
-/* ---- Spaces --------------------------------------------------------------------------------- */
+/* ---- Spaces ---------------------------------------------------------------------------------- */
 
 typedef enum SpaceKind {
     SPACE_DENSE,  /* rows of an image: its positions, row-major */
@@ -71,7 +71,7 @@ typedef struct Space {
     int64_t stride;                   /* masked: image pixels per position */
 } Space;
 
-/* ---- Accesses --------------------------------------------------------------------------------- */
+/* ---- Accesses -------------------------------------------------------------------------------- */
 
 typedef enum AccessKind {
     ACCESS_ELEMENT, /* row r */
@@ -98,7 +98,7 @@ typedef struct Access {
     int64_t divide[TYPE_MAX_SPACE]; /* POSITION: per direction, at least 1 */
 } Access;
 
-/* ---- Taps ------------------------------------------------------------------------------------- */
+/* ---- Taps ------------------------------------------------------------------------------------ */
 
 typedef struct Tap {
     int64_t offset[TYPE_MAX_SPACE];
@@ -116,7 +116,7 @@ typedef struct TapSet {
     Tap *taps;
 } TapSet;
 
-/* ---- Kinds ------------------------------------------------------------------------------------- */
+/* ---- Kinds ----------------------------------------------------------------------------------- */
 
 typedef enum KernelKind {
     KERNEL_MAP,

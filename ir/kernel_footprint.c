@@ -55,7 +55,7 @@ static void add_space(Footprints *footprints, const Space *space, bool by_positi
         return;
     const Level *level = kernel_find_level(footprints->program, space);
     add_whole(footprints, footprints->program->cells, false, "the cell list");
-    if (by_position)
+    if (by_position && level)
         add_whole(footprints, level->buffer, false, "the position map");
 }
 

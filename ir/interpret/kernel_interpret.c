@@ -18,8 +18,7 @@ struct KernelInterpreter {
     void *context;
 };
 
-/* ---- Kernels
- * ----------------------------------------------------------------------------------------- */
+/* ---- Kernels --------------------------------------------------------------------------------- */
 
 void kernel_interpreter_run_kernel(const Program *program, const Kernel *kernel,
                                    void *const *buffers) {
@@ -36,8 +35,7 @@ void kernel_interpreter_run_kernel(const Program *program, const Kernel *kernel,
     arena_destroy(run.arena);
 }
 
-/* ---- Buffers
- * ----------------------------------------------------------------------------------------- */
+/* ---- Buffers --------------------------------------------------------------------------------- */
 
 static size_t buffer_bytes(const Buffer *buffer) {
     return (size_t)buffer->elements * dtype_size(buffer->dtype);
@@ -144,8 +142,7 @@ void kernel_interpreter_destroy(KernelInterpreter *interpreter) {
     arena_destroy(interpreter->arena);
 }
 
-/* ---- Values from outside
- * --------------------------------------------------------------------------------- */
+/* ---- Values from outside --------------------------------------------------------------------- */
 
 static const Segment *find_segment(const Program *program, const char *name) {
     for (size_t i = 0; i < program->segments.count; i++)
@@ -244,8 +241,7 @@ void kernel_interpreter_set_scalar(KernelInterpreter *interpreter, const char *n
     interpreter->given[index] = true;
 }
 
-/* ---- Running
- * --------------------------------------------------------------------------------------------- */
+/* ---- Running --------------------------------------------------------------------------------- */
 
 static Status check_inputs(const KernelInterpreter *interpreter, Arena *arena) {
     for (size_t i = 0; i < interpreter->program->buffers.count; i++) {
@@ -308,8 +304,7 @@ void kernel_interpreter_observe(KernelInterpreter *interpreter, KernelObserver *
     interpreter->context = context;
 }
 
-/* ---- Values for outside
- * ---------------------------------------------------------------------------------- */
+/* ---- Values for outside ---------------------------------------------------------------------- */
 
 /* The channels of a type's space. */
 static int64_t type_channels(const Program *program, const Type *type) {

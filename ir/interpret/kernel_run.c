@@ -5,8 +5,7 @@
 
 #include "base/fatal.h"
 
-/* ---- Elements ----------------------------------------------------------------------------------
- */
+/* ---- Elements -------------------------------------------------------------------------------- */
 
 static uint16_t bf16_from_float(float value) {
     uint32_t bits;
@@ -76,8 +75,7 @@ double *kernel_run_numbers(const Run *run, int64_t count) {
     return arena_new_array(run->arena, double, (size_t)count);
 }
 
-/* ---- Rows and positions
- * -------------------------------------------------------------------------- */
+/* ---- Rows and positions ---------------------------------------------------------------------- */
 
 /* The place of `index` in a row-major array of the given extents. */
 static void unravel(int64_t index, const int64_t *extents, int rank, int64_t *place) {
@@ -181,8 +179,7 @@ int64_t kernel_run_tap_row(const Run *run, const TapSet *taps, const Tap *tap, c
     return kernel_run_row_at(run, &taps->source, row->image, position);
 }
 
-/* ---- Evaluation
- * ------------------------------------------------------------------------------------ */
+/* ---- Evaluation ------------------------------------------------------------------------------ */
 
 Evaluation kernel_run_evaluation(const Run *run, const Expression *expression, const Space *space,
                                  int64_t channels, const Access *accesses, int count) {

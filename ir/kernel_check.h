@@ -1,0 +1,31 @@
+/* Whether the fields of one kernel are legal by themselves: words in range, divisors not 0, spaces
+ * of the program's geometry, taps inside the border, expressions well typed. Afterwards its
+ * footprints can be computed. Private to ir/. */
+#ifndef SPARKC_IR_KERNEL_CHECK_H
+#define SPARKC_IR_KERNEL_CHECK_H
+
+#include "base/diagnostics.h"
+#include "ir/kernel.h"
+
+/* A walk has at most this many rows x channels, a buffer this many elements: sums of a few products
+ * of strides and counts stay far below 2^63. */
+#define KERNEL_CHECK_MOST_ELEMENTS (INT64_C(1) << 44)
+
+/* What is being checked, and whether it was fine so far. */
+typedef struct Check {
+    const Program *program;
+    const Kernel *kernel; /* NULL: the program's own tables */
+    Diagnostics *diagnostics;
+} Check;
+
+/* Reports "kernel NAME: ..." at the kernel's location; returns false. */
+bool kernel_check_fail(const Check *check, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* A space that this program can have. `what` is for messages. */
+bool kernel_check_space(const Check *check, const Space *space, const char *what);
+
+/* The whole kernel. The program's tables have been checked before. */
+bool kernel_check(const Check *check);
+
+#endif
