@@ -18,15 +18,18 @@ static bool is_wanted(const Node *output, Entry entry) {
     return network_is_feature(output) ? entry != ENTRY_LOGITS : entry == ENTRY_LOGITS;
 }
 
-static size_t keep_outputs(Graph *graph, Entry entry) {
+/* The number of outputs kept; *changed becomes true if one went. */
+static size_t keep_outputs(Graph *graph, Entry entry, bool *changed) {
     size_t kept = 0;
     graph_each(graph, node) {
         if (node->op != OP_output)
             continue;
-        if (is_wanted(node, entry))
+        if (is_wanted(node, entry)) {
             kept++;
-        else
+        } else {
             graph_remove(graph, node);
+            *changed = true;
+        }
     }
     return kept;
 }
@@ -60,7 +63,7 @@ bool pass_select(Graph *graph, const PassOptions *options, Diagnostics *diagnost
     if (segments_only)
         return false;
     bool changed = set_batch(graph, options->batch, diagnostics);
-    if (keep_outputs(graph, options->entry) == 0) {
+    if (keep_outputs(graph, options->entry, &changed) == 0) {
         report_nothing_left(graph, options->entry, diagnostics);
         return changed;
     }
