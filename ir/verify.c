@@ -311,7 +311,12 @@ static bool is_update(const Node *node) {
     return node->op == OP_commit && strcmp(node_text(node, "region"), "params") == 0;
 }
 
+static bool is_commit(const Node *node) {
+    return node->op == OP_commit;
+}
+
 static const Legality legalities[] = {
+    {"a commit", is_commit, "expand", NULL},
     {"a composite", is_composite, NULL, "expand"},
     {"an op of the mask", is_masking, "sparsify", NULL},
     {"an op of the backward pass", is_gradient, "autodiff", NULL},

@@ -23,6 +23,15 @@ NetworkFeatures network_features(const Graph *graph) {
     return features;
 }
 
+bool network_output_is_free(const Graph *graph, const char *name, Diagnostics *diagnostics) {
+    const Node *output = graph_find_output(graph, name);
+    if (output == NULL)
+        return true;
+    diagnostics_report(diagnostics, SEVERITY_ERROR, output->location,
+                       "the graph has an output \"%s\" already", name);
+    return false;
+}
+
 bool network_uses_batch_norm(const Graph *graph) {
     for (size_t i = 0; i < graph->states.count; i++) {
         const StateSlot *state = &graph->states.items[i];

@@ -18,6 +18,9 @@ typedef VECTOR(Node *) NetworkFeatures;
 NetworkFeatures network_features(const Graph *graph);
 bool network_is_feature(const Node *node);
 
+/* Reports an output of this name, if there is one already; true if there is none. */
+bool network_output_is_free(const Graph *graph, const char *name, Diagnostics *diagnostics);
+
 /* True if a norm of the encoder keeps running statistics. True before and after the expand pass. */
 bool network_uses_batch_norm(const Graph *graph);
 

@@ -55,10 +55,12 @@ static bool check_levels(const Objective *objective) {
     int64_t stride = objective->graph->geometry.ratio;
     for (int i = 0; i < objective->level_count; i++, stride /= 2) {
         const Value *level = objective->levels[i];
-        if (level->type.form == FORM_MASKED && level->type.stride == stride)
+        if (level->type.form == FORM_MASKED && level->type.stride == stride &&
+            level->type.dtype == DTYPE_F32)
             continue;
         diagnostics_report(objective->diagnostics, SEVERITY_ERROR, level->node->location,
-                           "the feature %s is %s, where a masked map of stride %" PRId64 " is due",
+                           "the feature %s is %s, where a masked f32 map of stride %" PRId64
+                           " is due",
                            level->name, type_text(objective->graph->arena, &level->type), stride);
         return false;
     }
@@ -78,6 +80,27 @@ static int64_t block_elements(const Objective *objective, int block) {
     return map > weight ? map : weight;
 }
 
+/* The number of elements of the weight that brings a level to the decoder's width. */
+static int64_t projection_elements(const Objective *objective, int level) {
+    int64_t in = objective->levels[level]->type.channels;
+    int64_t elements = type_multiply(in, width_at(objective, level));
+    for (int d = 0; level > 0 && d < objective->graph->geometry.space; d++)
+        elements = type_multiply(elements, 3);
+    return elements;
+}
+
+static bool fits(const Objective *objective) {
+    for (int i = 0; i < objective->block_count; i++) {
+        if (block_elements(objective, i) > INT32_MAX)
+            return false;
+    }
+    for (int i = 0; i < objective->level_count; i++) {
+        if (projection_elements(objective, i) > INT32_MAX)
+            return false;
+    }
+    return true;
+}
+
 static bool check_width(const Objective *objective) {
     Diagnostics *diagnostics = objective->diagnostics;
     int64_t width = objective->options->decoder_width, ratio = objective->graph->geometry.ratio;
@@ -95,17 +118,13 @@ static bool check_width(const Objective *objective) {
             diagnostics_hint(diagnostics, "the smallest is %" PRId64, ratio);
         return false;
     }
-    for (int i = 0; i < objective->block_count; i++) {
-        if (block_elements(objective, i) <= INT32_MAX)
-            continue;
-        diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0},
-                           "a decoder of width %" PRId64
-                           " is too large: one tensor would have more "
-                           "than 2^31 - 1 elements",
-                           width);
-        return false;
-    }
-    return true;
+    if (fits(objective))
+        return true;
+    diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0},
+                       "a decoder of width %" PRId64 " is too large: one tensor would have more "
+                       "than 2^31 - 1 elements",
+                       width);
+    return false;
 }
 
 /* Layers. */
@@ -362,6 +381,27 @@ static void add_forward(Objective *objective) {
         add_output(objective, "target", target);
 }
 
+/* The graph may have been written by hand. */
+static bool check_graph(const Objective *objective) {
+    static const char *const names[] = {"loss", "reconstruction", "target"};
+    Diagnostics *diagnostics = objective->diagnostics;
+    if (!objective->image || !objective->cells) {
+        diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0},
+                           "the graph has no input \"%s\"", objective->image ? "cells" : "image");
+        return false;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!network_output_is_free(objective->graph, names[i], diagnostics))
+            return false;
+    }
+    for (int i = 0; i < objective->level_count; i++) {
+        const char *name = numbered(objective, "todec", i, "");
+        if (!network_output_is_free(objective->graph, name, diagnostics))
+            return false;
+    }
+    return true;
+}
+
 /* Collects the levels from the outputs; false after a report. */
 static bool start(Objective *objective, NetworkFeatures features) {
     objective->block_count = log2_exact(objective->graph->geometry.ratio);
@@ -374,7 +414,7 @@ static bool start(Objective *objective, NetworkFeatures features) {
     }
     for (size_t i = 0; i < features.count; i++)
         objective->levels[features.count - 1 - i] = features.items[i]->operands[0];
-    return check_levels(objective) && check_width(objective);
+    return check_graph(objective) && check_levels(objective) && check_width(objective);
 }
 
 static void drop_outputs(Graph *graph, NetworkFeatures features) {

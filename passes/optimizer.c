@@ -219,17 +219,21 @@ static void guard_commits(Update *update) {
     }
 }
 
-/* The flat gradient: what autodiff collected, or an input for the optimizer alone. */
-static Value *find_gradient(Update *update) {
-    if (update->options->entry == ENTRY_UPDATE)
-        return build_stated(&update->builder, OP_input, "gradients", type_flat(DTYPE_F32), NULL, 0,
-                            ATTRIBUTES(attribute_text("name", "gradients")));
-    for (Node *node = update->graph->last; node; node = node->previous) {
+/* What autodiff collected, or NULL. */
+static Value *find_collected(const Graph *graph) {
+    for (Node *node = graph->last; node; node = node->previous) {
         if (node->op == OP_collect)
             return node_result(node, 0);
     }
-    invariant(false, "there are no gradients to update with");
     return NULL;
+}
+
+/* The flat gradient: collected, or an input for the optimizer alone. */
+static Value *find_gradient(Update *update) {
+    if (update->options->entry == ENTRY_TRAIN_STEP)
+        return find_collected(update->graph);
+    return build_stated(&update->builder, OP_input, "gradients", type_flat(DTYPE_F32), NULL, 0,
+                        ATTRIBUTES(attribute_text("name", "gradients")));
 }
 
 static void start(Update *update) {
@@ -250,9 +254,41 @@ static void start(Update *update) {
 static Value *(*const rules[])(Update *) = {
     [OPTIMIZER_LAMB] = lamb, [OPTIMIZER_ADAMW] = adamw, [OPTIMIZER_SGD] = sgd};
 
+/* A graph written by hand may lack what the passes before would have left, or have what this one
+ * adds. */
+static const char *find_obstacle(const Graph *graph, Entry entry) {
+    static const char *const states[] = {"exp_avg", "exp_avg_sq", "momentum_buffer"};
+    const Node *loss = graph_find_output(graph, "loss");
+    Type number = type_scalar(DTYPE_F32);
+    if (entry == ENTRY_TRAIN_STEP && !find_collected(graph))
+        return "the graph has no gradients to update with";
+    if (entry == ENTRY_UPDATE && graph_find_input(graph, "gradients"))
+        return "the graph has an input \"gradients\" already";
+    if (loss && !type_equal(&loss->operands[0]->type, &number))
+        return "the loss is not one number, f32[]";
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+        if (graph_find_state(graph, states[i]))
+            return arena_format(graph->arena, "the graph has a state \"%s\" already", states[i]);
+    }
+    graph_each(graph, node) {
+        if (node->op == OP_commit && node->operands[0]->type.dtype != DTYPE_F32)
+            return arena_format(graph->arena, "not supported: the state \"%s\" is not f32",
+                                node_text(node, "name"));
+    }
+    return NULL;
+}
+
+static bool check_graph(const Graph *graph, Entry entry, Diagnostics *diagnostics) {
+    const char *obstacle = find_obstacle(graph, entry);
+    if (obstacle)
+        diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0}, "%s", obstacle);
+    return !obstacle && network_output_is_free(graph, "grad_norm", diagnostics) &&
+           network_output_is_free(graph, "ok", diagnostics);
+}
+
 bool pass_optimizer(Graph *graph, const PassOptions *options, Diagnostics *diagnostics) {
-    (void)diagnostics;
-    if (options->entry != ENTRY_TRAIN_STEP && options->entry != ENTRY_UPDATE)
+    bool updates = options->entry == ENTRY_TRAIN_STEP || options->entry == ENTRY_UPDATE;
+    if (!updates || !check_graph(graph, options->entry, diagnostics))
         return false;
     Update update = {
         .graph = graph, .options = options, .builder = {.graph = graph, .prefix = "update"}};

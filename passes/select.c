@@ -9,7 +9,7 @@
  * that nothing trains.
  *
  * The images per step are set here as well, because no later pass may see two batch sizes. */
-#include <string.h>
+#include <inttypes.h>
 
 #include "passes/network.h"
 #include "passes/retype.h"
@@ -48,10 +48,33 @@ static void report_nothing_left(const Graph *graph, Entry entry, Diagnostics *di
     }
 }
 
+/* What was marked as the head's must not be needed any more. */
+static bool check_head_is_unused(const Graph *graph, Diagnostics *diagnostics) {
+    graph_each(graph, node) {
+        const Segment *segment =
+            node->op == OP_param ? graph_find_segment(graph, node_text(node, "segment")) : NULL;
+        const StateSlot *state =
+            node->op == OP_state ? graph_find_state(graph, node_text(node, "name")) : NULL;
+        if (!(segment && segment->part == PART_HEAD) && !(state && state->part == PART_HEAD))
+            continue;
+        diagnostics_report(diagnostics, SEVERITY_ERROR, node->location,
+                           "a feature needs %s, which is part of the head",
+                           segment ? segment->name : state->name);
+        return false;
+    }
+    return true;
+}
+
 static bool set_batch(Graph *graph, int64_t batch, Diagnostics *diagnostics) {
     Value *image = network_image(graph);
     if (batch == 0 || image == NULL || batch == graph->geometry.batch)
         return false;
+    if (batch < 0 || batch > INT32_MAX) {
+        diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0},
+                           "the batch must be from 1 to %d images, this is %" PRId64, INT32_MAX,
+                           batch);
+        return false;
+    }
     graph->geometry.batch = batch;
     image->type.batch = batch;
     retype_users(graph, image, NULL, diagnostics);
@@ -68,7 +91,7 @@ bool pass_select(Graph *graph, const PassOptions *options, Diagnostics *diagnost
         return changed;
     }
     changed |= pass_dce(graph, options, diagnostics);
-    if (options->entry != ENTRY_LOGITS)
+    if (options->entry != ENTRY_LOGITS && check_head_is_unused(graph, diagnostics))
         changed |= graph_drop_part(graph, PART_HEAD);
     return changed;
 }

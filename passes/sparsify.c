@@ -122,6 +122,16 @@ static void report_degenerate(const Graph *graph, double mask_ratio, int64_t kee
                          extents_text(graph->arena, sides, geometry->space));
 }
 
+static bool check_unmasked(const Graph *graph, Diagnostics *diagnostics) {
+    const Geometry *geometry = &graph->geometry;
+    if (geometry->ratio > 0 && geometry->keep == 0 && !graph_find_input(graph, "cells"))
+        return true;
+    diagnostics_report(diagnostics, SEVERITY_ERROR, network_image(graph)->node->location,
+                       geometry->ratio > 0 ? "the image is masked already"
+                                           : "the graph has no cells: its geometry has no ratio");
+    return false;
+}
+
 /* Sets geometry.keep. A ratio of exactly 0 keeps all cells, for timing and checking. */
 static bool choose_keep(Graph *graph, double mask_ratio, Diagnostics *diagnostics) {
     if (!(mask_ratio >= 0 && mask_ratio < 1)) {
@@ -157,7 +167,8 @@ bool pass_sparsify(Graph *graph, const PassOptions *options, Diagnostics *diagno
     Value *image = network_image(graph);
     if (!network_entry_is_masked(options->entry) || image == NULL)
         return false;
-    if (!choose_keep(graph, options->mask_ratio, diagnostics))
+    if (!check_unmasked(graph, diagnostics) ||
+        !choose_keep(graph, options->mask_ratio, diagnostics))
         return false;
     retype_users(graph, mask_image(graph, image), check_masked_form, diagnostics);
     return true;
