@@ -625,8 +625,9 @@ static void assign(Evaluator *evaluator, const TargetList *targets, Datum value,
         return;
     }
     if (value.list->count != targets->count) {
-        evaluate_fail(evaluator, span, "%zu names on the left, %zu value%s in %s", targets->count, value.list->count,
-                      value.list->count == 1 ? "" : "s", text_of(evaluator, value));
+        evaluate_fail(evaluator, span, "%zu names on the left, %zu value%s in %s", targets->count,
+                      value.list->count, value.list->count == 1 ? "" : "s",
+                      text_of(evaluator, value));
         return;
     }
     for (size_t i = 0; i < targets->count; i++)

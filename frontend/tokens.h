@@ -36,7 +36,8 @@ typedef struct Tokens {
     uint32_t depth;
     LabelState label;
     bool stopped;
-    int pardon; /* statements, the present one included, whose syntax error follows from a wrong word */
+    int pardon; /* statements, the present one included, whose syntax error follows from a wrong
+                   word */
     uint32_t closers;  /* missing } to hand out before `last` once more */
     bool again;        /* `last` is handed out once more */
     bool synchronised; /* recovery has ended before, at byte `resumed` */

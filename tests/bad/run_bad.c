@@ -1,11 +1,11 @@
-/* Runs the files of tests/bad: each is a `.cnn` file with one mistake, whose messages stand in it as
- * trailing lines "#! ...", exactly as they are printed.
+/* Runs the files of tests/bad: each is a `.cnn` file with one mistake, whose messages stand in it
+ * as trailing lines "#! ...", exactly as they are printed.
  *
  *     run_bad FOLDER             all *.cnn of the folder; prints what differs, exit status 1 if any
  *     run_bad --refresh FOLDER   writes the messages of today into the files instead; read the diff
  *
- * A line "#! options: ..." gives --network, --input and --set, separated by blanks. The file is read in
- * its folder, so messages name it without one. */
+ * A line "#! options: ..." gives --network, --input and --set, separated by blanks. The file is
+ * read in its folder, so messages name it without one. */
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +55,8 @@ typedef struct Case {
 static bool read_case(Arena *arena, const char *path, Case *test) {
     const char *error = NULL;
     size_t length;
-    *test = (Case){.path = path, .text = text_read_file(arena, path, LARGEST_FILE, &length, &error)};
+    *test =
+        (Case){.path = path, .text = text_read_file(arena, path, LARGEST_FILE, &length, &error)};
     if (!test->text) {
         printf("%s: %s\n", path, error);
         return false;

@@ -1,5 +1,6 @@
-/* Any bytes as a `.cnn` file, or (behind a first line "--set") as the text of --set: errors, or graphs
- * that verify, of all networks that are complete. With libFuzzer or with tests/fuzz/replay.c. */
+/* Any bytes as a `.cnn` file, or (behind a first line "--set") as the text of --set: errors, or
+ * graphs that verify, of all networks that are complete. With libFuzzer or with
+ * tests/fuzz/replay.c. */
 #include <stdint.h>
 #include <string.h>
 
@@ -15,7 +16,8 @@ static const char target[] =
     "network target(image = [3, 16, 16], width = 8, norm = batch_norm, depths = [1, 2]) {\n"
     "    x = image\n"
     "    for i in 0..len(depths) {\n"
-    "        for j in 0..depths[i] { x = x |> conv{i}.{j}: conv(width, kernel = 1) |> norm{i}.{j}: norm }\n"
+    "        for j in 0..depths[i] { x = x |> conv{i}.{j}: conv(width, kernel = 1) |> norm{i}.{j}: "
+    "norm }\n"
     "        x = x |> max_pool(2)\n"
     "        feature x\n"
     "    }\n"
@@ -51,8 +53,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     Diagnostics *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
     char *text = arena_copy_text(arena, (const char *)data, size);
     bool setting = strncmp(text, set_line, strlen(set_line)) == 0;
-    FrontendMemoryFile files[] = {{"fuzz.cnn", setting ? target : text, setting ? strlen(target) : size},
-                                  {"other.cnn", other, strlen(other)}};
+    FrontendMemoryFile files[] = {
+        {"fuzz.cnn", setting ? target : text, setting ? strlen(target) : size},
+        {"other.cnn", other, strlen(other)}};
     FrontendMemory memory = {files, 2};
     FrontendAccess access = frontend_memory_access(&memory);
     FrontendFile *file = frontend_read(arena, diagnostics, "fuzz.cnn", &access);
