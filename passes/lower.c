@@ -330,6 +330,17 @@ static void add_position_maps(Lowering *lowering) {
         vector_push(lowering->arena, &program->kernels, body[i]);
 }
 
+/* Where something is masked there is a cell list, even if no op of the graph reads it. */
+static void add_cells(Lowering *lowering) {
+    Program *program = lowering->program;
+    bool masked = program->levels.count > 0;
+    for (size_t i = 0; i < program->kernels.count; i++)
+        masked = masked || program->kernels.items[i]->space.kind == SPACE_MASKED;
+    if (masked && program->cells < 0)
+        program->cells = add_buffer(lowering, "cells", REGION_INPUTS, DTYPE_I32,
+                                    program->geometry.batch * program->geometry.keep);
+}
+
 /* ---- The whole graph ----------------------------------------------------------------------------- */
 
 static LowerFunction *const lower_functions[OP_COUNT] = {
@@ -394,6 +405,7 @@ Program *lower_graph(Arena *arena, Graph *graph) {
         lower_functions[node->op](&lowering, node);
     }
     add_position_maps(&lowering);
+    add_cells(&lowering);
     graph_clear_marks(graph);
     return program;
 }
