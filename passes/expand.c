@@ -27,6 +27,7 @@ typedef struct Expansion {
     Node *node;
     const PassOptions *options;
     Diagnostics *diagnostics;
+    bool *moved; /* by state: a norm commits it */
 } Expansion;
 
 /* count, mean and m2 of x, as results 0, 1 and 2. */
@@ -99,18 +100,34 @@ static void commit_statistics(Expansion *expansion, Node *moments) {
     commit(builder, batches, build_binary(builder, OP_add, "batches", batches, step));
 }
 
-/* The statistics of one value per channel have no variance; running statistics must be states. */
+/* Running statistics must be states, and of no other norm. */
+static bool check_statistics(Expansion *expansion) {
+    const Node *node = expansion->node;
+    for (int i = BATCH_NORM_MEAN; i <= BATCH_NORM_BATCHES; i++) {
+        const Node *state = node->operands[i]->node;
+        const char *what = op_info(node->op)->operands[i], *layer = node->results[0].name;
+        bool is_state = state->op == OP_state;
+        int slot =
+            is_state ? graph_state_index(expansion->builder.graph, node_text(state, "name")) : 0;
+        if (is_state && !expansion->moved[slot]) {
+            expansion->moved[slot] = true;
+            continue;
+        }
+        diagnostics_report(expansion->diagnostics, SEVERITY_ERROR, node->location,
+                           is_state ? "%s: %s of batch_norm moves with another norm already"
+                                    : "%s: %s of batch_norm must be a state",
+                           layer, what);
+        return false;
+    }
+    return true;
+}
+
+/* The statistics of one value per channel have no variance. */
 static bool batch_norm_fits(Expansion *expansion) {
     const Node *node = expansion->node;
     const char *layer = node->results[0].name;
-    for (int i = BATCH_NORM_MEAN; i <= BATCH_NORM_BATCHES; i++) {
-        if (node->operands[i]->node->op == OP_state)
-            continue;
-        diagnostics_report(expansion->diagnostics, SEVERITY_ERROR, node->location,
-                           "%s: %s of batch_norm must be a state", layer,
-                           op_info(node->op)->operands[i]);
+    if (!check_statistics(expansion))
         return false;
-    }
     if (graph_rows(expansion->builder.graph, &node->operands[BATCH_NORM_X]->type) > 1)
         return true;
     diagnostics_report(expansion->diagnostics, SEVERITY_ERROR, node->location,
@@ -241,6 +258,7 @@ static void remove_expanded(Graph *graph, Node *node, Value *value) {
 bool pass_expand(Graph *graph, const PassOptions *options, Diagnostics *diagnostics) {
     bool changed = false;
     Replace replace = {.graph = graph};
+    bool *moved = arena_new_array(graph->arena, bool, graph->states.count);
     graph_each(graph, node) {
         replace_operands(&replace, node);
         if (!(op_info(node->op)->flags & OP_COMPOSITE))
@@ -249,7 +267,8 @@ bool pass_expand(Graph *graph, const PassOptions *options, Diagnostics *diagnost
         Expansion expansion = {.builder = builder_at(graph, node),
                                .node = node,
                                .options = options,
-                               .diagnostics = diagnostics};
+                               .diagnostics = diagnostics,
+                               .moved = moved};
         Value *value = rules[node->op](&expansion);
         if (value) {
             replace_value(&replace, &node->results[0], value);
