@@ -377,13 +377,18 @@ static void place_gradients(Lowering *lowering) {
     }
 }
 
-static void number_segments(Lowering *lowering) {
+/* Every state has its place in the region, whether this entry uses it or not: all entries of a network
+ * work on the same regions. */
+static void place_regions(Lowering *lowering) {
     Program *program = lowering->program;
     const Graph *graph = lowering->graph;
     for (size_t i = 0; i < graph->segments.count; i++)
         vector_push(lowering->arena, &program->segments, graph->segments.items[i]);
-    for (size_t i = 0; i < graph->states.count; i++)
-        vector_push(lowering->arena, &program->states, graph->states.items[i]);
+    for (size_t i = 0; i < graph->states.count; i++) {
+        const StateSlot *slot = &graph->states.items[i];
+        vector_push(lowering->arena, &program->states, *slot);
+        lower_new_view(lowering, slot->name, REGION_STATE, &slot->type);
+    }
     Type flat = type_flat(DTYPE_F32);
     if (graph->segments.count)
         lowering->params_buffer = add_buffer(lowering, "params", REGION_PARAMS, DTYPE_F32,
@@ -398,7 +403,7 @@ Program *lower_graph(Arena *arena, Graph *graph) {
     program->geometry = graph->geometry;
     program->cells = -1;
     Lowering lowering = {.arena = arena, .graph = graph, .program = program, .params_buffer = -1};
-    number_segments(&lowering);
+    place_regions(&lowering);
     number_values(&lowering);
     place_gradients(&lowering);
     graph_each(graph, node) {

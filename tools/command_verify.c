@@ -7,6 +7,7 @@
 #include "tools/command.h"
 #include "tools/network.h"
 #include "tools/options.h"
+#include "runtime/threads.h"
 #include "tools/verify.h"
 
 /* What a folder holds decides how it is checked. */
@@ -79,16 +80,22 @@ static const Kind kinds[] = {
 typedef struct VerifyOptions {
     Options common;
     const char *reference, *case_name;
-    bool interpret;
+    const ExecutorKind *executor;
+    ExecutorOptions run;
 } VerifyOptions;
 
-enum { KEY_REFERENCE = 0x200, KEY_CASE, KEY_INTERPRET };
+enum { KEY_REFERENCE = 0x200, KEY_CASE, KEY_INTERPRET, KEY_THREADS, KEY_CPU, KEY_DUMP };
 
 static const struct argp_option option_table[] = {
     {"reference", KEY_REFERENCE, "DIR", 0, "The folder of the case", 0},
     {"case", KEY_CASE, "NAME", 0,
      "The case within DIR: a folder, or a model of the zoo (default: the network's name)", 0},
-    {"interpret", KEY_INTERPRET, NULL, 0, "Run by the reference interpreter", 0},
+    {"interpret", KEY_INTERPRET, "graph|kernels", OPTION_ARG_OPTIONAL,
+     "Run by the reference interpreter of the graph, or of the lowered program", 0},
+    {"threads", KEY_THREADS, "N", 0, "Threads that run compiled code (default: all processors)", 0},
+    {"cpu", KEY_CPU, "NAME", 0, "Compile for x86-64-v4, x86-64-v3 or x86-64 (default: this CPU)",
+     0},
+    {"dump-code", KEY_DUMP, "DIR", 0, "Write LLVM IR and assembly of every kernel there", 0},
     {0},
 };
 
@@ -105,7 +112,23 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         options->case_name = argument;
         return 0;
     case KEY_INTERPRET:
-        options->interpret = true;
+        if (!argument || strcmp(argument, "graph") == 0)
+            options->executor = &executor_interpreter;
+        else if (strcmp(argument, "kernels") == 0)
+            options->executor = &executor_kernels;
+        else
+            argp_error(state, "--interpret takes graph or kernels, this is %s", argument);
+        return 0;
+    case KEY_THREADS:
+        options->run.threads = atoi(argument);
+        if (options->run.threads < 1 || options->run.threads > 1024)
+            argp_error(state, "--threads takes a number from 1 to 1024, this is %s", argument);
+        return 0;
+    case KEY_CPU:
+        options->run.cpu = argument;
+        return 0;
+    case KEY_DUMP:
+        options->run.dump_dir = argument;
         return 0;
     case ARGP_KEY_SUCCESS:
         if (!options->reference)
@@ -212,20 +235,19 @@ static const char *without_slash(Arena *arena, const char *directory) {
 
 int command_verify(int argc, char **argv) {
     Arena *arena = arena_create();
-    VerifyOptions options = {.common = options_default(arena)};
+    VerifyOptions options = {.common = options_default(arena),
+                             .executor = &executor_compiled,
+                             .run = {.threads = threads_available()}};
     options_parse(&argp, argc, argv, &options);
     Verify verify = {.arena = arena,
                      .directory = without_slash(arena, options.reference),
-                     .executor = &executor_interpreter,
+                     .executor = options.executor,
+                     .executor_options = options.run,
                      .comparison = compare_create(arena)};
     Diagnostics *diagnostics = NULL;
     int status = EXIT_FAILED;
-    if (!options.interpret)
-        fputs("sparkc: not supported: code generation; verify needs --interpret\n", stderr);
-    else if (options.common.model &&
-             !(verify.network = network_open(arena, &options.common, &diagnostics)))
-        status = EXIT_FAILED;
-    else
+    if (!options.common.model ||
+        (verify.network = network_open(arena, &options.common, &diagnostics)))
         status = run(&verify, &options);
     if (diagnostics)
         network_print(diagnostics);

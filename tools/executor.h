@@ -39,12 +39,22 @@ struct Executor {
     const Graph *graph; /* borrowed */
 };
 
+/* How programs are compiled and run; interpreters need none of it. */
+typedef struct ExecutorOptions {
+    int threads;
+    const char *cpu;      /* NULL: the host's (codegen/cpu/cpu.h) */
+    const char *dump_dir; /* NULL, or where LLVM IR and assembly are written */
+} ExecutorOptions;
+
 /* Prepares to run a graph; parameters start at zero, states at their initial values. */
 typedef struct ExecutorKind {
     const char *name;
-    Status (*create)(Arena *arena, const Graph *graph, Executor **executor);
+    Status (*create)(Arena *arena, const Graph *graph, const ExecutorOptions *options,
+                     Executor **executor);
 } ExecutorKind;
 
-extern const ExecutorKind executor_interpreter;
+extern const ExecutorKind executor_interpreter; /* of the graph, in double */
+extern const ExecutorKind executor_kernels;     /* of the lowered program */
+extern const ExecutorKind executor_compiled;    /* the program as code for a CPU */
 
 #endif

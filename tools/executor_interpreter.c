@@ -81,7 +81,9 @@ static void set_initial_states(Interpreter *interpreter, const Graph *graph) {
     }
 }
 
-static Status create(Arena *arena, const Graph *graph, Executor **executor) {
+static Status create(Arena *arena, const Graph *graph, const ExecutorOptions *options,
+                     Executor **executor) {
+    (void)options;
     InterpreterExecutor *made = arena_new(arena, InterpreterExecutor);
     made->base.operations = &operations;
     made->base.graph = graph;

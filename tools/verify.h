@@ -19,6 +19,7 @@ typedef struct Verify {
     Case settings;
     NetworkSource *network; /* NULL: none was named on the command line */
     const ExecutorKind *executor;
+    ExecutorOptions executor_options;
     Comparison *comparison;
 } Verify;
 

@@ -21,7 +21,8 @@ static Status compile(Verify *verify, Program *program, Diagnostics *diagnostics
     if (!passes_run(program->graph, &program->options, NULL, diagnostics, NULL, NULL))
         return status_failure(verify->arena, "%s cannot be trained by these settings",
                               program->graph->network);
-    return verify->executor->create(program->arena, program->graph, &program->executor);
+    return verify->executor->create(program->arena, program->graph, &verify->executor_options,
+                                    &program->executor);
 }
 
 static Program *create_program(const PassOptions *options) {

@@ -3,9 +3,9 @@
  * channels) it packs the rows that the taps read and multiplies them with the panels, summing in the
  * thread's workspace; then the kernel's expression runs over the sums. */
 #include "base/fatal.h"
-#include "codegen/cpu/cpu.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/gemm.h"
+#include "codegen/cpu/kinds.h"
 
 enum {
     DEPTH = 256,          /* terms of a part: a panel of them stays in the first cache */
@@ -104,7 +104,7 @@ static int64_t bind_contract(Slots *slots, const Kernel *kernel, const CpuTarget
 
 static LLVMValueRef gather_columns(Emitter *e, const ContractSlots *slots, LLVMValueRef address,
                                    LLVMValueRef mask) {
-    LLVMValueRef stride = emit_splat(e, emit_number(e, slots->out_stride));
+    LLVMValueRef stride = emit_splat(e, emit_slot(e, slots->out_stride));
     LLVMValueRef steps =
         LLVMBuildMul(e->builder, emit_lane_numbers(e, emit_int(e, 0)), stride, "");
     LLVMValueRef places = emit_at(e, e->f32, address, steps);
@@ -117,31 +117,31 @@ static LLVMValueRef gather_columns(Emitter *e, const ContractSlots *slots, LLVMV
 
 static void emit_pack_weight(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
     bool side_by_side = kernel->contraction.weight.out_stride == 1;
-    LLVMValueRef panels = emit_number(e, slots->panels), in = emit_number(e, slots->in);
+    LLVMValueRef panels = emit_slot(e, slots->panels), in = emit_slot(e, slots->in);
     LLVMValueRef group = emit_div(e, e->chunk, panels), panel = emit_rem(e, e->chunk, panels);
     LLVMValueRef width = emit_int(e, gemm_panel(e->target));
     LLVMValueRef column = emit_mul(e, panel, width);
-    LLVMValueRef depth = emit_number(e, slots->depth);
-    LLVMValueRef target = emit_at(e, e->f32, emit_pointer(e, slots->packed),
+    LLVMValueRef depth = emit_slot(e, slots->depth);
+    LLVMValueRef target = emit_at(e, e->f32, emit_slot_pointer(e, slots->packed),
                                   emit_mul(e, emit_mul(e, e->chunk, depth), width));
     Loop tap =
-        loop_begin(e, emit_int(e, 0), emit_number(e, slots->taps.count), emit_int(e, 1));
+        loop_begin(e, emit_int(e, 0), emit_slot(e, slots->taps.count), emit_int(e, 1));
     LLVMValueRef number = emit_tap_weight(e, &slots->taps, tap.index);
     LLVMValueRef start =
-        emit_add(e, emit_mul(e, number, emit_number(e, slots->tap_stride)),
-                 emit_mul(e, group, emit_number(e, slots->group_stride)));
+        emit_add(e, emit_mul(e, number, emit_slot(e, slots->tap_stride)),
+                 emit_mul(e, group, emit_slot(e, slots->group_stride)));
     Loop channel = loop_begin(e, emit_int(e, 0), in, emit_int(e, 1));
     LLVMValueRef row = emit_add(
-        e, start, emit_mul(e, channel.index, emit_number(e, slots->in_stride)));
+        e, start, emit_mul(e, channel.index, emit_slot(e, slots->in_stride)));
     LLVMValueRef k = emit_add(e, emit_mul(e, tap.index, in), channel.index);
     for (int v = 0; v < gemm_block(e->target).vectors; v++) {
         LLVMValueRef lane = emit_int(e, (int64_t)v * e->target->lanes);
         LLVMValueRef first = emit_add(e, column, lane);
         LLVMValueRef mask =
-            emit_lane_mask(e, emit_sub(e, emit_number(e, slots->out), first));
+            emit_lane_mask(e, emit_sub(e, emit_slot(e, slots->out), first));
         LLVMValueRef offset = emit_add(
-            e, row, emit_mul(e, first, emit_number(e, slots->out_stride)));
-        LLVMValueRef source = emit_at(e, e->f32, emit_pointer(e, slots->weight), offset);
+            e, row, emit_mul(e, first, emit_slot(e, slots->out_stride)));
+        LLVMValueRef source = emit_at(e, e->f32, emit_slot_pointer(e, slots->weight), offset);
         LLVMValueRef value = side_by_side
                                  ? emit_load_vector(e, e->vector_f32, source, mask)
                                  : gather_columns(e, slots, source, mask);
@@ -165,28 +165,28 @@ typedef struct Block {
 
 static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
     Block block = {.kernel = kernel, .slots = slots};
-    LLVMValueRef row_blocks = emit_number(e, slots->row_blocks);
-    LLVMValueRef column_blocks = emit_number(e, slots->column_blocks);
+    LLVMValueRef row_blocks = emit_slot(e, slots->row_blocks);
+    LLVMValueRef column_blocks = emit_slot(e, slots->column_blocks);
     LLVMValueRef rest = emit_div(e, e->chunk, row_blocks);
-    LLVMValueRef size = emit_number(e, slots->block_rows);
+    LLVMValueRef size = emit_slot(e, slots->block_rows);
     LLVMValueRef panel = emit_int(e, gemm_panel(e->target));
     LLVMValueRef unit = emit_int(e, gemm_block(e->target).rows);
     block.group = emit_div(e, rest, column_blocks);
     block.first_row = emit_mul(e, emit_rem(e, e->chunk, row_blocks), size);
     block.row_count =
-        emit_min(e, size, emit_sub(e, emit_number(e, slots->rows), block.first_row));
+        emit_min(e, size, emit_sub(e, emit_slot(e, slots->rows), block.first_row));
     LLVMValueRef up = emit_sub(e, unit, emit_int(e, 1));
     block.padded_rows =
         emit_mul(e, emit_div(e, emit_add(e, block.row_count, up), unit), unit);
-    LLVMValueRef columns = emit_number(e, slots->block_columns);
+    LLVMValueRef columns = emit_slot(e, slots->block_columns);
     block.first_column = emit_mul(e, emit_rem(e, rest, column_blocks), columns);
     block.column_count = emit_min(
-        e, columns, emit_sub(e, emit_number(e, slots->out), block.first_column));
+        e, columns, emit_sub(e, emit_slot(e, slots->out), block.first_column));
     block.first_panel = emit_div(e, block.first_column, panel);
     block.panel_count = emit_min(e, emit_div(e, columns, panel),
-                                 emit_sub(e, emit_number(e, slots->panels), block.first_panel));
+                                 emit_sub(e, emit_slot(e, slots->panels), block.first_panel));
     block.packed_rows = e->workspace;
-    block.sums = emit_at(e, e->f32, e->workspace, emit_number(e, slots->sums));
+    block.sums = emit_at(e, e->f32, e->workspace, emit_slot(e, slots->sums));
     return block;
 }
 
@@ -196,7 +196,7 @@ static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part) {
     ViewSlots a = slots->a;
     PackedTaps shifted = *part;
     shifted.first = emit_add(e, part->first,
-                             emit_mul(e, block->group, emit_number(e, slots->in)));
+                             emit_mul(e, block->group, emit_slot(e, slots->in)));
     Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
     LLVMValueRef target = emit_at(e, e->f32, block->packed_rows,
                                   emit_mul(e, rows.index, emit_int(e, DEPTH)));
@@ -214,18 +214,18 @@ static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part) {
 static void multiply(Emitter *e, const Block *block, LLVMValueRef first_term, LLVMValueRef depth) {
     const ContractSlots *slots = block->slots;
     LLVMValueRef width = emit_int(e, gemm_panel(e->target)), zero = emit_int(e, 0);
-    LLVMValueRef all = emit_number(e, slots->depth);
-    LLVMValueRef group_panels = emit_mul(e, block->group, emit_number(e, slots->panels));
+    LLVMValueRef all = emit_slot(e, slots->depth);
+    LLVMValueRef group_panels = emit_mul(e, block->group, emit_slot(e, slots->panels));
     Loop panels = loop_begin(e, zero, block->panel_count, emit_int(e, 1));
     LLVMValueRef number =
         emit_add(e, group_panels, emit_add(e, block->first_panel, panels.index));
     LLVMValueRef term = emit_add(e, emit_mul(e, number, all), first_term);
     GemmOperands o = {.a_row = emit_int(e, DEPTH),
                       .a_depth = emit_int(e, 1),
-                      .c_row = emit_number(e, slots->block_columns),
+                      .c_row = emit_slot(e, slots->block_columns),
                       .depth = depth,
                       .accumulate = LLVMBuildICmp(e->builder, LLVMIntSGT, first_term, zero, "")};
-    o.b = emit_at(e, e->f32, emit_pointer(e, slots->packed), emit_mul(e, term, width));
+    o.b = emit_at(e, e->f32, emit_slot_pointer(e, slots->packed), emit_mul(e, term, width));
     Loop rows = loop_begin(e, zero, block->padded_rows, emit_int(e, gemm_block(e->target).rows));
     o.a = emit_at(e, e->f32, block->packed_rows, emit_mul(e, rows.index, o.a_row));
     LLVMValueRef corner =
@@ -253,7 +253,7 @@ static void finish_vector(Emitter *e, void *context, LLVMValueRef column, LLVMVa
 
 static void finish_rows(Emitter *e, const Block *block) {
     const ContractSlots *slots = block->slots;
-    LLVMValueRef group_start = emit_mul(e, block->group, emit_number(e, slots->out));
+    LLVMValueRef group_start = emit_mul(e, block->group, emit_slot(e, slots->out));
     Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
     RowPlace place = emit_phase_row(e, &slots->taps, &slots->elements.space,
                                     emit_add(e, block->first_row, rows.index));
@@ -261,7 +261,7 @@ static void finish_rows(Emitter *e, const Block *block) {
     Epilogue epilogue = {
         &row,
         emit_at(e, e->f32, block->sums,
-                emit_mul(e, rows.index, emit_number(e, slots->block_columns))),
+                emit_mul(e, rows.index, emit_slot(e, slots->block_columns))),
         emit_add(e, group_start, block->first_column)};
     elements_each_vector(e, emit_int(e, 0), block->column_count, finish_vector, &epilogue);
     loop_end(e, &rows);
@@ -269,14 +269,14 @@ static void finish_rows(Emitter *e, const Block *block) {
 
 static void emit_block(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
     Block block = begin_chunk(e, kernel, slots);
-    LLVMValueRef zero = emit_int(e, 0), in = emit_number(e, slots->in);
-    LLVMValueRef taps = emit_number(e, slots->taps.count);
+    LLVMValueRef zero = emit_int(e, 0), in = emit_slot(e, slots->in);
+    LLVMValueRef taps = emit_slot(e, slots->taps.count);
     Branch nothing = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntEQ, taps, zero, ""));
     emit_clear(e, block.sums,
-               emit_mul(e, block.padded_rows, emit_number(e, slots->block_columns)));
+               emit_mul(e, block.padded_rows, emit_slot(e, slots->block_columns)));
     branch_end(e, &nothing);
-    LLVMValueRef tap_step = emit_number(e, slots->taps_per_part);
-    LLVMValueRef channel_step = emit_number(e, slots->channels_per_part);
+    LLVMValueRef tap_step = emit_slot(e, slots->taps_per_part);
+    LLVMValueRef channel_step = emit_slot(e, slots->channels_per_part);
     Loop tap = loop_begin(e, zero, taps, tap_step);
     Loop channel = loop_begin(e, zero, in, channel_step);
     PackedTaps part = {.first_tap = tap.index,

@@ -3,9 +3,9 @@
  * rows it packs what the taps read and the incoming gradient, and multiplies. Sums are fp32 over at most
  * 1,024 rows, then double. */
 #include "base/fatal.h"
-#include "codegen/cpu/cpu.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/gemm.h"
+#include "codegen/cpu/kinds.h"
 
 enum {
     STRETCH = 256,       /* rows that are packed at a time */
@@ -86,17 +86,17 @@ typedef struct WeightBlock {
 } WeightBlock;
 
 static LLVMValueRef workspace_at(Emitter *e, int slot) {
-    return emit_at(e, e->f32, e->workspace, emit_number(e, slot));
+    return emit_at(e, e->f32, e->workspace, emit_slot(e, slot));
 }
 
 static WeightBlock begin_chunk(Emitter *e, const WeightSlots *slots) {
     WeightBlock block = {.slots = slots};
-    LLVMValueRef column_blocks = emit_number(e, slots->column_blocks);
-    LLVMValueRef channel_blocks = emit_number(e, slots->channel_blocks);
-    LLVMValueRef tap_blocks = emit_number(e, slots->tap_blocks);
-    LLVMValueRef columns = emit_number(e, slots->block_columns);
-    LLVMValueRef channels = emit_number(e, slots->channels_per_block);
-    LLVMValueRef taps = emit_number(e, slots->taps_per_block);
+    LLVMValueRef column_blocks = emit_slot(e, slots->column_blocks);
+    LLVMValueRef channel_blocks = emit_slot(e, slots->channel_blocks);
+    LLVMValueRef tap_blocks = emit_slot(e, slots->tap_blocks);
+    LLVMValueRef columns = emit_slot(e, slots->block_columns);
+    LLVMValueRef channels = emit_slot(e, slots->channels_per_block);
+    LLVMValueRef taps = emit_slot(e, slots->taps_per_block);
     LLVMValueRef rest = e->chunk;
     block.first_column = emit_mul(e, emit_rem(e, rest, column_blocks), columns);
     rest = emit_div(e, rest, column_blocks);
@@ -105,11 +105,11 @@ static WeightBlock begin_chunk(Emitter *e, const WeightSlots *slots) {
     block.part.first_tap = emit_mul(e, emit_rem(e, rest, tap_blocks), taps);
     block.group = emit_div(e, rest, tap_blocks);
     block.part.end_tap = emit_min(e, emit_add(e, block.part.first_tap, taps),
-                                  emit_number(e, slots->taps.count));
+                                  emit_slot(e, slots->taps.count));
     block.part.count = emit_min(
-        e, channels, emit_sub(e, emit_number(e, slots->in), block.part.first));
+        e, channels, emit_sub(e, emit_slot(e, slots->in), block.part.first));
     block.column_count = emit_min(
-        e, columns, emit_sub(e, emit_number(e, slots->out), block.first_column));
+        e, columns, emit_sub(e, emit_slot(e, slots->out), block.first_column));
     block.rows = emit_mul(e, emit_sub(e, block.part.end_tap, block.part.first_tap),
                           block.part.count);
     block.packed_a = e->workspace;
@@ -124,9 +124,9 @@ static void pack_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef firs
                          LLVMValueRef end) {
     const WeightSlots *slots = block->slots;
     int panel = gemm_panel(e->target);
-    LLVMValueRef in_start = emit_mul(e, block->group, emit_number(e, slots->in));
+    LLVMValueRef in_start = emit_mul(e, block->group, emit_slot(e, slots->in));
     LLVMValueRef out_start =
-        emit_add(e, emit_mul(e, block->group, emit_number(e, slots->out)), block->first_column);
+        emit_add(e, emit_mul(e, block->group, emit_slot(e, slots->out)), block->first_column);
     PackedTaps part = block->part;
     part.first = emit_add(e, part.first, in_start);
     Loop rows = loop_begin(e, first, end, emit_int(e, 1));
@@ -157,7 +157,7 @@ static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef 
     LLVMValueRef zero = emit_int(e, 0), panel = emit_int(e, gemm_panel(e->target));
     GemmOperands o = {.a_row = emit_int(e, 1),
                       .a_depth = emit_int(e, BLOCK_ROWS),
-                      .c_row = emit_number(e, block->slots->block_columns),
+                      .c_row = emit_slot(e, block->slots->block_columns),
                       .depth = depth,
                       .accumulate = accumulate};
     Loop panels = loop_begin(e, zero, block->column_count, panel);
@@ -202,7 +202,7 @@ static void store_vector(Emitter *e, void *context, LLVMValueRef column, LLVMVal
 /* Runs `body` on the columns of every row of the block. */
 static void each_row(Emitter *e, const WeightBlock *block, bool store) {
     const WeightSlots *slots = block->slots;
-    LLVMValueRef width = emit_number(e, slots->block_columns);
+    LLVMValueRef width = emit_slot(e, slots->block_columns);
     Loop rows = loop_begin(e, emit_int(e, 0), block->rows, emit_int(e, 1));
     LLVMValueRef start = emit_mul(e, rows.index, width);
     Flush flush = {emit_at(e, e->f32, block->sums, start),
@@ -213,12 +213,12 @@ static void each_row(Emitter *e, const WeightBlock *block, bool store) {
         LLVMValueRef channel = emit_add(e, block->part.first,
                                         emit_rem(e, rows.index, block->part.count));
         LLVMValueRef number = emit_tap_weight(e, &slots->taps, tap);
-        LLVMValueRef offset = emit_mul(e, number, emit_number(e, slots->tap_stride));
+        LLVMValueRef offset = emit_mul(e, number, emit_slot(e, slots->tap_stride));
         offset = emit_add(e, offset,
-                          emit_mul(e, block->group, emit_number(e, slots->group_stride)));
-        offset = emit_add(e, offset, emit_mul(e, channel, emit_number(e, slots->in_stride)));
+                          emit_mul(e, block->group, emit_slot(e, slots->group_stride)));
+        offset = emit_add(e, offset, emit_mul(e, channel, emit_slot(e, slots->in_stride)));
         offset = emit_add(e, offset, block->first_column);
-        flush.sums = emit_at(e, e->f32, emit_pointer(e, slots->weight), offset);
+        flush.sums = emit_at(e, e->f32, emit_slot_pointer(e, slots->weight), offset);
     }
     elements_each_vector(e, emit_int(e, 0), block->column_count,
                          store ? store_vector : flush_vector, &flush);
@@ -230,8 +230,8 @@ static void emit_weight(Emitter *e, const Program *program, const Kernel *kernel
     Slots numbering = {.arena = e->arena, .program = program};
     WeightSlots slots = slot_weight(&numbering, kernel, e->target);
     WeightBlock block = begin_chunk(e, &slots);
-    LLVMValueRef zero = emit_int(e, 0), rows = emit_number(e, slots.rows);
-    LLVMValueRef width = emit_number(e, slots.block_columns);
+    LLVMValueRef zero = emit_int(e, 0), rows = emit_slot(e, slots.rows);
+    LLVMValueRef width = emit_slot(e, slots.block_columns);
     emit_clear(e, block.totals,
                emit_mul(e, emit_int(e, 2), emit_mul(e, emit_int(e, BLOCK_ROWS), width)));
     Loop part = loop_begin(e, zero, rows, emit_int(e, FLOAT_ROWS));

@@ -3,7 +3,17 @@
 #define SPARKC_CODEGEN_CPU_CPU_H
 
 #include "base/status.h"
-#include "codegen/cpu/emitter.h"
+#include "ir/kernel.h"
+#include "runtime/plan.h"
+
+/* What the emitter must know of the CPU it writes for. */
+typedef struct CpuTarget {
+    const char *triple, *cpu, *features; /* as LLVM takes them; features sorted */
+    int lanes;      /* fp32 lanes of a vector: 16 AVX-512, 8 AVX2, 4 SSE and NEON */
+    int registers;  /* vector registers */
+    bool fused;     /* has fused multiply-add */
+    bool masked;    /* has masked vector loads and stores at full speed */
+} CpuTarget;
 
 /* The host's CPU with the features that LLVM finds, or with `name` one of "x86-64-v4" (AVX-512), "x86-64-v3" (AVX2),
  * "x86-64" (SSE2), "generic" of any other triple. A CPU that the host cannot run is a failure unless
@@ -31,19 +41,5 @@ typedef struct CpuStatistics {
 Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *options,
                    CpuModule **module, Plan **plan, CpuStatistics *statistics);
 void cpu_module_destroy(CpuModule *module);
-
-/* ---- One file per kernel kind -------------------------------------------------------------------- */
-
-/* A kernel runs as `stages` launches, one after the other (partial sums, then their merge). bind fills the
- * slots of one of them (chunks 0: this stage is not needed, emit is not called) and returns a number that, beside the kernel's code key, decides the code (0 where
- * there is nothing more to know); emit writes the function body, reading the slots in the order of bind. */
-typedef struct KernelEmitter {
-    int stages;
-    int64_t (*bind)(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage);
-    void (*emit)(Emitter *emitter, const Program *program, const Kernel *kernel, int stage);
-} KernelEmitter;
-
-extern const KernelEmitter cpu_emit_map, cpu_emit_contract, cpu_emit_contract_weight,
-    cpu_emit_window, cpu_emit_reduce, cpu_emit_position_map;
 
 #endif

@@ -104,7 +104,7 @@ static LLVMValueRef position_address(Emitter *e, const Access *access, const Acc
                                      const RowPlace *place, LLVMValueRef *visible) {
     LLVMValueRef position[TYPE_MAX_SPACE];
     for (int d = 0; d < access->source.rank; d++)
-        position[d] = emit_div(e, place->position[d], emit_number(e, slots->divide[d]));
+        position[d] = emit_div(e, place->position[d], emit_slot(e, slots->divide[d]));
     LLVMValueRef row = emit_row_at(e, &slots->source, place->image, position);
     *visible = LLVMBuildICmp(e->builder, LLVMIntSGE, row, emit_int(e, 0), "");
     row = LLVMBuildSelect(e->builder, *visible, row, emit_int(e, 0), "");
@@ -176,13 +176,13 @@ static LLVMValueRef operand_channels(Emitter *e, const Access *access, const Acc
     if (plain && access->view.channel_stride == 1)
         return NULL;
     LLVMValueRef channels = emit_lane_numbers(e, channel);
-    LLVMValueRef parameter = emit_splat(e, emit_number(e, slots->channel_parameter));
+    LLVMValueRef parameter = emit_splat(e, emit_slot(e, slots->channel_parameter));
     if (access->channel == CHANNEL_REPEAT)
         return LLVMBuildUDiv(e->builder, channels, parameter, "");
     if (access->channel == CHANNEL_SHUFFLE) {
         LLVMValueRef group = LLVMBuildURem(e->builder, channels, parameter, "");
         LLVMValueRef place = LLVMBuildUDiv(e->builder, channels, parameter, "");
-        LLVMValueRef width = emit_splat(e, emit_number(e, slots->shuffle_width));
+        LLVMValueRef width = emit_splat(e, emit_slot(e, slots->shuffle_width));
         return LLVMBuildAdd(e->builder, LLVMBuildMul(e->builder, group, width, ""), place, "");
     }
     return channels;
@@ -224,7 +224,7 @@ void elements_evaluate(Emitter *e, const ElementRow *row, LLVMValueRef channel, 
     if (acc)
         inputs.operands[kernel->operand_count] = acc;
     if (expression_uses_index(kernel->expression)) {
-        LLVMValueRef width = emit_number(e, row->slots->channels);
+        LLVMValueRef width = emit_slot(e, row->slots->channels);
         LLVMValueRef first = emit_add(e, emit_mul(e, row->logical_row, width), channel);
         LLVMValueRef index = emit_lane_numbers(e, first);
         LLVMValueRef high =

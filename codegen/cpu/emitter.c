@@ -117,11 +117,11 @@ static LLVMValueRef load_slot(Emitter *e, LLVMTypeRef type, LLVMValueRef array, 
     return value;
 }
 
-LLVMValueRef emit_pointer(Emitter *e, int slot) {
+LLVMValueRef emit_slot_pointer(Emitter *e, int slot) {
     return load_slot(e, e->pointer, e->pointers, slot);
 }
 
-LLVMValueRef emit_number(Emitter *e, int slot) {
+LLVMValueRef emit_slot(Emitter *e, int slot) {
     return load_slot(e, e->i64, e->numbers, slot);
 }
 

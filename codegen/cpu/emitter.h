@@ -8,21 +8,11 @@
 #define SPARKC_CODEGEN_CPU_EMITTER_H
 
 #include <llvm-c/Core.h>
-#include <llvm-c/TargetMachine.h>
 
-#include "base/arena.h"
 #include "base/vector.h"
+#include "codegen/cpu/cpu.h"
 #include "ir/kernel.h"
 #include "runtime/plan.h"
-
-/* What the emitter must know of the CPU it writes for. */
-typedef struct CpuTarget {
-    const char *triple, *cpu, *features; /* as LLVM takes them; features sorted */
-    int lanes;      /* fp32 lanes of a vector: 16 AVX-512, 8 AVX2, 4 SSE and NEON */
-    int registers;  /* vector registers */
-    bool fused;     /* has fused multiply-add */
-    bool masked;    /* has masked vector loads and stores at full speed */
-} CpuTarget;
 
 /* The arguments of a launch, while it is bound. */
 typedef struct Slots {
@@ -65,8 +55,8 @@ void emitter_begin(Emitter *emitter, const char *name);
 void emitter_end(Emitter *emitter);
 
 /* The pointer, the number in a slot. Loaded at the function's start. */
-LLVMValueRef emit_pointer(Emitter *emitter, int slot);
-LLVMValueRef emit_number(Emitter *emitter, int slot);
+LLVMValueRef emit_slot_pointer(Emitter *emitter, int slot);
+LLVMValueRef emit_slot(Emitter *emitter, int slot);
 
 /* ---- Small things ---------------------------------------------------------------------------- */
 

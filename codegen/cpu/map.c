@@ -1,7 +1,7 @@
 /* Maps: every element of the rows of a space through one scalar expression. Rows are walked in
  * chunks, channels in vectors with a masked tail. */
-#include "codegen/cpu/cpu.h"
 #include "codegen/cpu/elements.h"
+#include "codegen/cpu/kinds.h"
 
 enum { CHUNK_ELEMENTS = 16384 };
 
@@ -47,13 +47,13 @@ static void emit_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMVal
 }
 
 static void emit_rows(Emitter *e, const Kernel *kernel, const MapSlots *slots) {
-    LLVMValueRef size = emit_number(e, slots->chunk_size);
+    LLVMValueRef size = emit_slot(e, slots->chunk_size);
     LLVMValueRef begin = emit_mul(e, e->chunk, size);
-    LLVMValueRef end = emit_min(e, emit_add(e, begin, size), emit_number(e, slots->rows));
+    LLVMValueRef end = emit_min(e, emit_add(e, begin, size), emit_slot(e, slots->rows));
     Loop loop = loop_begin(e, begin, end, emit_int(e, 1));
     RowPlace place = emit_row_place(e, &slots->elements.space, loop.index);
     ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
-    elements_each_vector(e, emit_int(e, 0), emit_number(e, slots->channels), emit_vector, &row);
+    elements_each_vector(e, emit_int(e, 0), emit_slot(e, slots->channels), emit_vector, &row);
     loop_end(e, &loop);
 }
 
@@ -66,9 +66,9 @@ static void emit_long_row(Emitter *e, const Kernel *kernel, const MapSlots *slot
         end = emit_piece(e, slots->pieces, e->chunk, 1);
         row.segment = emit_piece(e, slots->pieces, e->chunk, 2);
     } else {
-        LLVMValueRef size = emit_number(e, slots->chunk_size);
+        LLVMValueRef size = emit_slot(e, slots->chunk_size);
         begin = emit_mul(e, e->chunk, size);
-        end = emit_min(e, emit_add(e, begin, size), emit_number(e, slots->channels));
+        end = emit_min(e, emit_add(e, begin, size), emit_slot(e, slots->channels));
     }
     elements_each_vector(e, begin, end, emit_vector, &row);
 }

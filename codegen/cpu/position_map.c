@@ -1,5 +1,5 @@
 /* Position maps: which row each position of a masked level has. One chunk an image. */
-#include "codegen/cpu/cpu.h"
+#include "codegen/cpu/kinds.h"
 #include "codegen/cpu/rows.h"
 
 typedef struct PositionMapSlots {
@@ -30,13 +30,13 @@ static void set_entry(Emitter *e, const PositionMapSlots *slots, LLVMValueRef co
                       LLVMValueRef entry) {
     LLVMValueRef index = emit_int(e, 0);
     for (int d = 0; d < slots->map.rank; d++) {
-        LLVMValueRef border = emit_number(e, slots->map.border[d]);
-        LLVMValueRef width = emit_add(e, emit_number(e, slots->map.extent[d]),
+        LLVMValueRef border = emit_slot(e, slots->map.border[d]);
+        LLVMValueRef width = emit_add(e, emit_slot(e, slots->map.extent[d]),
                                       emit_mul(e, emit_int(e, 2), border));
         index = emit_add(e, emit_mul(e, index, width), emit_add(e, position[d], border));
     }
-    index = emit_add(e, index, emit_mul(e, e->chunk, emit_number(e, slots->map.map_rows)));
-    emit_store(e, entry, emit_at(e, e->i32, emit_pointer(e, slots->map.map), index), 4);
+    index = emit_add(e, index, emit_mul(e, e->chunk, emit_slot(e, slots->map.map_rows)));
+    emit_store(e, entry, emit_at(e, e->i32, emit_slot_pointer(e, slots->map.map), index), 4);
 }
 
 static void emit_position_map(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
@@ -44,23 +44,23 @@ static void emit_position_map(Emitter *e, const Program *program, const Kernel *
     Slots numbering = {.arena = e->arena, .program = program};
     PositionMapSlots slots = slot_position_map(&numbering, kernel);
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
-    LLVMValueRef entries = emit_number(e, slots.map.map_rows);
+    LLVMValueRef entries = emit_slot(e, slots.map.map_rows);
     LLVMValueRef first = emit_mul(e, e->chunk, entries);
     Loop all = loop_begin(e, zero, entries, one);
     LLVMValueRef place = emit_add(e, first, all.index);
     emit_store(e, emit_int32(e, KERNEL_OUTSIDE),
-               emit_at(e, e->i32, emit_pointer(e, slots.map.map), place), 4);
+               emit_at(e, e->i32, emit_slot_pointer(e, slots.map.map), place), 4);
     loop_end(e, &all);
 
     SpaceSlots dense = slots.map;
     dense.kind = SPACE_DENSE;
-    Loop inside = loop_begin(e, zero, emit_number(e, slots.positions), one);
+    Loop inside = loop_begin(e, zero, emit_slot(e, slots.positions), one);
     RowPlace position = {.image = e->chunk, .row = inside.index};
     emit_row_position(e, &dense, &position);
     set_entry(e, &slots, position.position, emit_int32(e, KERNEL_HIDDEN));
     loop_end(e, &inside);
 
-    Loop rows = loop_begin(e, zero, emit_number(e, slots.walked.rows), one);
+    Loop rows = loop_begin(e, zero, emit_slot(e, slots.walked.rows), one);
     RowPlace visible = {.image = e->chunk, .row = rows.index};
     emit_row_position(e, &slots.walked, &visible);
     set_entry(e, &slots, visible.position, LLVMBuildTrunc(e->builder, rows.index, e->i32, ""));

@@ -3,8 +3,8 @@
  * depend on the number of threads. Moments keep (mean, M2) per tile, computed in two passes over the tile
  * while it is in cache, and merge them by Chan, Golub and LeVeque (1983). */
 #include "base/fatal.h"
-#include "codegen/cpu/cpu.h"
 #include "codegen/cpu/elements.h"
+#include "codegen/cpu/kinds.h"
 
 enum {
     SUM_TILE_ROWS = 1024,
@@ -158,10 +158,10 @@ static void sum_rows(Emitter *e, const Tile *tile, LLVMValueRef channel, LLVMVal
 
 static void store_partials(Emitter *e, const Tile *tile, int slot, LLVMValueRef channel,
                            LLVMValueRef mask, int vectors, LLVMValueRef const *values) {
-    LLVMValueRef row = emit_mul(e, tile->partial, emit_number(e, tile->slots->channels));
+    LLVMValueRef row = emit_mul(e, tile->partial, emit_slot(e, tile->slots->channels));
     for (int v = 0; v < vectors; v++) {
         LLVMValueRef at = emit_add(e, channel, emit_int(e, (int64_t)v * e->target->lanes));
-        LLVMValueRef place = emit_at(e, e->f32, emit_pointer(e, slot), emit_add(e, row, at));
+        LLVMValueRef place = emit_at(e, e->f32, emit_slot_pointer(e, slot), emit_add(e, row, at));
         emit_store_vector(e, values[v], place, mask);
     }
 }
@@ -187,14 +187,14 @@ static void reduce_one_vector(Emitter *e, void *context, LLVMValueRef channel, L
 }
 
 static void emit_tiles(Emitter *e, const Kernel *kernel, const ReduceSlots *slots) {
-    LLVMValueRef tiles = emit_number(e, slots->tiles), rows = emit_number(e, slots->group_rows);
+    LLVMValueRef tiles = emit_slot(e, slots->tiles), rows = emit_slot(e, slots->group_rows);
     LLVMValueRef group = emit_div(e, e->chunk, tiles), index = emit_rem(e, e->chunk, tiles);
-    LLVMValueRef size = emit_number(e, slots->tile_rows);
+    LLVMValueRef size = emit_slot(e, slots->tile_rows);
     LLVMValueRef base = emit_mul(e, group, rows), begin = emit_mul(e, index, size);
     LLVMValueRef end = emit_min(e, emit_add(e, begin, size), rows);
     Tile tile = {kernel, slots, emit_add(e, base, begin), emit_add(e, base, end), e->chunk};
     LLVMValueRef block = emit_int(e, (int64_t)TILE_VECTORS * e->target->lanes);
-    LLVMValueRef channels = emit_number(e, slots->channels);
+    LLVMValueRef channels = emit_slot(e, slots->channels);
     LLVMValueRef whole = emit_mul(e, emit_div(e, channels, block), block);
     Loop blocks = loop_begin(e, emit_int(e, 0), whole, block);
     reduce_vectors(e, &tile, blocks.index, NULL, TILE_VECTORS);
@@ -222,11 +222,11 @@ typedef struct Merge {
 static LLVMValueRef load_partial(Emitter *e, const Merge *merge, int slot, LLVMValueRef tile,
                                  LLVMValueRef channel, LLVMValueRef mask) {
     LLVMValueRef row = emit_add(
-        e, emit_mul(e, merge->group, emit_number(e, merge->slots->tiles)), tile);
+        e, emit_mul(e, merge->group, emit_slot(e, merge->slots->tiles)), tile);
     LLVMValueRef index =
-        emit_add(e, emit_mul(e, row, emit_number(e, merge->slots->channels)), channel);
+        emit_add(e, emit_mul(e, row, emit_slot(e, merge->slots->channels)), channel);
     return widen(e, emit_load_vector(e, e->vector_f32,
-                                     emit_at(e, e->f32, emit_pointer(e, slot), index), mask));
+                                     emit_at(e, e->f32, emit_slot_pointer(e, slot), index), mask));
 }
 
 static void store_merged(Emitter *e, const Merge *merge, int output, LLVMValueRef channel,
@@ -240,8 +240,8 @@ static void store_merged(Emitter *e, const Merge *merge, int output, LLVMValueRe
 
 /* The rows of tile `tile`, as fp64. */
 static LLVMValueRef tile_count(Emitter *e, const ReduceSlots *slots, LLVMValueRef tile) {
-    LLVMValueRef size = emit_number(e, slots->tile_rows);
-    LLVMValueRef rest = emit_sub(e, emit_number(e, slots->group_rows), emit_mul(e, tile, size));
+    LLVMValueRef size = emit_slot(e, slots->tile_rows);
+    LLVMValueRef rest = emit_sub(e, emit_slot(e, slots->group_rows), emit_mul(e, tile, size));
     return LLVMBuildSIToFP(e->builder, emit_min(e, size, rest), e->f64, "");
 }
 
@@ -250,7 +250,7 @@ static void merge_sums(Emitter *e, void *context, LLVMValueRef channel, LLVMValu
     LLVMTypeRef type = vector_f64(e);
     LLVMValueRef sum = emit_variable(e, type, LLVMConstNull(type));
     Loop tiles =
-        loop_begin(e, emit_int(e, 0), emit_number(e, merge->slots->tiles), emit_int(e, 1));
+        loop_begin(e, emit_int(e, 0), emit_slot(e, merge->slots->tiles), emit_int(e, 1));
     LLVMValueRef term =
         load_partial(e, merge, merge->slots->partial, tiles.index, channel, mask);
     emit_set(e, sum, LLVMBuildFAdd(e->builder, emit_get(e, type, sum), term, ""));
@@ -267,7 +267,7 @@ static void merge_moments(Emitter *e, void *context, LLVMValueRef channel, LLVMV
     LLVMValueRef m2 = emit_variable(e, type, LLVMConstNull(type));
     LLVMValueRef count = emit_variable(e, e->f64, LLVMConstReal(e->f64, 0));
     Loop tiles =
-        loop_begin(e, emit_int(e, 0), emit_number(e, merge->slots->tiles), emit_int(e, 1));
+        loop_begin(e, emit_int(e, 0), emit_slot(e, merge->slots->tiles), emit_int(e, 1));
     LLVMValueRef tile_mean =
         load_partial(e, merge, merge->slots->partial, tiles.index, channel, mask);
     LLVMValueRef tile_m2 =
@@ -313,13 +313,13 @@ static void store_number(Emitter *e, const ReduceSlots *slots, LLVMValueRef inde
 static void emit_merge_rows(Emitter *e, const Kernel *kernel, const ReduceSlots *slots) {
     if (kernel->reduction.over == OVER_ALL) {
         LLVMValueRef count =
-            emit_mul(e, emit_number(e, slots->tiles), emit_number(e, slots->channels));
+            emit_mul(e, emit_slot(e, slots->tiles), emit_slot(e, slots->channels));
         LLVMValueRef sum =
-            sum_numbers(e, e->f32, emit_pointer(e, slots->partial), emit_int(e, 0), count);
+            sum_numbers(e, e->f32, emit_slot_pointer(e, slots->partial), emit_int(e, 0), count);
         store_number(e, slots, emit_int(e, 0), sum);
         return;
     }
-    LLVMValueRef channels = emit_number(e, slots->channels);
+    LLVMValueRef channels = emit_slot(e, slots->channels);
     LLVMValueRef block = emit_int(e, (int64_t)TILE_VECTORS * e->target->lanes);
     LLVMValueRef blocks = emit_div(e, emit_add(e, channels, emit_sub(e, block, emit_int(e, 1))),
                                    block);
@@ -365,18 +365,18 @@ static void emit_long_tile(Emitter *e, const Kernel *kernel, const ReduceSlots *
         end = emit_piece(e, slots->pieces, e->chunk, 1);
         row.segment = emit_piece(e, slots->pieces, e->chunk, 2);
     } else {
-        begin = emit_mul(e, e->chunk, emit_number(e, slots->tile_rows));
-        end = emit_min(e, emit_add(e, begin, emit_number(e, slots->tile_rows)),
-                       emit_number(e, slots->channels));
+        begin = emit_mul(e, e->chunk, emit_slot(e, slots->tile_rows));
+        end = emit_min(e, emit_add(e, begin, emit_slot(e, slots->tile_rows)),
+                       emit_slot(e, slots->channels));
     }
     LongSum sum = {&row, emit_variable(e, e->vector_f32, LLVMConstNull(e->vector_f32))};
     elements_each_vector(e, begin, end, add_vector, &sum);
     LLVMValueRef total = lanes_to_double(e, emit_get(e, e->vector_f32, sum.sum));
-    emit_store(e, total, emit_at(e, e->f64, emit_pointer(e, slots->partial), e->chunk), 8);
+    emit_store(e, total, emit_at(e, e->f64, emit_slot_pointer(e, slots->partial), e->chunk), 8);
 }
 
 static void emit_merge_long(Emitter *e, const Kernel *kernel, const ReduceSlots *slots) {
-    LLVMValueRef begin = emit_int(e, 0), end = emit_number(e, slots->tiles);
+    LLVMValueRef begin = emit_int(e, 0), end = emit_slot(e, slots->tiles);
     LLVMValueRef index = emit_int(e, 0);
     if (kernel->reduction.over == OVER_SEGMENT) {
         index = e->chunk;
@@ -386,7 +386,7 @@ static void emit_merge_long(Emitter *e, const Kernel *kernel, const ReduceSlots 
         end = emit_load(e, e->i64, emit_at(e, e->i64, e->numbers, next), 8);
     }
     store_number(e, slots, index,
-                 sum_numbers(e, e->f64, emit_pointer(e, slots->partial), begin, end));
+                 sum_numbers(e, e->f64, emit_slot_pointer(e, slots->partial), begin, end));
 }
 
 /* ---- Within a row ----------------------------------------------------------------------------------------- */
@@ -444,7 +444,7 @@ static void store_row_value(Emitter *e, const ElementRow *row, int output, LLVMV
 static void reduce_group(Emitter *e, const ElementRow *row, const ReduceSlots *slots,
                          LLVMValueRef group) {
     const Reduction *reduction = &row->kernel->reduction;
-    LLVMValueRef width = emit_number(e, slots->outputs_per_group);
+    LLVMValueRef width = emit_slot(e, slots->outputs_per_group);
     LLVMValueRef begin = emit_mul(e, group, width), end = emit_add(e, begin, width);
     LLVMValueRef m2 = NULL;
     bool merge = reduction->kind == REDUCE_MERGE;
@@ -463,13 +463,13 @@ static void reduce_group(Emitter *e, const ElementRow *row, const ReduceSlots *s
 }
 
 static void emit_within_rows(Emitter *e, const Kernel *kernel, const ReduceSlots *slots) {
-    LLVMValueRef size = emit_number(e, slots->tile_rows);
+    LLVMValueRef size = emit_slot(e, slots->tile_rows);
     LLVMValueRef begin = emit_mul(e, e->chunk, size);
-    LLVMValueRef end = emit_min(e, emit_add(e, begin, size), emit_number(e, slots->group_rows));
+    LLVMValueRef end = emit_min(e, emit_add(e, begin, size), emit_slot(e, slots->group_rows));
     Loop rows = loop_begin(e, begin, end, emit_int(e, 1));
     RowPlace place = emit_row_place(e, &slots->elements.space, rows.index);
     ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
-    Loop groups = loop_begin(e, emit_int(e, 0), emit_number(e, slots->groups), emit_int(e, 1));
+    Loop groups = loop_begin(e, emit_int(e, 0), emit_slot(e, slots->groups), emit_int(e, 1));
     reduce_group(e, &row, slots, groups.index);
     loop_end(e, &groups);
     loop_end(e, &rows);
@@ -501,11 +501,11 @@ static CellSlots slot_cells(Slots *slots, const Kernel *kernel) {
 
 /* The row of position `index` of this chunk's cell. */
 static RowPlace cell_row(Emitter *e, const CellSlots *slots, LLVMValueRef index, int rank) {
-    LLVMValueRef cells = emit_number(e, slots->cells), patch = emit_number(e, slots->patch);
+    LLVMValueRef cells = emit_slot(e, slots->cells), patch = emit_slot(e, slots->patch);
     LLVMValueRef cell = emit_rem(e, e->chunk, cells);
     RowPlace place = {.image = emit_div(e, e->chunk, cells)};
     for (int d = rank - 1; d >= 0; d--) {
-        LLVMValueRef grid = emit_number(e, slots->grid[d]);
+        LLVMValueRef grid = emit_slot(e, slots->grid[d]);
         LLVMValueRef corner = emit_mul(e, emit_rem(e, cell, grid), patch);
         place.position[d] = emit_add(e, corner, emit_rem(e, index, patch));
         cell = emit_div(e, cell, grid);
@@ -514,7 +514,7 @@ static RowPlace cell_row(Emitter *e, const CellSlots *slots, LLVMValueRef index,
     place.row = emit_int(e, 0);
     for (int d = 0; d < rank; d++)
         place.row =
-            emit_add(e, emit_mul(e, place.row, emit_number(e, slots->elements.space.extent[d])),
+            emit_add(e, emit_mul(e, place.row, emit_slot(e, slots->elements.space.extent[d])),
                      place.position[d]);
     return place;
 }
@@ -524,10 +524,10 @@ static LLVMValueRef sum_cell(Emitter *e, const Kernel *kernel, const CellSlots *
                              LLVMValueRef centre) {
     LLVMValueRef sum = emit_variable(e, e->f64, LLVMConstReal(e->f64, 0));
     Loop rows =
-        loop_begin(e, emit_int(e, 0), emit_number(e, slots->patch_rows), emit_int(e, 1));
+        loop_begin(e, emit_int(e, 0), emit_slot(e, slots->patch_rows), emit_int(e, 1));
     RowPlace place = cell_row(e, slots, rows.index, kernel->space.rank);
     ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
-    LLVMValueRef part = sum_channels(e, &row, emit_int(e, 0), emit_number(e, slots->channels),
+    LLVMValueRef part = sum_channels(e, &row, emit_int(e, 0), emit_slot(e, slots->channels),
                                      centre, NULL);
     part = LLVMBuildFPExt(e->builder, part, e->f64, "");
     emit_set(e, sum, LLVMBuildFAdd(e->builder, emit_get(e, e->f64, sum), part, ""));
@@ -537,14 +537,14 @@ static LLVMValueRef sum_cell(Emitter *e, const Kernel *kernel, const CellSlots *
 
 static void emit_cells(Emitter *e, const Kernel *kernel, const CellSlots *slots) {
     LLVMValueRef count =
-        emit_mul(e, emit_number(e, slots->patch_rows), emit_number(e, slots->channels));
+        emit_mul(e, emit_slot(e, slots->patch_rows), emit_slot(e, slots->channels));
     count = LLVMBuildSIToFP(e->builder, count, e->f64, "");
     LLVMValueRef mean =
         LLVMBuildFDiv(e->builder, sum_cell(e, kernel, slots, NULL), count, "");
     mean = LLVMBuildFPTrunc(e->builder, mean, e->f32, "");
     LLVMValueRef m2 = sum_cell(e, kernel, slots, mean);
     LLVMValueRef values[2] = {mean, LLVMBuildFPTrunc(e->builder, m2, e->f32, "")};
-    LLVMValueRef cells = emit_number(e, slots->cells);
+    LLVMValueRef cells = emit_slot(e, slots->cells);
     for (int i = 0; i < kernel->output_count; i++) {
         LLVMValueRef place =
             emit_row_address(e, &slots->elements.outputs[i], emit_div(e, e->chunk, cells),

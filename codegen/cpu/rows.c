@@ -53,7 +53,7 @@ RowPlace emit_row_place(Emitter *e, const SpaceSlots *space, LLVMValueRef number
         place.image = number;
         place.row = emit_int(e, 0);
     } else {
-        LLVMValueRef rows = emit_number(e, space->rows);
+        LLVMValueRef rows = emit_slot(e, space->rows);
         place.image = emit_div(e, number, rows);
         place.row = emit_rem(e, number, rows);
     }
@@ -64,7 +64,7 @@ RowPlace emit_row_place(Emitter *e, const SpaceSlots *space, LLVMValueRef number
 static void split(Emitter *e, LLVMValueRef number, int rank, const int *extents, int uniform,
                   LLVMValueRef *coordinates) {
     for (int d = rank - 1; d >= 0; d--) {
-        LLVMValueRef extent = emit_number(e, extents ? extents[d] : uniform);
+        LLVMValueRef extent = emit_slot(e, extents ? extents[d] : uniform);
         coordinates[d] = d ? emit_rem(e, number, extent) : number;
         number = d ? emit_div(e, number, extent) : number;
     }
@@ -75,17 +75,17 @@ void emit_row_position(Emitter *e, const SpaceSlots *space, RowPlace *place) {
         split(e, place->row, space->rank, space->extent, 0, place->position);
     if (space->kind != SPACE_MASKED)
         return;
-    LLVMValueRef cell_rows = emit_number(e, space->cell_rows);
+    LLVMValueRef cell_rows = emit_slot(e, space->cell_rows);
     LLVMValueRef nth = emit_div(e, place->row, cell_rows);
-    LLVMValueRef index = emit_add(e, emit_mul(e, place->image, emit_number(e, space->keep)), nth);
+    LLVMValueRef index = emit_add(e, emit_mul(e, place->image, emit_slot(e, space->keep)), nth);
     LLVMValueRef cell =
-        emit_load(e, e->i32, emit_at(e, e->i32, emit_pointer(e, space->cells), index), 4);
+        emit_load(e, e->i32, emit_at(e, e->i32, emit_slot_pointer(e, space->cells), index), 4);
     LLVMValueRef corner[TYPE_MAX_SPACE], inside[TYPE_MAX_SPACE];
     split(e, LLVMBuildZExt(e->builder, cell, e->i64, ""), space->rank, space->grid, 0, corner);
     split(e, emit_rem(e, place->row, cell_rows), space->rank, NULL, space->side, inside);
     for (int d = 0; d < space->rank; d++)
         place->position[d] =
-            emit_add(e, emit_mul(e, corner[d], emit_number(e, space->side)), inside[d]);
+            emit_add(e, emit_mul(e, corner[d], emit_slot(e, space->side)), inside[d]);
 }
 
 /* The row of a dense map, or -1 outside. */
@@ -93,7 +93,7 @@ static LLVMValueRef dense_row_at(Emitter *e, const SpaceSlots *space,
                                  LLVMValueRef const *position) {
     LLVMValueRef row = emit_int(e, 0), inside = LLVMConstInt(e->i1, 1, 0);
     for (int d = 0; d < space->rank; d++) {
-        LLVMValueRef extent = emit_number(e, space->extent[d]);
+        LLVMValueRef extent = emit_slot(e, space->extent[d]);
         LLVMValueRef below = LLVMBuildICmp(e->builder, LLVMIntULT, position[d], extent, "");
         inside = LLVMBuildAnd(e->builder, inside, below, "");
         row = emit_add(e, emit_mul(e, row, extent), position[d]);
@@ -105,14 +105,14 @@ static LLVMValueRef masked_row_at(Emitter *e, const SpaceSlots *space, LLVMValue
                                   LLVMValueRef const *position) {
     LLVMValueRef index = emit_int(e, 0);
     for (int d = 0; d < space->rank; d++) {
-        LLVMValueRef border = emit_number(e, space->border[d]);
-        LLVMValueRef width = emit_add(e, emit_number(e, space->extent[d]),
+        LLVMValueRef border = emit_slot(e, space->border[d]);
+        LLVMValueRef width = emit_add(e, emit_slot(e, space->extent[d]),
                                       emit_mul(e, emit_int(e, 2), border));
         index = emit_add(e, emit_mul(e, index, width), emit_add(e, position[d], border));
     }
-    index = emit_add(e, index, emit_mul(e, image, emit_number(e, space->map_rows)));
+    index = emit_add(e, index, emit_mul(e, image, emit_slot(e, space->map_rows)));
     LLVMValueRef entry =
-        emit_load(e, e->i32, emit_at(e, e->i32, emit_pointer(e, space->map), index), 4);
+        emit_load(e, e->i32, emit_at(e, e->i32, emit_slot_pointer(e, space->map), index), 4);
     return LLVMBuildSExt(e->builder, entry, e->i64, "");
 }
 
@@ -130,7 +130,7 @@ LLVMValueRef emit_logical_row(Emitter *e, const SpaceSlots *space, const RowPlac
         return place->image;
     LLVMValueRef row = place->image;
     for (int d = 0; d < space->rank; d++)
-        row = emit_add(e, emit_mul(e, row, emit_number(e, space->extent[d])), place->position[d]);
+        row = emit_add(e, emit_mul(e, row, emit_slot(e, space->extent[d])), place->position[d]);
     return row;
 }
 
@@ -148,10 +148,10 @@ LLVMValueRef emit_row_address(Emitter *e, const ViewSlots *view, LLVMValueRef im
                               LLVMValueRef row) {
     LLVMValueRef offset = emit_int(e, 0);
     if (image)
-        offset = emit_add(e, offset, emit_mul(e, image, emit_number(e, view->image_stride)));
+        offset = emit_add(e, offset, emit_mul(e, image, emit_slot(e, view->image_stride)));
     if (row)
-        offset = emit_add(e, offset, emit_mul(e, row, emit_number(e, view->row_stride)));
-    return emit_at(e, emit_dtype(e, view->dtype), emit_pointer(e, view->pointer), offset);
+        offset = emit_add(e, offset, emit_mul(e, row, emit_slot(e, view->row_stride)));
+    return emit_at(e, emit_dtype(e, view->dtype), emit_slot_pointer(e, view->pointer), offset);
 }
 
 LLVMTypeRef emit_dtype(Emitter *e, DType dtype) {

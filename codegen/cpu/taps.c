@@ -38,20 +38,20 @@ RowPlace emit_phase_row(Emitter *e, const TapSlots *taps, const SpaceSlots *walk
                         LLVMValueRef number) {
     if (walked->kind != SPACE_DENSE && walked->kind != SPACE_MASKED)
         return emit_row_place(e, walked, number);
-    LLVMValueRef rows = emit_number(e, taps->phase_rows);
+    LLVMValueRef rows = emit_slot(e, taps->phase_rows);
     RowPlace place = {.image = emit_div(e, number, rows)};
     LLVMValueRef rest = emit_rem(e, number, rows), inside[TYPE_MAX_SPACE];
     for (int d = taps->rank - 1; d >= 0; d--) {
-        LLVMValueRef extent = emit_number(e, taps->phase_extent[d]);
+        LLVMValueRef extent = emit_slot(e, taps->phase_extent[d]);
         LLVMValueRef index = emit_rem(e, rest, extent);
         rest = emit_div(e, rest, extent);
-        inside[d] = emit_add(e, emit_mul(e, index, emit_number(e, taps->step[d])),
-                             emit_number(e, taps->phase[d]));
+        inside[d] = emit_add(e, emit_mul(e, index, emit_slot(e, taps->step[d])),
+                             emit_slot(e, taps->phase[d]));
     }
     bool masked = walked->kind == SPACE_MASKED; /* then `rest` is the number of the visible cell */
     place.row = masked ? rest : emit_int(e, 0);
     for (int d = 0; d < taps->rank; d++) {
-        LLVMValueRef side = emit_number(e, masked ? walked->side : walked->extent[d]);
+        LLVMValueRef side = emit_slot(e, masked ? walked->side : walked->extent[d]);
         place.row = emit_add(e, emit_mul(e, place.row, side), inside[d]);
     }
     emit_row_position(e, walked, &place);
@@ -62,9 +62,9 @@ void emit_tap_origin(Emitter *e, const TapSlots *taps, const RowPlace *place,
                      LLVMValueRef *origin) {
     for (int d = 0; d < taps->source.rank; d++) {
         LLVMValueRef steps =
-            emit_div(e, emit_sub(e, place->position[d], emit_number(e, taps->phase[d])),
-                     emit_number(e, taps->step[d]));
-        origin[d] = emit_mul(e, steps, emit_number(e, taps->scale[d]));
+            emit_div(e, emit_sub(e, place->position[d], emit_slot(e, taps->phase[d])),
+                     emit_slot(e, taps->step[d]));
+        origin[d] = emit_mul(e, steps, emit_slot(e, taps->scale[d]));
     }
 }
 

@@ -3,8 +3,8 @@
  * For each row the taps that are rows are listed in the thread's workspace (address, factor, weight number); the
  * channels then run over the list. So hidden and outside taps cost nothing and need no zeros. */
 #include "base/fatal.h"
-#include "codegen/cpu/cpu.h"
 #include "codegen/cpu/elements.h"
+#include "codegen/cpu/kinds.h"
 #include "codegen/cpu/taps.h"
 
 enum {
@@ -134,11 +134,11 @@ static LLVMValueRef divisor_at(Emitter *e, const WindowSlots *slots, const Windo
                                LLVMValueRef const *position) {
     LLVMValueRef product = emit_int(e, 1), zero = emit_int(e, 0);
     for (int d = 0; d < slots->taps.rank; d++) {
-        LLVMValueRef pad = emit_number(e, slots->pool_pad[d]);
-        LLVMValueRef extent = emit_number(e, slots->pool_extent[d]);
+        LLVMValueRef pad = emit_slot(e, slots->pool_pad[d]);
+        LLVMValueRef extent = emit_slot(e, slots->pool_extent[d]);
         LLVMValueRef begin = emit_sub(
-            e, emit_mul(e, position[d], emit_number(e, slots->pool_stride[d])), pad);
-        LLVMValueRef end = emit_add(e, begin, emit_number(e, slots->pool_kernel[d]));
+            e, emit_mul(e, position[d], emit_slot(e, slots->pool_stride[d])), pad);
+        LLVMValueRef end = emit_add(e, begin, emit_slot(e, slots->pool_kernel[d]));
         LLVMValueRef low = zero, high = extent;
         if (window->count_pad) {
             low = emit_sub(e, zero, pad);
@@ -168,7 +168,7 @@ static void list_taps(Emitter *e, const Kernel *kernel, const WindowSlots *slots
     if (window->kind == WINDOW_AVERAGE)
         factor = inverse(e, divisor_at(e, slots, window, place->position));
     Loop taps =
-        loop_begin(e, emit_int(e, 0), emit_number(e, slots->taps.count), emit_int(e, 1));
+        loop_begin(e, emit_int(e, 0), emit_slot(e, slots->taps.count), emit_int(e, 1));
     LLVMValueRef row = emit_tap_row(e, &slots->taps, place->image, origin, taps.index);
     bool hidden_counts = maximum && slots->taps.source.kind == SPACE_MASKED;
     LLVMValueRef least = emit_int(e, hidden_counts ? KERNEL_HIDDEN : 0);
@@ -236,9 +236,9 @@ static void list_bilinear(Emitter *e, const Kernel *kernel, const WindowSlots *s
     LLVMValueRef position[TYPE_MAX_SPACE], factor = emit_float(e, 1), one = emit_int(e, 1);
     emit_set(e, list->count, emit_int(e, 0));
     for (int d = 0; d < rank; d++) {
-        LLVMValueRef scale = emit_number(e, slots->factor[d]);
-        LLVMValueRef walked = emit_number(e, slots->elements.space.extent[d]);
-        LLVMValueRef source = emit_number(e, slots->taps.source.extent[d]);
+        LLVMValueRef scale = emit_slot(e, slots->factor[d]);
+        LLVMValueRef walked = emit_slot(e, slots->elements.space.extent[d]);
+        LLVMValueRef source = emit_slot(e, slots->taps.source.extent[d]);
         LLVMValueRef begin, count;
         if (grad) { /* from the middle of the position before to the middle of the one behind */
             LLVMValueRef twice = emit_mul(e, emit_int(e, 2), place->position[d]);
@@ -301,8 +301,8 @@ static LLVMValueRef weight_address(Emitter *e, const WindowSlots *slots, LLVMVal
                                    LLVMValueRef channel) {
     LLVMValueRef number = emit_load(e, e->i32, entry_at(e, index, 12), 4);
     LLVMValueRef tap = emit_mul(e, LLVMBuildZExt(e->builder, number, e->i64, ""),
-                                emit_number(e, slots->tap_stride));
-    return emit_at(e, e->f32, emit_pointer(e, slots->weight), emit_add(e, tap, channel));
+                                emit_slot(e, slots->tap_stride));
+    return emit_at(e, e->f32, emit_slot_pointer(e, slots->weight), emit_add(e, tap, channel));
 }
 
 /* a > best, or NaN: PyTorch's maximum keeps NaN. */
@@ -353,9 +353,9 @@ static void list_row(Emitter *e, const Kernel *kernel, const WindowSlots *slots,
 }
 
 static Loop chunk_rows(Emitter *e, const WindowSlots *slots) {
-    LLVMValueRef size = emit_number(e, slots->chunk_rows);
+    LLVMValueRef size = emit_slot(e, slots->chunk_rows);
     LLVMValueRef begin = emit_mul(e, e->chunk, size);
-    LLVMValueRef end = emit_min(e, emit_add(e, begin, size), emit_number(e, slots->rows));
+    LLVMValueRef end = emit_min(e, emit_add(e, begin, size), emit_slot(e, slots->rows));
     return loop_begin(e, begin, end, emit_int(e, 1));
 }
 
@@ -365,7 +365,7 @@ static void emit_rows(Emitter *e, const Kernel *kernel, const WindowSlots *slots
     RowPlace place = emit_phase_row(e, &slots->taps, &slots->elements.space, rows.index);
     list_row(e, kernel, slots, &place, &list);
     WindowRow at = {kernel, slots, &list, elements_begin(e, kernel, &slots->elements, &place)};
-    elements_each_vector(e, emit_int(e, 0), emit_number(e, slots->channels), window_vector, &at);
+    elements_each_vector(e, emit_int(e, 0), emit_slot(e, slots->channels), window_vector, &at);
     loop_end(e, &rows);
 }
 
@@ -423,9 +423,9 @@ static void store_zero(Emitter *e, void *context, LLVMValueRef channel, LLVMValu
 static void emit_max_grad(Emitter *e, const Kernel *kernel, const WindowSlots *slots) {
     const View *a = &kernel->window.a, *target = &kernel->outputs[0];
     invariant(a->row_stride == target->row_stride, "max_grad reads and writes rows alike");
-    LLVMValueRef zero = emit_int(e, 0), channels = emit_number(e, slots->channels);
+    LLVMValueRef zero = emit_int(e, 0), channels = emit_slot(e, slots->channels);
     const ViewSlots *output = &slots->elements.outputs[0];
-    Loop clear = loop_begin(e, zero, emit_number(e, slots->target_rows), emit_int(e, 1));
+    Loop clear = loop_begin(e, zero, emit_slot(e, slots->target_rows), emit_int(e, 1));
     LLVMValueRef row = emit_row_address(e, output, e->chunk, clear.index);
     elements_each_vector(e, zero, channels, store_zero, row);
     loop_end(e, &clear);
@@ -460,15 +460,15 @@ static void weight_grad_vector(Emitter *e, void *context, LLVMValueRef channel,
 static LLVMValueRef partial_row(Emitter *e, const WindowSlots *slots, LLVMValueRef tile,
                                 LLVMValueRef tap) {
     LLVMValueRef index =
-        emit_add(e, emit_mul(e, tile, emit_number(e, slots->partial_count)),
-                 emit_mul(e, tap, emit_number(e, slots->channels)));
-    return emit_at(e, e->f32, emit_pointer(e, slots->partial), index);
+        emit_add(e, emit_mul(e, tile, emit_slot(e, slots->partial_count)),
+                 emit_mul(e, tap, emit_slot(e, slots->channels)));
+    return emit_at(e, e->f32, emit_slot_pointer(e, slots->partial), index);
 }
 
 static void emit_weight_tile(Emitter *e, const Kernel *kernel, const WindowSlots *slots) {
-    LLVMValueRef zero = emit_int(e, 0), channels = emit_number(e, slots->channels);
+    LLVMValueRef zero = emit_int(e, 0), channels = emit_slot(e, slots->channels);
     LLVMValueRef start = partial_row(e, slots, e->chunk, zero);
-    elements_each_vector(e, zero, emit_number(e, slots->partial_count), store_zero, start);
+    elements_each_vector(e, zero, emit_slot(e, slots->partial_count), store_zero, start);
     TapList list = {emit_variable(e, e->i64, zero)};
     Loop rows = chunk_rows(e, slots);
     RowPlace place = emit_phase_row(e, &slots->taps, &slots->elements.space, rows.index);
@@ -500,8 +500,8 @@ static void merge_weight_vector(Emitter *e, void *context, LLVMValueRef channel,
     part = LLVMBuildFPExt(e->builder, part, type, "");
     emit_set(e, sum, LLVMBuildFAdd(e->builder, emit_get(e, type, sum), part, ""));
     loop_end(e, &tiles);
-    LLVMValueRef tap = emit_mul(e, e->chunk, emit_number(e, merge->slots->tap_stride));
-    LLVMValueRef place = emit_at(e, e->f32, emit_pointer(e, merge->slots->weight),
+    LLVMValueRef tap = emit_mul(e, e->chunk, emit_slot(e, merge->slots->tap_stride));
+    LLVMValueRef place = emit_at(e, e->f32, emit_slot_pointer(e, merge->slots->weight),
                                  emit_add(e, tap, channel));
     LLVMValueRef total =
         LLVMBuildFPTrunc(e->builder, emit_get(e, type, sum), e->vector_f32, "");
@@ -509,11 +509,11 @@ static void merge_weight_vector(Emitter *e, void *context, LLVMValueRef channel,
 }
 
 static void emit_weight_merge(Emitter *e, const WindowSlots *slots) {
-    LLVMValueRef size = emit_number(e, slots->chunk_rows);
+    LLVMValueRef size = emit_slot(e, slots->chunk_rows);
     LLVMValueRef tiles = emit_div(
-        e, emit_add(e, emit_number(e, slots->rows), emit_sub(e, size, emit_int(e, 1))), size);
+        e, emit_add(e, emit_slot(e, slots->rows), emit_sub(e, size, emit_int(e, 1))), size);
     WeightMerge merge = {slots, tiles};
-    elements_each_vector(e, emit_int(e, 0), emit_number(e, slots->channels), merge_weight_vector,
+    elements_each_vector(e, emit_int(e, 0), emit_slot(e, slots->channels), merge_weight_vector,
                          &merge);
 }
 

@@ -1,0 +1,333 @@
+/* From a planned program to a plan: slots of every launch, one function per distinct code, object
+ * code from LLVM, linked into this process by ORC. */
+#include <llvm-c/Error.h>
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Orc.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/TargetMachine.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+#include <uthash.h>
+
+#include "base/fatal.h"
+#include "base/text.h"
+#include "codegen/cpu/kinds.h"
+#include "ir/kernel_footprint.h"
+
+struct CpuModule {
+    LLVMOrcLLJITRef jit;
+};
+
+/* One function: the first kernel and stage that needs it. */
+typedef struct Code {
+    char *key; /* of the hash table */
+    const char *name;
+    const Kernel *kernel;
+    int stage;
+    LLVMMemoryBufferRef object;
+    const char *error;
+    PlanFunction *function;
+    UT_hash_handle hh;
+} Code;
+
+typedef struct Compilation {
+    Arena *arena;
+    const Program *program;
+    const CpuOptions *options;
+    Code *table;        /* by key */
+    VECTOR(Code *) codes;
+    VECTOR(PlanLaunch) launches;
+    VECTOR(Code *) launch_codes; /* beside the launches */
+    int64_t program_scratch, shared, workspace;
+    atomic_size_t next; /* code to compile */
+} Compilation;
+
+static const KernelEmitter *emitter_of(const Kernel *kernel) {
+    switch (kernel->kind) {
+    case KERNEL_MAP:
+        return &cpu_emit_map;
+    case KERNEL_CONTRACT:
+        return &cpu_emit_contract;
+    case KERNEL_CONTRACT_WEIGHT:
+        return &cpu_emit_contract_weight;
+    case KERNEL_WINDOW:
+        return &cpu_emit_window;
+    case KERNEL_REDUCE:
+        return &cpu_emit_reduce;
+    case KERNEL_POSITION_MAP:
+        return &cpu_emit_position_map;
+    }
+    invariant(false, "kernel %s is of no known kind", kernel->name);
+}
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* ---- Launches ------------------------------------------------------------------------------------ */
+
+static Code *find_code(Compilation *c, char *key, const Kernel *kernel, int stage) {
+    Code *code;
+    HASH_FIND_STR(c->table, key, code);
+    if (code)
+        return code;
+    code = arena_new(c->arena, Code);
+    code->key = key;
+    code->name = arena_format(c->arena, "kernel_%zu", c->codes.count);
+    code->kernel = kernel;
+    code->stage = stage;
+    HASH_ADD_KEYPTR(hh, c->table, code->key, strlen(code->key), code);
+    vector_push(c->arena, &c->codes, code);
+    return code;
+}
+
+/* Bytes that a kernel reads and writes if each element moves once. */
+static int64_t kernel_bytes(const Program *program, const Kernel *kernel, Footprint *footprints) {
+    int64_t bytes = 0;
+    int count = kernel_footprints(program, kernel, footprints);
+    for (int i = 0; i < count; i++) {
+        int64_t elements = 1;
+        if (footprints[i].buffer < 0)
+            continue;
+        for (int d = 0; d < FOOTPRINT_DIMENSIONS; d++)
+            elements *= footprints[i].stride[d] ? footprints[i].count[d] : 1;
+        DType dtype = program->buffers.items[footprints[i].buffer].dtype;
+        bytes += elements * (int64_t)dtype_size(dtype);
+    }
+    return bytes;
+}
+
+static void add_launch(Compilation *c, const Kernel *kernel, int stage, int64_t bytes) {
+    const KernelEmitter *emitter = emitter_of(kernel);
+    Slots slots = {
+        .arena = c->arena, .program = c->program, .shared_offset = c->program_scratch};
+    int64_t variant = emitter->bind(&slots, kernel, c->options->target, stage);
+    if (slots.chunks == 0)
+        return;
+    char *key = arena_format(c->arena, "%s/%d/%lld", kernel_code_key(c->arena, c->program, kernel),
+                             stage, (long long)variant);
+    PlanLaunch launch = {.kernel = kernel->name,
+                         .layer = kernel->name,
+                         .pointer_count = (int)slots.pointers.count,
+                         .number_count = (int)slots.numbers.count,
+                         .pointers = slots.pointers.items,
+                         .numbers = slots.numbers.items,
+                         .chunks = slots.chunks,
+                         .contract = kernel->kind == KERNEL_CONTRACT ||
+                                     kernel->kind == KERNEL_CONTRACT_WEIGHT};
+    if (stage == emitter->stages - 1 || emitter->stages == 1) {
+        launch.multiply_adds = kernel_multiply_adds(c->program, kernel);
+        launch.bytes = bytes;
+    }
+    vector_push(c->arena, &c->launches, launch);
+    vector_push(c->arena, &c->launch_codes, find_code(c, key, kernel, stage));
+    c->shared = slots.shared > c->shared ? slots.shared : c->shared;
+    c->workspace = slots.workspace > c->workspace ? slots.workspace : c->workspace;
+}
+
+static void add_launches(Compilation *c) {
+    Footprint *footprints = arena_new_array(c->arena, Footprint, FOOTPRINT_MAX);
+    for (size_t i = 0; i < c->program->kernels.count; i++) {
+        const Kernel *kernel = c->program->kernels.items[i];
+        int64_t bytes = kernel_bytes(c->program, kernel, footprints);
+        for (int stage = 0; stage < emitter_of(kernel)->stages; stage++)
+            add_launch(c, kernel, stage, bytes);
+    }
+}
+
+/* ---- Object code ------------------------------------------------------------------------------------ */
+
+static const char passes[] =
+    "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-simplify,"
+    "lcssa,loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>,simplifycfg)";
+
+static LLVMTargetMachineRef create_machine(const CpuTarget *target, char **error) {
+    LLVMTargetRef backend;
+    if (LLVMGetTargetFromTriple(target->triple, &backend, error))
+        return NULL;
+    return LLVMCreateTargetMachine(backend, target->triple, target->cpu, target->features,
+                                   LLVMCodeGenLevelDefault, LLVMRelocPIC,
+                                   LLVMCodeModelDefault);
+}
+
+static void dump_text(const Compilation *c, Arena *arena, const Code *code, const char *suffix,
+                      const char *text, size_t length) {
+    char *path = arena_format(arena, "%s/%s.%s", c->options->dump_dir, code->name, suffix);
+    FILE *file = fopen(path, "wb");
+    if (!file)
+        return;
+    fwrite(text, 1, length, file);
+    fclose(file);
+}
+
+static void dump(const Compilation *c, const Code *code, Emitter *e, LLVMTargetMachineRef machine) {
+    char *text = LLVMPrintModuleToString(e->module), *error = NULL;
+    dump_text(c, e->arena, code, "ll", text, strlen(text));
+    LLVMDisposeMessage(text);
+    LLVMMemoryBufferRef assembly;
+    if (!LLVMTargetMachineEmitToMemoryBuffer(machine, e->module, LLVMAssemblyFile, &error,
+                                             &assembly)) {
+        dump_text(c, e->arena, code, "s", LLVMGetBufferStart(assembly), LLVMGetBufferSize(assembly));
+        LLVMDisposeMemoryBuffer(assembly);
+    }
+    LLVMDisposeMessage(error);
+}
+
+/* Emits, optimises and assembles one function. Runs on any thread, with its own context and arena. */
+static void compile_code(const Compilation *c, Code *code) {
+    Arena *arena = arena_create();
+    char *error = NULL;
+    LLVMTargetMachineRef machine = create_machine(c->options->target, &error);
+    invariant(machine, "LLVM has no target machine: %s", error);
+    Emitter *e = emitter_create(arena, c->options->target, code->name);
+    LLVMSetTarget(e->module, c->options->target->triple);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    LLVMSetModuleDataLayout(e->module, layout);
+    LLVMDisposeTargetData(layout);
+    emitter_begin(e, code->name);
+    emitter_of(code->kernel)->emit(e, c->program, code->kernel, code->stage);
+    emitter_end(e);
+    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+    LLVMErrorRef failure = LLVMRunPasses(e->module, passes, machine, options);
+    invariant(!failure, "LLVM passes: %s", LLVMGetErrorMessage(failure));
+    LLVMDisposePassBuilderOptions(options);
+    if (c->options->dump_dir)
+        dump(c, code, e, machine);
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, e->module, LLVMObjectFile, &error,
+                                            &code->object))
+        invariant(false, "LLVM emits no object for %s: %s", code->kernel->name, error);
+    LLVMDisposeMessage(error);
+    emitter_destroy(e);
+    LLVMDisposeTargetMachine(machine);
+    arena_destroy(arena);
+}
+
+static void *compile_worker(void *context) {
+    Compilation *c = context;
+    for (;;) {
+        size_t i = atomic_fetch_add(&c->next, 1);
+        if (i >= c->codes.count)
+            return NULL;
+        compile_code(c, c->codes.items[i]);
+    }
+}
+
+static void compile_all(Compilation *c) {
+    enum { MAX_THREADS = 64 };
+    pthread_t threads[MAX_THREADS];
+    int wanted = c->options->threads < MAX_THREADS ? c->options->threads : MAX_THREADS, started = 0;
+    while (started < wanted - 1 &&
+           pthread_create(&threads[started], NULL, compile_worker, c) == 0)
+        started++;
+    compile_worker(c);
+    for (int i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
+}
+
+/* ---- Linking -------------------------------------------------------------------------------------------- */
+
+static Status orc_status(Arena *arena, LLVMErrorRef error) {
+    if (!error)
+        return STATUS_FINE;
+    char *message = LLVMGetErrorMessage(error);
+    Status status = status_failure(arena, "the compiled code cannot be linked: %s", message);
+    LLVMDisposeErrorMessage(message);
+    return status;
+}
+
+static Status link_codes(Compilation *c, CpuModule *module) {
+    LLVMOrcDefinitionGeneratorRef process;
+    status_return_if_failed(orc_status(c->arena, LLVMOrcCreateLLJIT(&module->jit, NULL)));
+    LLVMOrcJITDylibRef main = LLVMOrcLLJITGetMainJITDylib(module->jit);
+    status_return_if_failed(orc_status(
+        c->arena, LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(
+                      &process, LLVMOrcLLJITGetGlobalPrefix(module->jit), NULL, NULL)));
+    LLVMOrcJITDylibAddGenerator(main, process);
+    for (size_t i = 0; i < c->codes.count; i++)
+        status_return_if_failed(orc_status(
+            c->arena, LLVMOrcLLJITAddObjectFile(module->jit, main, c->codes.items[i]->object)));
+    for (size_t i = 0; i < c->codes.count; i++) {
+        LLVMOrcExecutorAddress address;
+        status_return_if_failed(orc_status(
+            c->arena, LLVMOrcLLJITLookup(module->jit, &address, c->codes.items[i]->name)));
+        c->codes.items[i]->function = (PlanFunction *)(uintptr_t)address;
+    }
+    return STATUS_FINE;
+}
+
+/* ---- The plan --------------------------------------------------------------------------------------------- */
+
+static Plan *make_plan(Compilation *c) {
+    const Program *program = c->program;
+    Plan *plan = arena_new(c->arena, Plan);
+    plan->buffers = arena_new_array(c->arena, PlanBuffer, program->buffers.count + 1);
+    for (size_t i = 0; i < program->buffers.count; i++) {
+        const Buffer *buffer = &program->buffers.items[i];
+        int64_t bytes = (int64_t)dtype_size(buffer->dtype);
+        int64_t end = buffer->offset + buffer->elements * bytes + PLAN_ALIGNMENT;
+        if (end > plan->region_bytes[buffer->region])
+            plan->region_bytes[buffer->region] = end;
+        if (buffer->region != REGION_SCRATCH)
+            plan->buffers[plan->buffer_count++] =
+                (PlanBuffer){buffer->name, (int)buffer->region, buffer->offset, buffer->elements,
+                             (int)bytes};
+    }
+    plan->region_bytes[PLAN_SCRATCH] = c->program_scratch + c->shared + PLAN_ALIGNMENT;
+    plan->workspace_bytes = c->workspace;
+    plan->launch_count = (int)c->launches.count;
+    plan->launches = c->launches.items;
+    for (size_t i = 0; i < c->launches.count; i++)
+        plan->launches[i].function = c->launch_codes.items[i]->function;
+    return plan;
+}
+
+static int64_t scratch_bytes(const Program *program) {
+    int64_t end = 0;
+    for (size_t i = 0; i < program->buffers.count; i++) {
+        const Buffer *buffer = &program->buffers.items[i];
+        int64_t last = buffer->offset + buffer->elements * (int64_t)dtype_size(buffer->dtype);
+        if (buffer->region == REGION_SCRATCH && last > end)
+            end = last;
+    }
+    return (end + 2 * PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+}
+
+static int count_contracts(const Compilation *c) {
+    int count = 0;
+    for (size_t i = 0; i < c->codes.count; i++)
+        count += c->codes.items[i]->kernel->kind == KERNEL_CONTRACT ||
+                 c->codes.items[i]->kernel->kind == KERNEL_CONTRACT_WEIGHT;
+    return count;
+}
+
+Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *options,
+                   CpuModule **module, Plan **plan, CpuStatistics *statistics) {
+    double start = now();
+    Compilation c = {.arena = arena, .program = program, .options = options};
+    c.program_scratch = scratch_bytes(program);
+    LLVMInitializeAllTargetInfos();
+    LLVMInitializeAllTargets();
+    LLVMInitializeAllTargetMCs();
+    LLVMInitializeAllAsmPrinters();
+    add_launches(&c);
+    HASH_CLEAR(hh, c.table);
+    compile_all(&c);
+    *module = arena_new(arena, CpuModule);
+    status_return_if_failed(link_codes(&c, *module));
+    *plan = make_plan(&c);
+    *statistics = (CpuStatistics){.kernels = (int)program->kernels.count,
+                                  .distinct_kernels = (int)c.codes.count,
+                                  .distinct_contracts = count_contracts(&c),
+                                  .seconds = now() - start};
+    return STATUS_FINE;
+}
+
+void cpu_module_destroy(CpuModule *module) {
+    if (module && module->jit)
+        LLVMOrcDisposeLLJIT(module->jit);
+}

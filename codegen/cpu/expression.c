@@ -1,0 +1,408 @@
+#include "codegen/cpu/expression.h"
+
+#include <math.h>
+
+#include "base/fatal.h"
+
+bool expression_uses_index(const Expression *expression) {
+    for (int i = 0; i < expression->instruction_count; i++)
+        if (expression->instructions[i].op == SCALAR_INDEX_LOW ||
+            expression->instructions[i].op == SCALAR_INDEX_HIGH)
+            return true;
+    return false;
+}
+
+/* What functions are written with: constants and operations of one width. */
+typedef struct Math {
+    Emitter *e;
+    int width;
+    LLVMTypeRef real, whole;
+} Math;
+
+static LLVMValueRef spread(const Math *m, LLVMValueRef scalar) {
+    return m->width == 1 ? scalar : emit_splat(m->e, scalar);
+}
+
+static LLVMValueRef real(const Math *m, double value) {
+    return spread(m, emit_float(m->e, (float)value));
+}
+
+static LLVMValueRef whole(const Math *m, uint32_t value) {
+    return spread(m, emit_int32(m->e, (int32_t)value));
+}
+
+static LLVMValueRef add(const Math *m, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildFAdd(m->e->builder, a, b, "");
+}
+
+static LLVMValueRef sub(const Math *m, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildFSub(m->e->builder, a, b, "");
+}
+
+static LLVMValueRef mul(const Math *m, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildFMul(m->e->builder, a, b, "");
+}
+
+static LLVMValueRef quotient(const Math *m, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildFDiv(m->e->builder, a, b, "");
+}
+
+static LLVMValueRef choose(const Math *m, LLVMValueRef c, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildSelect(m->e->builder, c, a, b, "");
+}
+
+static LLVMValueRef less(const Math *m, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildFCmp(m->e->builder, LLVMRealOLT, a, b, "");
+}
+
+static LLVMValueRef unary(const Math *m, const char *name, LLVMValueRef x) {
+    LLVMTypeRef type = LLVMTypeOf(x);
+    return emit_intrinsic(m->e, name, &type, 1, &x, 1);
+}
+
+static LLVMValueRef to_bits(const Math *m, LLVMValueRef x) {
+    return LLVMBuildBitCast(m->e->builder, x, m->whole, "");
+}
+
+static LLVMValueRef from_bits(const Math *m, LLVMValueRef x) {
+    return LLVMBuildBitCast(m->e->builder, x, m->real, "");
+}
+
+/* c[0] + x (c[1] + x (c[2] + ...)) */
+static LLVMValueRef polynomial(const Math *m, LLVMValueRef x, const double *c, int count) {
+    LLVMValueRef y = real(m, c[count - 1]);
+    for (int i = count - 2; i >= 0; i--)
+        y = emit_fma(m->e, y, x, real(m, c[i]));
+    return y;
+}
+
+/* 2^n for whole n in [-126, 127] as an fp32 in `n`. */
+static LLVMValueRef power_of_two(const Math *m, LLVMValueRef n) {
+    LLVMBuilderRef b = m->e->builder;
+    LLVMValueRef exponent = LLVMBuildFPToSI(b, n, m->whole, "");
+    exponent = LLVMBuildAdd(b, exponent, whole(m, 127), "");
+    return from_bits(m, LLVMBuildShl(b, exponent, whole(m, 23), ""));
+}
+
+/* x = n ln 2 + r with whole n, |r| <= ln 2 / 2. The first part of ln 2 has 10 bits, so n times it is exact. */
+static LLVMValueRef reduce_exponent(const Math *m, LLVMValueRef x, LLVMValueRef *n) {
+    *n = unary(m, "llvm.rint", mul(m, x, real(m, 1.4426950408889634)));
+    LLVMValueRef r = sub(m, x, mul(m, *n, real(m, 0.693359375)));
+    return emit_fma(m->e, *n, real(m, 2.12194440054690583e-4), r);
+}
+
+/* exp(r) - 1 - r for |r| <= ln 2 / 2, divided by r^2 (minimax, after Cephes' expf). */
+static LLVMValueRef exp_tail(const Math *m, LLVMValueRef r) {
+    static const double c[] = {5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2,
+                               8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4};
+    return polynomial(m, r, c, 6);
+}
+
+/* y 2^n for |n| <= 252 in two exact factors, so that denormal results are rounded once. */
+static LLVMValueRef scale(const Math *m, LLVMValueRef y, LLVMValueRef n) {
+    LLVMValueRef half = unary(m, "llvm.floor", mul(m, n, real(m, 0.5)));
+    y = mul(m, y, power_of_two(m, half));
+    return mul(m, y, power_of_two(m, sub(m, n, half)));
+}
+
+static LLVMValueRef clamp(const Math *m, LLVMValueRef x, double low, double high) {
+    x = choose(m, less(m, x, real(m, low)), real(m, low), x);
+    return choose(m, less(m, real(m, high), x), real(m, high), x);
+}
+
+static LLVMValueRef is_nan(const Math *m, LLVMValueRef x) {
+    return LLVMBuildFCmp(m->e->builder, LLVMRealUNO, x, x, "");
+}
+
+static LLVMValueRef emit_exp(const Math *m, LLVMValueRef x) {
+    LLVMValueRef n, bounded = clamp(m, x, -105, 89);
+    bounded = choose(m, is_nan(m, x), real(m, 0), bounded);
+    LLVMValueRef r = reduce_exponent(m, bounded, &n);
+    LLVMValueRef y = emit_fma(m->e, mul(m, r, r), exp_tail(m, r), r);
+    y = scale(m, add(m, y, real(m, 1)), n);
+    return choose(m, is_nan(m, x), x, y);
+}
+
+/* 2^n (exp(r) - 1) + (2^n - 1) */
+static LLVMValueRef emit_expm1(const Math *m, LLVMValueRef x) {
+    LLVMValueRef n, bounded = clamp(m, x, -60, 89);
+    bounded = choose(m, is_nan(m, x), real(m, 0), bounded);
+    LLVMValueRef r = reduce_exponent(m, bounded, &n);
+    LLVMValueRef p = emit_fma(m->e, mul(m, r, r), exp_tail(m, r), r);
+    LLVMValueRef less_one = sub(m, n, real(m, 1)); /* 2^n could overflow where 2^(n-1) does not */
+    LLVMValueRef half = power_of_two(m, less_one);
+    LLVMValueRef y = emit_fma(m->e, half, p, sub(m, half, real(m, 0.5)));
+    y = mul(m, y, real(m, 2));
+    LLVMValueRef tiny = less(m, unary(m, "llvm.fabs", x), real(m, 1e-4));
+    y = choose(m, tiny, emit_fma(m->e, mul(m, x, x), real(m, 0.5), x), y);
+    return choose(m, is_nan(m, x), x, y);
+}
+
+/* x = 2^e f with f in [sqrt(1/2), sqrt(2)); log x = e ln 2 + log f (after Cephes' logf). */
+static LLVMValueRef emit_log(const Math *m, LLVMValueRef x) {
+    static const double c[] = {3.3333331174e-1,  -2.4999993993e-1, 2.0000714765e-1,
+                               -1.6668057665e-1, 1.4249322787e-1,  -1.2420140846e-1,
+                               1.1676998740e-1,  -1.1514610310e-1, 7.0376836292e-2};
+    LLVMBuilderRef b = m->e->builder;
+    LLVMValueRef small = less(m, x, real(m, 1.17549435e-38));
+    LLVMValueRef scaled = choose(m, small, mul(m, x, real(m, 33554432)), x);
+    LLVMValueRef bits = to_bits(m, scaled);
+    /* The exponent relative to sqrt(1/2), whose bits are 0x3f3504f3. */
+    LLVMValueRef shifted = LLVMBuildSub(b, bits, whole(m, 0x3f3504f3u), "");
+    LLVMValueRef exponent = LLVMBuildAShr(b, shifted, whole(m, 23), "");
+    LLVMValueRef fraction =
+        LLVMBuildSub(b, bits, LLVMBuildShl(b, exponent, whole(m, 23), ""), "");
+    LLVMValueRef f = sub(m, from_bits(m, fraction), real(m, 1));
+    LLVMValueRef e = LLVMBuildSIToFP(b, exponent, m->real, "");
+    e = sub(m, e, choose(m, small, real(m, 25), real(m, 0)));
+    LLVMValueRef square = mul(m, f, f);
+    LLVMValueRef y = mul(m, mul(m, polynomial(m, f, c, 9), f), square);
+    y = emit_fma(m->e, e, real(m, -2.12194440054690583e-4), y);
+    y = emit_fma(m->e, square, real(m, -0.5), y);
+    y = add(m, f, y);
+    y = emit_fma(m->e, e, real(m, 0.693359375), y);
+    LLVMValueRef infinity = real(m, (double)INFINITY), zero = real(m, 0);
+    y = choose(m, LLVMBuildFCmp(b, LLVMRealOEQ, x, infinity, ""), infinity, y);
+    y = choose(m, LLVMBuildFCmp(b, LLVMRealOEQ, x, zero, ""), real(m, -(double)INFINITY), y);
+    LLVMValueRef invalid = LLVMBuildFCmp(b, LLVMRealULT, x, zero, "");
+    return choose(m, invalid, real(m, (double)NAN), y);
+}
+
+/* log(1 + t) for t in [0, 1]: log(u) + (t - (u - 1)) / u with u = 1 + t rounded. */
+static LLVMValueRef log_one_plus(const Math *m, LLVMValueRef t) {
+    LLVMValueRef u = add(m, real(m, 1), t);
+    LLVMValueRef lost = sub(m, t, sub(m, u, real(m, 1)));
+    return add(m, emit_log(m, u), quotient(m, lost, u));
+}
+
+static LLVMValueRef negate(const Math *m, LLVMValueRef x) {
+    return LLVMBuildFNeg(m->e->builder, x, "");
+}
+
+static LLVMValueRef exp_of_minus_abs(const Math *m, LLVMValueRef x) {
+    return emit_exp(m, negate(m, unary(m, "llvm.fabs", x)));
+}
+
+/* With t = exp(-|x|): 1 / (1 + t), and t / (1 + t) for negative x. */
+static LLVMValueRef emit_sigmoid(const Math *m, LLVMValueRef x) {
+    LLVMValueRef t = exp_of_minus_abs(m, x);
+    LLVMValueRef top = choose(m, less(m, x, real(m, 0)), t, real(m, 1));
+    return quotient(m, top, add(m, real(m, 1), t));
+}
+
+/* max(x, 0) + log(1 + exp(-|x|)) */
+static LLVMValueRef emit_softplus(const Math *m, LLVMValueRef x) {
+    LLVMValueRef zero = real(m, 0);
+    LLVMValueRef positive = choose(m, less(m, x, zero), zero, x);
+    return add(m, positive, log_one_plus(m, exp_of_minus_abs(m, x)));
+}
+
+static LLVMValueRef copy_sign(const Math *m, LLVMValueRef size, LLVMValueRef sign) {
+    LLVMTypeRef type = LLVMTypeOf(size);
+    return emit_intrinsic(m->e, "llvm.copysign", &type, 1, (LLVMValueRef[]){size, sign}, 2);
+}
+
+/* Odd polynomial up to 0.625 (Cephes' tanhf), 1 - 2 / (exp(2 |x|) + 1) beyond. */
+static LLVMValueRef emit_tanh(const Math *m, LLVMValueRef x) {
+    static const double c[] = {-3.33332819422e-1, 1.33314422036e-1, -5.37397155531e-2,
+                               2.06390887954e-2, -5.70498872745e-3};
+    LLVMValueRef size = unary(m, "llvm.fabs", x), square = mul(m, x, x);
+    LLVMValueRef near = emit_fma(m->e, mul(m, polynomial(m, square, c, 5), square), x, x);
+    LLVMValueRef e = emit_exp(m, add(m, size, size));
+    LLVMValueRef far =
+        sub(m, real(m, 1), quotient(m, real(m, 2), add(m, e, real(m, 1))));
+    LLVMValueRef is_near = less(m, size, real(m, 0.625));
+    LLVMValueRef y = choose(m, is_near, near, copy_sign(m, far, x));
+    return choose(m, is_nan(m, x), x, y);
+}
+
+/* The rounded square and what rounding took from it: x x = *high + result. Twelve bits of each half
+ * (Dekker, 1971) where there is no fused multiply-add. */
+static LLVMValueRef exact_square(const Math *m, LLVMValueRef x, LLVMValueRef *high) {
+    *high = mul(m, x, x);
+    if (m->e->target->fused)
+        return emit_fma(m->e, x, x, negate(m, *high));
+    LLVMValueRef top =
+        from_bits(m, LLVMBuildAnd(m->e->builder, to_bits(m, x), whole(m, 0xfffff000u), ""));
+    LLVMValueRef low = sub(m, x, top);
+    LLVMValueRef lost = sub(m, mul(m, top, top), *high);
+    lost = add(m, lost, mul(m, mul(m, real(m, 2), top), low));
+    return add(m, lost, mul(m, low, low));
+}
+
+/* exp(-x x / 2), with the rounding of x x put right. */
+static LLVMValueRef gaussian(const Math *m, LLVMValueRef x) {
+    LLVMValueRef high, low, bounded = clamp(m, unary(m, "llvm.fabs", x), 0, 15);
+    low = exact_square(m, bounded, &high);
+    LLVMValueRef y = emit_exp(m, mul(m, high, real(m, -0.5)));
+    LLVMValueRef correction = emit_fma(m->e, low, real(m, -0.5), real(m, 1));
+    return mul(m, y, correction);
+}
+
+/* Half of erfcx(a / sqrt(2)) for a in [0, 14.5], as a polynomial of t = 1 / (1 + 0.3 a): minimax of the
+ * relative error, 3e-8. */
+static LLVMValueRef scaled_tail(const Math *m, LLVMValueRef a) {
+    static const double c[] = {
+        1.43839018e-05, 0.1193338904, 0.1233141813, 0.08763185956, 0.1645099959, -0.1203291645,
+        0.2847170978, -0.2136304425, 0.05827449801, -0.003836281563};
+    LLVMValueRef t = quotient(m, real(m, 1), emit_fma(m->e, a, real(m, 0.3), real(m, 1)));
+    return polynomial(m, t, c, (int)(sizeof c / sizeof *c));
+}
+
+/* The probability of less than -|x|. */
+static LLVMValueRef normal_tail(const Math *m, LLVMValueRef x) {
+    LLVMValueRef a = clamp(m, unary(m, "llvm.fabs", x), 0, 14.5);
+    return mul(m, gaussian(m, x), scaled_tail(m, a));
+}
+
+static LLVMValueRef emit_normal_cdf(const Math *m, LLVMValueRef x) {
+    LLVMValueRef tail = normal_tail(m, x);
+    LLVMValueRef y = choose(m, less(m, x, real(m, 0)), tail, sub(m, real(m, 1), tail));
+    return choose(m, is_nan(m, x), x, y);
+}
+
+static LLVMValueRef emit_normal_pdf(const Math *m, LLVMValueRef x) {
+    LLVMValueRef y = mul(m, gaussian(m, x), real(m, 0.39894228040143268));
+    return choose(m, is_nan(m, x), x, y);
+}
+
+/* x times a polynomial of its square up to 1 (minimax of the relative error, 1e-9); beyond, 1 - erfc. */
+static LLVMValueRef emit_erf(const Math *m, LLVMValueRef x) {
+    static const double c[] = {
+        1.128379166, -0.3761262582, 0.1128358515, -0.02685381193, 0.00518832767, -0.0008010193488,
+        7.8538609e-05};
+    LLVMValueRef square = mul(m, x, x);
+    LLVMValueRef near = mul(m, x, polynomial(m, square, c, (int)(sizeof c / sizeof *c)));
+    LLVMValueRef size = unary(m, "llvm.fabs", x);
+    LLVMValueRef tail = normal_tail(m, mul(m, size, real(m, 1.4142135623730951)));
+    LLVMValueRef far = emit_fma(m->e, tail, real(m, -2), real(m, 1));
+    LLVMValueRef y = choose(m, less(m, size, real(m, 1)), near, copy_sign(m, far, x));
+    return choose(m, is_nan(m, x), x, y);
+}
+
+/* |x| < infinity, by its bits. */
+static LLVMValueRef emit_is_finite(const Math *m, LLVMValueRef x) {
+    LLVMValueRef bits =
+        LLVMBuildAnd(m->e->builder, to_bits(m, x), whole(m, 0x7f800000u), "");
+    return LLVMBuildICmp(m->e->builder, LLVMIntNE, bits, whole(m, 0x7f800000u), "");
+}
+
+/* The high half of a 64-bit product. */
+static LLVMValueRef multiply_high(const Math *m, LLVMValueRef a, LLVMValueRef b) {
+    LLVMBuilderRef builder = m->e->builder;
+    LLVMTypeRef wide = m->width == 1 ? m->e->i64 : LLVMVectorType(m->e->i64, (unsigned)m->width);
+    LLVMValueRef product = LLVMBuildMul(builder, LLVMBuildZExt(builder, a, wide, ""),
+                                        LLVMBuildZExt(builder, b, wide, ""), "");
+    LLVMValueRef high =
+        LLVMBuildLShr(builder, product, spread(m, emit_int(m->e, 32)), "");
+    return LLVMBuildTrunc(builder, high, m->whole, "");
+}
+
+static LLVMValueRef apply(const Math *m, ScalarOp op, LLVMValueRef a, LLVMValueRef b,
+                          LLVMValueRef c) {
+    LLVMBuilderRef builder = m->e->builder;
+    switch (op) {
+    case SCALAR_add:
+        return add(m, a, b);
+    case SCALAR_sub:
+        return sub(m, a, b);
+    case SCALAR_mul:
+        return mul(m, a, b);
+    case SCALAR_div:
+        return quotient(m, a, b);
+    case SCALAR_neg:
+        return negate(m, a);
+    case SCALAR_min:
+        return choose(m, less(m, a, b), a, b);
+    case SCALAR_less:
+        return less(m, a, b);
+    case SCALAR_equal:
+        return LLVMBuildFCmp(builder, LLVMRealOEQ, a, b, "");
+    case SCALAR_is_finite:
+        return emit_is_finite(m, a);
+    case SCALAR_select:
+    case SCALAR_select_u:
+        return choose(m, a, b, c);
+    case SCALAR_sqrt:
+        return unary(m, "llvm.sqrt", a);
+    case SCALAR_rsqrt:
+        return quotient(m, real(m, 1), unary(m, "llvm.sqrt", a));
+    case SCALAR_exp:
+        return emit_exp(m, a);
+    case SCALAR_expm1:
+        return emit_expm1(m, a);
+    case SCALAR_log:
+        return emit_log(m, a);
+    case SCALAR_erf:
+        return emit_erf(m, a);
+    case SCALAR_tanh:
+        return emit_tanh(m, a);
+    case SCALAR_sigmoid:
+        return emit_sigmoid(m, a);
+    case SCALAR_softplus:
+        return emit_softplus(m, a);
+    case SCALAR_normal_cdf:
+        return emit_normal_cdf(m, a);
+    case SCALAR_normal_pdf:
+        return emit_normal_pdf(m, a);
+    case SCALAR_add_u:
+        return LLVMBuildAdd(builder, a, b, "");
+    case SCALAR_mul_u:
+        return LLVMBuildMul(builder, a, b, "");
+    case SCALAR_mulhi_u:
+        return multiply_high(m, a, b);
+    case SCALAR_xor_u:
+        return LLVMBuildXor(builder, a, b, "");
+    case SCALAR_shift_right_u:
+        return LLVMBuildLShr(builder, a, b, "");
+    case SCALAR_less_u:
+        return LLVMBuildICmp(builder, LLVMIntULT, a, b, "");
+    case SCALAR_to_float:
+        return LLVMBuildUIToFP(builder, a, m->real, "");
+    case SCALAR_to_u:
+        return LLVMBuildFPToUI(builder, a, m->whole, "");
+    default:
+        invariant(false, "scalar operation %s is a leaf", scalar_name(op));
+    }
+}
+
+/* A leaf: what the code at hand says it is, or a constant. */
+static LLVMValueRef leaf(const Math *m, const Instruction *instruction,
+                         const ExpressionInputs *inputs) {
+    switch (instruction->op) {
+    case SCALAR_OPERAND:
+    case SCALAR_OPERAND_U:
+        return inputs->operands[instruction->operand];
+    case SCALAR_VISIBLE:
+        return inputs->visible[instruction->operand];
+    case SCALAR_CONSTANT:
+        return real(m, (double)instruction->constant);
+    case SCALAR_CONSTANT_U:
+        return whole(m, instruction->constant_u);
+    case SCALAR_INDEX_LOW:
+        return inputs->index_low;
+    case SCALAR_INDEX_HIGH:
+        return inputs->index_high;
+    default:
+        return NULL;
+    }
+}
+
+void emit_expression(Emitter *e, const Expression *expression, int width,
+                     const ExpressionInputs *inputs, LLVMValueRef *values) {
+    Math m = {e, width, width == 1 ? e->f32 : e->vector_f32, width == 1 ? e->i32 : e->vector_i32};
+    LLVMValueRef *results =
+        arena_new_array(e->arena, LLVMValueRef, (size_t)expression->instruction_count + 1);
+    for (int i = 0; i < expression->instruction_count; i++) {
+        const Instruction *instruction = &expression->instructions[i];
+        LLVMValueRef arguments[3] = {NULL, NULL, NULL};
+        results[i] = leaf(&m, instruction, inputs);
+        if (results[i])
+            continue;
+        for (int k = 0; scalar_operands(instruction->op)[k]; k++)
+            arguments[k] = results[instruction->arguments[k]];
+        results[i] = apply(&m, instruction->op, arguments[0], arguments[1], arguments[2]);
+    }
+    for (int i = 0; i < expression->value_count; i++)
+        values[i] = results[expression->values[i]];
+}

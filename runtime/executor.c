@@ -1,0 +1,140 @@
+#include "runtime/executor.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+struct PlanExecutor {
+    const Plan *plan;
+    Threads *threads;
+    char *regions[PLAN_REGIONS];
+    char *workspace;       /* of all threads, one behind the other */
+    int64_t workspace_step;
+    char ***launch_pointers;
+};
+
+enum { PAGE = 4096 };
+
+/* Zeroed memory straight from the system, in large pages where it has them. */
+static char *map_block(int64_t bytes) {
+    if (bytes == 0)
+        bytes = 1;
+    void *block = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                       -1, 0);
+    if (block == MAP_FAILED)
+        return NULL;
+    madvise(block, (size_t)bytes, MADV_HUGEPAGE);
+    return block;
+}
+
+static void unmap_block(char *block, int64_t bytes) {
+    if (block)
+        munmap(block, (size_t)(bytes ? bytes : 1));
+}
+
+const PlanBuffer *plan_find(const Plan *plan, int region, const char *name) {
+    for (int i = 0; i < plan->buffer_count; i++)
+        if (plan->buffers[i].region == region && strcmp(plan->buffers[i].name, name) == 0)
+            return &plan->buffers[i];
+    return NULL;
+}
+
+static void bind_pointers(Arena *arena, PlanExecutor *executor) {
+    const Plan *plan = executor->plan;
+    executor->launch_pointers = arena_new_array(arena, char **, (size_t)plan->launch_count + 1);
+    for (int i = 0; i < plan->launch_count; i++) {
+        const PlanLaunch *launch = &plan->launches[i];
+        char **pointers = arena_new_array(arena, char *, (size_t)launch->pointer_count + 1);
+        for (int k = 0; k < launch->pointer_count; k++)
+            if (launch->pointers[k].region >= 0)
+                pointers[k] =
+                    executor->regions[launch->pointers[k].region] + launch->pointers[k].offset;
+        executor->launch_pointers[i] = pointers;
+    }
+}
+
+Status plan_executor_create(Arena *arena, const Plan *plan, Threads *threads,
+                            PlanExecutor **out) {
+    PlanExecutor *executor = arena_new(arena, PlanExecutor);
+    executor->plan = plan;
+    executor->threads = threads;
+    executor->workspace_step = (plan->workspace_bytes + 2 * PAGE - 1) / PAGE * PAGE;
+    executor->workspace = map_block(executor->workspace_step * threads_count(threads));
+    bool fine = executor->workspace != NULL;
+    for (int r = 0; r < PLAN_REGIONS; r++) {
+        executor->regions[r] = map_block(plan->region_bytes[r]);
+        fine = fine && executor->regions[r];
+    }
+    if (!fine) {
+        int64_t bytes = plan_executor_bytes(executor);
+        plan_executor_destroy(executor);
+        return status_failure(arena,
+                              "not enough memory: the plan needs %.2f GB; try a smaller batch",
+                              (double)bytes * 1e-9);
+    }
+    bind_pointers(arena, executor);
+    *out = executor;
+    return STATUS_FINE;
+}
+
+void plan_executor_destroy(PlanExecutor *executor) {
+    if (!executor)
+        return;
+    for (int r = 0; r < PLAN_REGIONS; r++)
+        unmap_block(executor->regions[r], executor->plan->region_bytes[r]);
+    unmap_block(executor->workspace, executor->workspace_step * threads_count(executor->threads));
+}
+
+void *plan_executor_region(const PlanExecutor *executor, int region) {
+    return executor->regions[region];
+}
+
+void *plan_executor_buffer(const PlanExecutor *executor, int region, const char *name) {
+    const PlanBuffer *buffer = plan_find(executor->plan, region, name);
+    return buffer ? executor->regions[region] + buffer->offset : NULL;
+}
+
+typedef struct Job {
+    const PlanExecutor *executor;
+    const PlanLaunch *launch;
+    char *const *pointers;
+} Job;
+
+static void run_chunk(void *context, int64_t chunk, int thread) {
+    const Job *job = context;
+    job->launch->function(job->pointers, job->launch->numbers, chunk,
+                          job->executor->workspace + thread * job->executor->workspace_step);
+}
+
+static void run_launch(PlanExecutor *executor, int index) {
+    const PlanLaunch *launch = &executor->plan->launches[index];
+    Job job = {executor, launch, executor->launch_pointers[index]};
+    threads_run(executor->threads, run_chunk, &job, launch->chunks);
+}
+
+void plan_executor_run(PlanExecutor *executor) {
+    for (int i = 0; i < executor->plan->launch_count; i++)
+        run_launch(executor, i);
+}
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+void plan_executor_profile(PlanExecutor *executor, double *seconds) {
+    for (int i = 0; i < executor->plan->launch_count; i++) {
+        double start = now();
+        run_launch(executor, i);
+        seconds[i] += now() - start;
+    }
+}
+
+int64_t plan_executor_bytes(const PlanExecutor *executor) {
+    int64_t bytes = executor->workspace_step * threads_count(executor->threads);
+    for (int r = 0; r < PLAN_REGIONS; r++)
+        bytes += executor->plan->region_bytes[r];
+    return bytes;
+}

@@ -1,0 +1,32 @@
+/* Runs plans: one block of memory per region, the launches in order, chunks in parallel. Nothing is allocated
+ * while a plan runs. */
+#ifndef SPARKC_RUNTIME_EXECUTOR_H
+#define SPARKC_RUNTIME_EXECUTOR_H
+
+#include "base/status.h"
+#include "runtime/plan.h"
+#include "runtime/threads.h"
+
+typedef struct PlanExecutor PlanExecutor;
+
+/* Memory for a plan, zeroed; `plan` and `threads` are borrowed. */
+Status plan_executor_create(Arena *arena, const Plan *plan, Threads *threads,
+                            PlanExecutor **executor);
+void plan_executor_destroy(PlanExecutor *executor);
+
+/* The start of a region; aligned to PLAN_ALIGNMENT. */
+void *plan_executor_region(const PlanExecutor *executor, int region);
+
+/* The first element of a named buffer, or NULL. */
+void *plan_executor_buffer(const PlanExecutor *executor, int region, const char *name);
+
+/* Runs all launches once. */
+void plan_executor_run(PlanExecutor *executor);
+
+/* The same, and adds the seconds of each launch to seconds[launch]. */
+void plan_executor_profile(PlanExecutor *executor, double *seconds);
+
+/* Bytes of memory that the executor holds. */
+int64_t plan_executor_bytes(const PlanExecutor *executor);
+
+#endif

@@ -1,0 +1,160 @@
+/* Executors that lower the graph to kernels: run by the kernel interpreter, or compiled for this CPU. Values go
+ * in and out through the kernel interpreter's view of the regions in both cases. */
+#include <string.h>
+
+#include "codegen/cpu/cpu.h"
+#include "ir/interpret/kernel_interpret.h"
+#include "passes/lower.h"
+#include "passes/plan_memory.h"
+#include "runtime/executor.h"
+#include "tools/executor.h"
+
+typedef struct ProgramExecutor {
+    Executor base; /* first, so that the one is the other */
+    Arena *arena;
+    Program *program;
+    KernelInterpreter *interpreter;
+    CpuModule *module; /* compiled only, like the rest */
+    Threads *threads;
+    PlanExecutor *plan;
+} ProgramExecutor;
+
+static ProgramExecutor *program_of(Executor *executor) {
+    return (ProgramExecutor *)executor;
+}
+
+static Status write_param(Executor *executor, Arena *arena, const char *segment,
+                          const double *values, size_t count) {
+    return kernel_interpreter_set_param(program_of(executor)->interpreter, arena, segment, values,
+                                        count);
+}
+
+static Status write_state(Executor *executor, Arena *arena, const char *name, const double *values,
+                          size_t count) {
+    return kernel_interpreter_set_state(program_of(executor)->interpreter, arena, name, values,
+                                        count);
+}
+
+static Status write_input(Executor *executor, Arena *arena, const char *name, const double *values,
+                          size_t count) {
+    return kernel_interpreter_set_input(program_of(executor)->interpreter, arena, name, values,
+                                        count);
+}
+
+static Status write_scalar(Executor *executor, Arena *arena, const char *name, double value) {
+    (void)arena;
+    kernel_interpreter_set_scalar(program_of(executor)->interpreter, name, value);
+    return STATUS_FINE;
+}
+
+static ExecutorTensor readable(Tensor tensor) {
+    return (ExecutorTensor){tensor.type, tensor.count, tensor.data};
+}
+
+static ExecutorTensor param(Executor *executor, const char *segment) {
+    ProgramExecutor *program = program_of(executor);
+    return readable(kernel_interpreter_param(program->interpreter, program->arena, segment));
+}
+
+static ExecutorTensor state(Executor *executor, const char *name) {
+    ProgramExecutor *program = program_of(executor);
+    return readable(kernel_interpreter_state(program->interpreter, program->arena, name));
+}
+
+static ExecutorTensor output(Executor *executor, const char *name) {
+    ProgramExecutor *program = program_of(executor);
+    Node *node = graph_find_output(executor->graph, name);
+    if (!node)
+        return (ExecutorTensor){0};
+    return readable(kernel_interpreter_output(program->interpreter, program->arena, name,
+                                              &node->operands[0]->type));
+}
+
+static Status run(Executor *executor, Arena *arena) {
+    ProgramExecutor *program = program_of(executor);
+    if (!program->plan)
+        return kernel_interpreter_run(program->interpreter, arena);
+    plan_executor_run(program->plan);
+    return STATUS_FINE;
+}
+
+static void destroy(Executor *executor) {
+    ProgramExecutor *program = program_of(executor);
+    kernel_interpreter_destroy(program->interpreter);
+    plan_executor_destroy(program->plan);
+    threads_destroy(program->threads);
+    cpu_module_destroy(program->module);
+    arena_destroy(program->arena);
+}
+
+static const ExecutorOperations operations = {
+    write_param, write_state, write_input, write_scalar, param, state, output, run, destroy};
+
+static void set_initial_states(ProgramExecutor *program, Arena *arena) {
+    for (size_t i = 0; i < program->base.graph->states.count; i++) {
+        const StateSlot *slot = &program->base.graph->states.items[i];
+        size_t count = (size_t)graph_elements(program->base.graph, &slot->type);
+        double *values = arena_new_array(arena, double, count);
+        for (size_t k = 0; k < count; k++)
+            values[k] = slot->init;
+        kernel_interpreter_set_state(program->interpreter, arena, slot->name, values, count);
+    }
+}
+
+static ProgramExecutor *lower(const Graph *graph) {
+    Arena *arena = arena_create();
+    ProgramExecutor *made = arena_new(arena, ProgramExecutor);
+    made->arena = arena;
+    made->base.operations = &operations;
+    made->base.graph = graph;
+    made->program = lower_graph(arena, graph_copy(graph, arena));
+    return made;
+}
+
+static void finish(ProgramExecutor *made, Executor **executor) {
+    Arena *scratch = arena_create();
+    set_initial_states(made, scratch);
+    arena_destroy(scratch);
+    *executor = &made->base;
+}
+
+static Status create_interpreted(Arena *arena, const Graph *graph, const ExecutorOptions *options,
+                                 Executor **executor) {
+    (void)arena, (void)options;
+    ProgramExecutor *made = lower(graph);
+    made->interpreter = kernel_interpreter_create(made->program);
+    finish(made, executor);
+    return STATUS_FINE;
+}
+
+static Status compile(ProgramExecutor *made, Arena *arena, const ExecutorOptions *options) {
+    CpuTarget target;
+    CpuStatistics statistics;
+    MemoryPlan memory;
+    Plan *plan;
+    if (!plan_memory(made->program, true, &memory))
+        return status_failure(arena, "the network needs more memory than can be addressed");
+    status_return_if_failed(cpu_target(arena, NULL, options->cpu, false, &target));
+    CpuOptions cpu = {
+        .target = &target, .threads = options->threads, .dump_dir = options->dump_dir};
+    status_return_if_failed(
+        cpu_compile(made->arena, made->program, &cpu, &made->module, &plan, &statistics));
+    status_return_if_failed(threads_create(arena, options->threads, &made->threads));
+    status_return_if_failed(plan_executor_create(made->arena, plan, made->threads, &made->plan));
+    void *regions[PLAN_REGIONS];
+    for (int r = 0; r < PLAN_REGIONS; r++)
+        regions[r] = plan_executor_region(made->plan, r);
+    made->interpreter = kernel_interpreter_create_planned(made->program, regions);
+    return STATUS_FINE;
+}
+
+static Status create_compiled(Arena *arena, const Graph *graph, const ExecutorOptions *options,
+                              Executor **executor) {
+    ProgramExecutor *made = lower(graph);
+    status_return_if_failed(compile(made, arena, options));
+    finish(made, executor);
+    return STATUS_FINE;
+}
+
+const ExecutorKind executor_kernels = {"kernel interpreter", create_interpreted};
+const ExecutorKind executor_compiled = {"compiled code", create_compiled};
