@@ -41,7 +41,8 @@ bool kernel_check_space(const Check *check, const Space *space, const char *what
         return kernel_check_fail(check, "%s is of no kind", what);
     if (!space_has_positions(space))
         return space->rank == 0 || kernel_check_fail(check, "%s has a rank but no positions", what);
-    if (space->rank != geometry->space)
+    if (space->rank < 1 || space->rank > TYPE_MAX_SPACE ||
+        (space->kind == SPACE_MASKED && space->rank != geometry->space))
         return kernel_check_fail(check, "%s has %d directions, the image %d", what, space->rank,
                                  geometry->space);
     for (int d = 0; d < space->rank; d++)
@@ -116,8 +117,8 @@ static bool check_channel(const Check *check, const Access *access, int64_t chan
 static bool check_position(const Check *check, const Access *access, const Space *space) {
     if (!kernel_check_space(check, &access->source, "the source of a position operand"))
         return false;
-    if (!space_has_positions(space) || !space_has_positions(&access->source))
-        return kernel_check_fail(check, "a position operand where there are no positions");
+    if (!space_has_positions(space) || access->source.rank != space->rank)
+        return kernel_check_fail(check, "a position operand where there are no such positions");
     for (int d = 0; d < space->rank; d++) {
         if (access->divide[d] < 1)
             return kernel_check_fail(check, "positions are divided by %lld",
@@ -263,9 +264,7 @@ static bool check_taps(const Check *check, const TapSet *taps) {
     const Space *space = &check->kernel->space;
     if (!kernel_check_space(check, &taps->source, "the source of the taps"))
         return false;
-    bool positions = space_has_positions(space);
-    if (positions != space_has_positions(&taps->source) ||
-        (!positions && space->kind != taps->source.kind))
+    if (space->rank != taps->source.rank || (space->rank == 0 && space->kind != taps->source.kind))
         return kernel_check_fail(check, "taps from %s to %s", kernel_space_name(taps->source.kind),
                                  kernel_space_name(space->kind));
     for (int d = 0; d < taps->source.rank; d++)

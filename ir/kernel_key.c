@@ -18,6 +18,10 @@ static void key_space(Text *key, const Space *space) {
 
 /* Dtype and the strides that vector loads and register blocks are built on. */
 static void key_view(Text *key, const Program *program, const View *view, bool has_rows) {
+    if (view->buffer < 0) {
+        text_append(key, "no value");
+        return;
+    }
     text_append(key, "%s", dtype_name(program->buffers.items[view->buffer].dtype));
     if (has_rows)
         text_append(key, " row %" PRId64, view->row_stride);

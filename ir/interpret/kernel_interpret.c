@@ -333,28 +333,61 @@ View kernel_interpreter_whole_view(const Program *program, int buffer, const Typ
                   .channel_stride = 1};
 }
 
+/* The elements of a value of some type, in a buffer and in dense x mask form side by side. */
+typedef struct Elements {
+    Run run;
+    Walk walk;
+    Space space, whole; /* as it is stored; with all positions */
+    int64_t rows, channels;
+} Elements;
+
+static void begin_elements(Elements *elements, const KernelInterpreter *interpreter, Arena *arena,
+                           const Type *type) {
+    static const Kernel host = {.name = "(the host)"};
+    const Program *program = interpreter->program;
+    elements->run = (Run){program, &host, interpreter->buffers, arena};
+    elements->space = elements->whole = space_of_type(type);
+    if (elements->whole.kind == SPACE_MASKED)
+        elements->whole.kind = SPACE_DENSE;
+    elements->rows = space_rows(&program->geometry, &elements->whole);
+    elements->channels = type_channels(program, type);
+    elements->walk = kernel_run_walk(&elements->run, &elements->space, NULL);
+}
+
+/* Where the current row begins in dense x mask form. */
+static int64_t row_begin(const Elements *elements) {
+    const Row *row = &elements->walk.row;
+    int64_t place = kernel_run_row_at(&elements->run, &elements->whole, row->image, row->position);
+    return (row->image * elements->rows + place) * elements->channels;
+}
+
 Tensor kernel_interpreter_read(const KernelInterpreter *interpreter, Arena *arena, const View *view,
                                const Type *type) {
-    const Program *program = interpreter->program;
     if (view->buffer < 0 || !interpreter->buffers[view->buffer])
         return (Tensor){.type = *type};
-    Kernel reader = {.name = "(the host)"};
-    Run run = {program, &reader, interpreter->buffers, arena};
-    Space space = space_of_type(type), whole = space;
-    if (whole.kind == SPACE_MASKED)
-        whole.kind = SPACE_DENSE;
-    int64_t channels = type_channels(program, type);
-    int64_t rows = space_rows(&program->geometry, &whole);
-    int64_t count = rows * space_images(&program->geometry, &space) * channels;
-    Tensor tensor = {*type, (size_t)count, arena_new_array(arena, double, (size_t)count)};
-    for (Walk walk = kernel_run_walk(&run, &space, NULL); kernel_run_next(&walk);) {
-        int64_t row = kernel_run_row_at(&run, &whole, walk.row.image, walk.row.position);
-        double *target = tensor.data + (walk.row.image * rows + row) * channels;
-        for (int64_t c = 0; c < channels; c++)
-            target[c] = kernel_run_load(&run, view->buffer,
-                                        kernel_run_element(view, walk.row.image, walk.row.row, c));
-    }
+    Elements e;
+    begin_elements(&e, interpreter, arena, type);
+    size_t count =
+        (size_t)(e.rows * space_images(&interpreter->program->geometry, &e.space) * e.channels);
+    Tensor tensor = {*type, count, arena_new_array(arena, double, count)};
+    while (kernel_run_next(&e.walk))
+        for (int64_t c = 0; c < e.channels; c++)
+            tensor.data[row_begin(&e) + c] =
+                kernel_run_load(&e.run, view->buffer,
+                                kernel_run_element(view, e.walk.row.image, e.walk.row.row, c));
     return tensor;
+}
+
+void kernel_interpreter_write(KernelInterpreter *interpreter, const View *view, const Type *type,
+                              const double *data) {
+    Elements e;
+    begin_elements(&e, interpreter, NULL, type);
+    while (kernel_run_next(&e.walk))
+        for (int64_t c = 0; c < e.channels; c++)
+            kernel_run_store(&e.run, view->buffer,
+                             kernel_run_element(view, e.walk.row.image, e.walk.row.row, c),
+                             data[row_begin(&e) + c]);
+    interpreter->given[view->buffer] = true;
 }
 
 Tensor kernel_interpreter_param(const KernelInterpreter *interpreter, Arena *arena,

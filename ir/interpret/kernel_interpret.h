@@ -41,6 +41,11 @@ Status kernel_interpreter_set_input(KernelInterpreter *interpreter, Arena *arena
 /* A named scalar; one that the program does not read is ignored. */
 void kernel_interpreter_set_scalar(KernelInterpreter *interpreter, const char *name, double value);
 
+/* Writes a value of this type, in dense x mask form, through a view of a buffer that is no scratch.
+ * The cell list, if the type is masked, was set before. */
+void kernel_interpreter_write(KernelInterpreter *interpreter, const View *view, const Type *type,
+                              const double *data);
+
 /* Runs all kernels once. Fails if an input that a kernel reads has no value. */
 Status kernel_interpreter_run(KernelInterpreter *interpreter, Arena *arena);
 
