@@ -321,8 +321,7 @@ static Datum call_block(Binding *binding) {
                        binding->call->name_span, binding->label, binding->label_text};
     evaluator->site = site;
     evaluator->frame = frame;
-    Scope *scope =
-        binding->label ? naming_open(evaluator, binding->label, binding->label_text) : NULL;
+    Scope *scope = binding->label ? naming_open(evaluator, binding->label_text) : NULL;
     Datum result = run_block(evaluator, binding, frame);
     if (scope)
         naming_close(evaluator);
@@ -342,10 +341,10 @@ Datum evaluate_call(Evaluator *evaluator, const Call *call, const Datum *input, 
     const Function *function = find_function(evaluator, call, &binding.callee);
     if (binding.callee.kind == CALLEE_NONE)
         return datum_unknown;
-    if (call->slot >= 0 && !callee_check(evaluator->file, &binding.callee, call, input != NULL)) {
-        evaluator->failed = true;
+    if (input && input->kind == DATUM_UNKNOWN)
         return datum_unknown;
-    }
+    if (call->slot >= 0 && !evaluate_check_call(evaluator, &binding.callee, call, input != NULL))
+        return datum_unknown;
     if (binding.callee.kind == CALLEE_FUNCTION)
         return call_function(evaluator, call, &binding.callee, input, input_span);
     start_binding(&binding, function);

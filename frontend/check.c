@@ -7,7 +7,7 @@
 #include "frontend/functions.h"
 #include "frontend/layers.h"
 
-enum { MOST_PARAMETERS = 200 };
+enum { MOST_PARAMETERS = 200, MOST_VARIATIONS = 100 };
 
 typedef struct Checker {
     FrontendFile *file;
@@ -386,11 +386,25 @@ void check_outside(FrontendFile *file, const ArgumentList *arguments) {
 const Definition *program_base(FrontendFile *file, const Definition *network) {
     const Definition *base = network;
     for (size_t steps = 0; base && base->kind == DEFINITION_VARIANT; steps++) {
-        if (steps > file->definitions.count)
+        if (steps == MOST_VARIATIONS)
             return NULL;
         base = program_find(file, base->base);
     }
     return base && base->kind == DEFINITION_NETWORK ? base : NULL;
+}
+
+/* A variant of variants that never ends, or only beyond the limit. */
+static void report_long_chain(FrontendFile *file, const Definition *variant) {
+    const Definition *step = program_find(file, variant->base);
+    size_t steps = 0;
+    for (; step && step != variant && steps < MOST_VARIATIONS; steps++)
+        step = step->kind == DEFINITION_VARIANT ? program_find(file, step->base) : NULL;
+    if (step == variant)
+        sources_report(&file->sources, SEVERITY_ERROR, variant->base_span,
+                       "%s is a variant of itself", variant->name);
+    else if (steps == MOST_VARIATIONS)
+        sources_report(&file->sources, SEVERITY_ERROR, variant->base_span,
+                       "a variant of a variant ... more than %d deep", MOST_VARIATIONS);
 }
 
 static void report_base(FrontendFile *file, const Definition *variant) {
@@ -412,12 +426,7 @@ static void report_base(FrontendFile *file, const Definition *variant) {
         sources_report(&file->sources, SEVERITY_ERROR, variant->base_span,
                        "%s is a block, a variant is of a network", variant->base);
     } else {
-        const Definition *step = base;
-        for (size_t i = 0; step && step != variant && i < file->definitions.count; i++)
-            step = step->kind == DEFINITION_VARIANT ? program_find(file, step->base) : NULL;
-        if (step == variant)
-            sources_report(&file->sources, SEVERITY_ERROR, variant->base_span,
-                           "%s is a variant of itself", variant->name);
+        report_long_chain(file, variant);
     }
 }
 
@@ -442,19 +451,17 @@ static void check_variant(FrontendFile *file, const Definition *variant) {
     }
     Callee callee = {CALLEE_BLOCK, variant->base, base, NULL, NULL};
     Call call = {variant->base, variant->base_span, variant->base_span, variant->arguments, -1};
+    bool image = false; /* given by name: it then has no place of its own before the others */
     for (size_t i = 0; i < variant->arguments.count; i++) {
         const Argument *argument = &variant->arguments.items[i];
-        if (argument->name && definition_parameter(base, argument->name) < 0) {
+        int index = argument->name ? definition_parameter(base, argument->name) : -1;
+        if (argument->name && index < 0) {
             check_report_parameter(file, base, variant->base, argument->name, argument->span);
             return;
         }
-        if (argument->name && definition_parameter(base, argument->name) == 0)
-            call.slot = 0;
+        image |= index == 0;
     }
-    if (call.slot < 0 || variant->arguments.items[0].name == NULL)
-        callee_check(file, &callee, &call, call.slot < 0);
-    else
-        callee_check(file, &callee, &call, false);
+    callee_check(file, &callee, &call, !image);
 }
 
 void check_program(FrontendFile *file) {

@@ -12,13 +12,12 @@ bool number_is_whole(double number) {
 
 /* ---- Messages ---- */
 
-/* True if nothing was reported yet at this place. */
-static bool is_new(Evaluator *evaluator, Severity severity, Span span) {
-    const char *key = arena_format(evaluator->arena, "%d %u %u %u", (int)severity, span.file,
-                                   span.begin, span.end);
-    evaluator->muted = table_get(evaluator->reported, key) != NULL;
+/* True if nothing was put into the table for this place yet; then it is now. */
+static bool is_new(Evaluator *evaluator, Table *table, Span span) {
+    const char *key = arena_format(evaluator->arena, "%u %u %u", span.file, span.begin, span.end);
+    evaluator->muted = table_get(table, key) != NULL;
     if (!evaluator->muted)
-        table_put(evaluator->reported, key, evaluator);
+        table_put(table, key, evaluator);
     return !evaluator->muted;
 }
 
@@ -38,7 +37,7 @@ Datum evaluate_fail(Evaluator *evaluator, Span span, const char *format, ...) {
     evaluator->failed = true;
     if (diagnostics_full(evaluator->diagnostics))
         evaluator->aborted = true;
-    if (!is_new(evaluator, SEVERITY_ERROR, span))
+    if (!is_new(evaluator, evaluator->reported, span))
         return datum_unknown;
     va_list arguments;
     va_start(arguments, format);
@@ -49,8 +48,17 @@ Datum evaluate_fail(Evaluator *evaluator, Span span, const char *format, ...) {
     return datum_unknown;
 }
 
+bool evaluate_check_call(Evaluator *evaluator, const Callee *callee, const Call *call, bool piped) {
+    if (evaluator->aborted || callee_check(evaluator->file, callee, call, piped))
+        return !evaluator->aborted;
+    note_calls(evaluator);
+    evaluator->failed = true;
+    evaluator->aborted = diagnostics_full(evaluator->diagnostics);
+    return false;
+}
+
 void evaluate_remark(Evaluator *evaluator, Severity severity, Span span, const char *format, ...) {
-    if (!is_new(evaluator, severity, span))
+    if (!is_new(evaluator, evaluator->file->remarks, span))
         return;
     va_list arguments;
     va_start(arguments, format);
@@ -684,7 +692,6 @@ static void evaluate_feature(Evaluator *evaluator, const Statement *statement) {
         vector_push(evaluator->arena, &evaluator->features, feature);
         return;
     }
-    evaluator->features_known = false;
     if (value.kind == DATUM_TENSOR)
         evaluate_fail(evaluator, statement->expr->span,
                       "a feature is a map, this has one value per channel and image");

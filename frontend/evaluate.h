@@ -64,10 +64,8 @@ typedef struct NodeRecord {
     const CallSite *site;
     const char *path;  /* of the labels around it */
     const char *label; /* its own, or NULL */
-    LayerName *layer;  /* whose parameters it uses, or NULL */
     bool last;         /* its result is the layer's */
     Stride stride[2];  /* height, width; of results with space */
-    Span pad_span;     /* of a window */
 } NodeRecord;
 
 /* The variables of one call of a block. */
@@ -101,14 +99,13 @@ typedef struct Evaluator {
     bool aborted;    /* a limit was passed: everything is unknown from here on */
     bool failed;     /* an error was reported */
     bool muted;      /* the last message repeats an earlier one and was not reported */
-    Table *reported; /* places of messages */
+    Table *reported; /* places of errors */
     Table *names;    /* parameter name -> LayerName */
     Table *numbers;  /* "path op" -> how often it was counted */
     int64_t streams; /* random streams given out */
     VECTOR(Holding) holdings;
     VECTOR(NodeRecord) records;
     VECTOR(Feature) features;
-    bool features_known; /* false after a feature whose map is unknown */
     Value *logits;
     Span logits_span;
 } Evaluator;
@@ -118,7 +115,10 @@ typedef struct Evaluator {
 Datum evaluate_fail(Evaluator *evaluator, Span span, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A warning or note at a span, once per span. */
+/* callee_check for a callee that is known only now. */
+bool evaluate_check_call(Evaluator *evaluator, const Callee *callee, const Call *call, bool piped);
+
+/* A warning or note at a span, once per span of a file. */
 void evaluate_remark(Evaluator *evaluator, Severity severity, Span span, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

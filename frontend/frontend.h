@@ -9,18 +9,21 @@
  *     return graph ? 0 : 1;
  *
  * What is in the graph after the front end (ir/ops.def says what each op means):
- * - one input op for the images, dense, batch 1 (`graph_set_batch` or the pass that needs another
- *   batch changes it; nothing in a network depends on the batch);
- * - one op per layer evaluated, in the order of evaluation, in its dense high-level form; `x + y`
- *   and the like between tensors and with numbers are ops as well;
+ * - one input op "image", dense, batch 1 (the select pass sets another; nothing in a network
+ *   depends on the batch);
+ * - one op per layer evaluated, in the order of evaluation, in its dense high-level form; a bias is
+ *   an add behind its layer, layer_scale a mul, chunk and split are slices; `x + y` and the like
+ *   between tensors and with numbers are ops as well; dropout and drop_path of rate 0 and identity
+ *   leave nothing, the others have streams 0, 1, ... in order;
  * - the parameters, in the order in which their layers were evaluated, with PyTorch's names, shapes
  *   and layouts, their role and how they are initialised; running statistics are states, listed
  *   where PyTorch's state dictionary has them;
- * - the features, from large to small, with their strides: they double, are powers of two, and the
- *   image is a multiple of the last; every map on the way to a feature is image / stride;
- * - the logits, if the network has a head;
+ * - the features as outputs "feature.0", "feature.1", ... from large to small: their strides double
+ *   and are powers of two, the image is a multiple of the last (geometry.ratio); every map on the
+ *   way to a feature is image / stride. A network may have none, then geometry.ratio is 0;
+ * - the output "logits", if the network has a head;
  * - for every op the location of the call in the `.cnn`, and the name that its labels give it.
- * What no feature needs belongs to the head: its parameters carry the head's mark.
+ * What no feature needs belongs to the head: its parameters and states are of PART_HEAD.
  * The graph verifies (verify_graph) whenever it is not NULL. */
 #ifndef SPARKC_FRONTEND_FRONTEND_H
 #define SPARKC_FRONTEND_FRONTEND_H

@@ -186,6 +186,7 @@ FrontendFile *frontend_read(Arena *arena, Diagnostics *diagnostics, const char *
     file->sources = (Sources){.arena = arena, .diagnostics = diagnostics};
     file->access = access ? *access : access_disk();
     file->names = table_create(arena);
+    file->remarks = table_create(arena);
     int before = diagnostics_error_count(diagnostics);
     Loader loader = {.file = file, .seen = table_create(arena)};
     Wanted first = {.shown = path};

@@ -61,11 +61,10 @@ const char *naming_label(Evaluator *evaluator, const Label *label) {
     return out.data;
 }
 
-Scope *naming_open(Evaluator *evaluator, const Label *label, const char *text) {
-    (void)label;
+Scope *naming_open(Evaluator *evaluator, const char *label_text) {
     Scope *scope = arena_new(evaluator->arena, Scope);
     scope->parent = evaluator->scope;
-    scope->path = naming_join(evaluator->arena, evaluator->scope->path, text);
+    scope->path = naming_join(evaluator->arena, evaluator->scope->path, label_text);
     evaluator->scope = scope;
     return scope;
 }

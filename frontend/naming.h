@@ -8,7 +8,7 @@
 const char *naming_label(Evaluator *evaluator, const Label *label);
 
 /* Enters a labelled call; naming_close leaves it and names the layers in it that have no label. */
-Scope *naming_open(Evaluator *evaluator, const Label *label, const char *text);
+Scope *naming_open(Evaluator *evaluator, const char *label_text);
 void naming_close(Evaluator *evaluator);
 
 /* A layer with parameters in the present scope. With a label its name is known at once, and checked

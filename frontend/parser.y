@@ -410,8 +410,8 @@ static bool has(const Expected *expected, const char *name) {
 
 /* What stands in for all words that can start or continue something. */
 typedef struct Situation {
-    bool value;      /* an expression starts here */
-    bool operation;  /* an expression can go on */
+    bool value;     /* an expression starts here */
+    bool operation; /* an expression can go on */
     bool pipe;
     bool statement;  /* a statement starts here */
     bool label;      /* the label or call of a pipe's stage starts here */
@@ -433,9 +433,10 @@ static void add_phrase(Text *list, const char *phrase) {
 }
 
 static const char *expected_text(Arena *arena, const Expected *expected, Situation now) {
-    static const char *const marks[][2] = {{"','", ","}, {"')'", ")"}, {"']'", "]"}, {"'='", "="},
-                                           {"then", "then"}, {"else", "else"}, {"in", "in"},
-                                           {"a string", "a string"}, {"':'", ":"}, {"'{'", "{"}, {"'('", "("}};
+    static const char *const marks[][2] = {
+        {"','", ","},     {"')'", ")"},     {"']'", "]"}, {"'='", "="},
+        {"then", "then"}, {"else", "else"}, {"in", "in"}, {"a string", "a string"},
+        {"':'", ":"},     {"'{'", "{"},     {"'('", "("}};
     Text list = text_create(arena);
     if (now.value)
         add_phrase(&list, "a value");
@@ -446,8 +447,9 @@ static const char *expected_text(Arena *arena, const Expected *expected, Situati
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         bool of_label = i >= 8 && now.pipe;
         bool of_start = now.value && i >= 3;
-        bool of_chain = (now.operation && (strcmp(marks[i][1], "in") == 0 || strcmp(marks[i][1], "(") == 0)) ||
-                        (now.statement && strcmp(marks[i][1], "else") == 0);
+        bool of_chain =
+            (now.operation && (strcmp(marks[i][1], "in") == 0 || strcmp(marks[i][1], "(") == 0)) ||
+            (now.statement && strcmp(marks[i][1], "else") == 0);
         if (has(expected, marks[i][0]) && !of_label && !of_start && !of_chain && !now.label)
             add_phrase(&list, marks[i][1]);
     }
@@ -480,8 +482,9 @@ static bool is_one_of(const char *text, const char *const *list) {
 /* The way out for what people write out of habit, or NULL. */
 static const char *habit_hint(Parser *parser, const Expected *expected, Situation now,
                               const char *found) {
-    static const char *const operators[] = {"+", "-", "*", "/", "//", "%", "^", "==", "!=", "<", "<=",
-                                            ">", ">=", "..", "[", ".", "and", "or", "in", NULL};
+    static const char *const operators[] = {"+",  "-",  "*",   "/",  "//", "%",  "^",
+                                            "==", "!=", "<",   "<=", ">",  ">=", "..",
+                                            "[",  ".",  "and", "or", "in", NULL};
     static const char *const comparisons[] = {"==", "!=", "<", "<=", ">", ">=", "in", NULL};
     int kind = parser->found.kind;
     bool operation = is_one_of(found, operators);
@@ -495,11 +498,13 @@ static const char *habit_hint(Parser *parser, const Expected *expected, Situatio
         return "join two comparisons by and: a < b and b < c";
     if (kind == TOKEN_DOTNUM && now.value)
         return arena_format(parser->arena, "write 0%s", found);
-    if (kind >= TOKEN_BLOCK && kind <= TOKEN_FALSE && has(expected, "a name") && !now.value && !now.operation && !now.pipe)
+    if (kind >= TOKEN_BLOCK && kind <= TOKEN_FALSE && has(expected, "a name") && !now.value &&
+        !now.operation && !now.pipe)
         return arena_format(parser->arena, "%s is a reserved word", found);
     if (kind == TOKEN_PIPE && has(expected, "'{'") && !has(expected, "':'"))
         return "put the pipe in parentheses: (x |> ...)";
-    if (has(expected, "'='") && has(expected, "','") && (operation || kind == '(' || kind == TOKEN_PIPE))
+    if (has(expected, "'='") && has(expected, "','") &&
+        (operation || kind == '(' || kind == TOKEN_PIPE))
         return "a value must go somewhere: write x = ..., return ... or feature ...";
     return NULL;
 }
@@ -516,7 +521,8 @@ static int yyreport_syntax_error(const yypcontext_t *context, Parser *parser) {
         expected.names[i] = yysymbol_name(kinds[i]);
     Situation now = understand(&expected);
     Span span = *yypcontext_location(context);
-    const char *found = parser->found.kind == 0 ? "the end of the file" : sources_text(parser->sources, span);
+    const char *found =
+        parser->found.kind == 0 ? "the end of the file" : sources_text(parser->sources, span);
     if (parser->settings && parser->found.kind == 0)
         found = "the end";
     sources_report(parser->sources, SEVERITY_ERROR, span, "expected %s, found %s",
@@ -572,7 +578,8 @@ static Expr *boolean_expr(Parser *parser, bool value, Span span) {
     return expr;
 }
 
-static Expr *binary_expr(Parser *parser, ExprKind kind, Expr *left, Operator operation, Span at, Expr *right, Span span) {
+static Expr *binary_expr(Parser *parser, ExprKind kind, Expr *left, Operator operation, Span at,
+                         Expr *right, Span span) {
     Expr *expr = ast_expr(parser->arena, kind, span);
     expr->binary.left = left;
     expr->binary.right = right;
@@ -587,7 +594,8 @@ static Expr *conditional_expr(Parser *parser, ArmList arms, Expr *otherwise, Spa
     expr->conditional.otherwise = otherwise;
     uint32_t nesting = otherwise->nesting;
     for (size_t i = 0; i < arms.count; i++)
-        nesting = deeper(nesting, deeper(arms.items[i].condition->nesting, arms.items[i].value->nesting));
+        nesting =
+            deeper(nesting, deeper(arms.items[i].condition->nesting, arms.items[i].value->nesting));
     return limit(parser, expr, 1 + nesting);
 }
 
@@ -635,7 +643,8 @@ static Expr *call_expr(Parser *parser, Call *call) {
     return limit(parser, expr, 1 + arguments_nesting(&call->arguments));
 }
 
-static Call *make_call(Parser *parser, const char *name, Span name_span, ArgumentList arguments, Span span) {
+static Call *make_call(Parser *parser, const char *name, Span name_span, ArgumentList arguments,
+                       Span span) {
     Call *call = arena_new(parser->arena, Call);
     *call = (Call){name, name_span, span, arguments, -1};
     return call;

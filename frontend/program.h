@@ -16,7 +16,8 @@ struct FrontendFile {
     VECTOR(Definition *) definitions; /* those of the file itself first */
     Table *names;                     /* of definitions */
     VECTOR(FrontendNetwork) networks;
-    bool damaged; /* a definition could not be read */
+    Table *remarks; /* places of the warnings and notes of all builds */
+    bool damaged;   /* a definition could not be read */
 };
 
 /* Reading from disk: regular files only, links followed. */

@@ -63,11 +63,11 @@ void tokens_begin_line(Tokens *tokens);
 /* Answers a word that people write out of habit: an error with a hint (or NULL); returns `kind`. */
 int tokens_habit(Tokens *tokens, const char *message, const char *hint, int kind);
 
-/* Answers += and its like; returns '='. */
-int tokens_assignment(Tokens *tokens, const char *text);
-
 /* The same for a word that nothing can stand for: a syntax error that follows is not reported. */
 int tokens_wrong(Tokens *tokens, const char *message, const char *hint, int kind);
+
+/* Answers += and its like; returns '='. */
+int tokens_assignment(Tokens *tokens, const char *text);
 
 /* Reports a character that no word starts with. */
 void tokens_unknown(Tokens *tokens, char character);
