@@ -101,7 +101,6 @@ typedef struct Evaluator {
     bool muted;      /* the last message repeats an earlier one and was not reported */
     Table *reported; /* places of errors */
     Table *names;    /* parameter name -> LayerName */
-    Table *numbers;  /* "path op" -> how often it was counted */
     int64_t streams; /* random streams given out */
     VECTOR(Holding) holdings;
     VECTOR(NodeRecord) records;

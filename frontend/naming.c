@@ -151,23 +151,23 @@ LayerName *naming_layer(Evaluator *evaluator, const char *op, const Label *label
     return layer;
 }
 
-/* "conv_2" in the present scope. */
-static const char *counted_name(Evaluator *evaluator, const char *op) {
-    const char *key = arena_format(evaluator->arena, "%s %s", evaluator->scope->path, op);
-    uintptr_t number = (uintptr_t)table_get(evaluator->numbers, key) + 1;
-    table_put(evaluator->numbers, key, (void *)number);
+/* "conv_2": the next name of an op, counted in `numbers`. */
+static const char *counted_name(Evaluator *evaluator, Table *numbers, const char *op) {
+    uintptr_t number = (uintptr_t)table_get(numbers, op) + 1;
+    table_put(numbers, op, (void *)number);
     return arena_format(evaluator->arena, "%s_%zu", op, (size_t)number);
 }
 
 void naming_close(Evaluator *evaluator) {
     Scope *scope = evaluator->scope;
     bool alone = scope->parent && scope->layers == 1;
+    Table *numbers = table_create(evaluator->arena);
     for (size_t i = 0; i < scope->unnamed.count; i++) {
         LayerName *layer = scope->unnamed.items[i];
         layer->name = scope->path;
         if (!alone) {
-            layer->name =
-                naming_join(evaluator->arena, scope->path, counted_name(evaluator, layer->op));
+            layer->name = naming_join(evaluator->arena, scope->path,
+                                      counted_name(evaluator, numbers, layer->op));
             evaluate_remark(evaluator, SEVERITY_NOTE, layer->span,
                             "this layer has parameters and no label, it is called %s", layer->name);
         }

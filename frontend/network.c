@@ -561,7 +561,6 @@ static Build *start(FrontendFile *file, Diagnostics *diagnostics, const Frontend
     evaluator->diagnostics = diagnostics;
     evaluator->reported = table_create(file->arena);
     evaluator->names = table_create(file->arena);
-    evaluator->numbers = table_create(file->arena);
     evaluator->scope = arena_new(file->arena, Scope);
     evaluator->scope->path = "";
     build->frame = evaluator->frame = &evaluator->frames[0];
