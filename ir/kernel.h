@@ -38,7 +38,7 @@ typedef enum Region {
 } Region;
 
 typedef struct Buffer {
-    const char *name; /* unique in the program */
+    const char *name; /* unique in its region */
     Region region;
     DType dtype;
     int64_t elements; /* at this program's batch */

@@ -15,7 +15,7 @@
 #include "ir/parse.h"
 
 typedef struct NamedBuffer {
-    const char *name;
+    const char *key; /* region:name */
     int index;
     UT_hash_handle hh;
 } NamedBuffer;
@@ -70,7 +70,25 @@ PARSE_ENUM(parse_reduce_kind, ReduceKind, kernel_reduce_name, KERNEL_REDUCE_KIND
 PARSE_ENUM(parse_over, ReduceOver, kernel_over_name, KERNEL_OVER_KINDS,
            "batch, image, row, cell, all or segment")
 
-/* %NAME of a buffer, or _ where none may stand. */
+static const char *buffer_key(Arena *arena, Region region, const char *name) {
+    return arena_format(arena, "%s:%s", kernel_region_name(region), name);
+}
+
+/* NAME or REGION:NAME as the key of a buffer; NULL after an error. */
+static const char *parse_buffer_key(Scanner *scanner) {
+    const char *begin = scan_place(scanner);
+    const char *name = scan_name(scanner, "the name of a buffer");
+    if (!name || !scan_take(scanner, ':'))
+        return name ? buffer_key(scanner->arena, REGION_SCRATCH, name) : NULL;
+    Region region;
+    scanner->cursor = begin;
+    if (!parse_region(scanner, &region) || !scan_expect(scanner, ':'))
+        return NULL;
+    name = scan_name(scanner, "the name of a buffer");
+    return name ? buffer_key(scanner->arena, region, name) : NULL;
+}
+
+/* % and the name of a buffer, or _ where none may stand. */
 static bool parse_buffer_name(Parser *parser, bool none_allowed, int *index) {
     Scanner *scanner = &parser->scanner;
     *index = -1;
@@ -81,14 +99,14 @@ static bool parse_buffer_name(Parser *parser, bool none_allowed, int *index) {
         scan_expected(scanner, "a buffer such as %conv1");
         return false;
     }
-    const char *name = scan_name(scanner, "the name of a buffer");
+    const char *key = parse_buffer_key(scanner);
     NamedBuffer *found = NULL;
-    if (!name)
+    if (!key)
         return false;
-    HASH_FIND_STR(parser->buffers, name, found);
+    HASH_FIND_STR(parser->buffers, key, found);
     if (!found) {
-        scan_error(scanner, scan_since(scanner, begin), "no line above declares the buffer %%%s",
-                   name);
+        scan_error(scanner, scan_since(scanner, begin), "no line above declares the buffer %s",
+                   key);
         return false;
     }
     *index = found->index;
@@ -449,15 +467,16 @@ static void parse_buffer(Parser *parser) {
         return;
     if (!check_count(parser, parser->program->buffers.count, KERNEL_PARSE_MOST_BUFFERS, "buffers"))
         return;
-    HASH_FIND_STR(parser->buffers, buffer.name, named);
+    const char *key = buffer_key(arena, buffer.region, buffer.name);
+    HASH_FIND_STR(parser->buffers, key, named);
     if (named) {
-        scan_error(scanner, span, "a second buffer is called %%%s", buffer.name);
+        scan_error(scanner, span, "a second buffer is called %s", key);
         return;
     }
     named = arena_new(arena, NamedBuffer);
-    named->name = buffer.name;
+    named->key = key;
     named->index = (int)parser->program->buffers.count;
-    HASH_ADD_KEYPTR(hh, parser->buffers, named->name, strlen(named->name), named);
+    HASH_ADD_KEYPTR(hh, parser->buffers, named->key, strlen(named->key), named);
     vector_push(arena, &parser->program->buffers, buffer);
 }
 

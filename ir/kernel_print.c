@@ -11,11 +11,15 @@ typedef struct Printer {
     const Program *program;
 } Printer;
 
-/* %NAME, or _ for none. */
-static void print_buffer_name(Printer *printer, int buffer) {
-    text_append(printer->out, buffer < 0 ? "_" : "%%");
-    if (buffer >= 0)
-        print_name(printer->out, printer->program->buffers.items[buffer].name);
+/* %NAME in scratch, %REGION:NAME elsewhere, or _ for none. */
+static void print_buffer_name(Printer *printer, int index) {
+    text_append(printer->out, index < 0 ? "_" : "%%");
+    if (index < 0)
+        return;
+    const Buffer *buffer = &printer->program->buffers.items[index];
+    if (buffer->region != REGION_SCRATCH)
+        text_append(printer->out, "%s:", kernel_region_name(buffer->region));
+    print_name(printer->out, buffer->name);
 }
 
 static void print_view(Printer *printer, const View *view) {

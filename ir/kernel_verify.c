@@ -42,10 +42,15 @@ static bool check_names(const Check *check) {
     const Program *program = check->program;
     Name *buffers = NULL, *kernels = NULL;
     bool fine = true;
-    for (size_t i = 0; i < program->buffers.count; i++)
-        if (!add_name(program->arena, &buffers, program->buffers.items[i].name, (int)i))
-            fine = kernel_check_fail(check, "two buffers are called %s",
-                                     program->buffers.items[i].name);
+    for (size_t i = 0; i < program->buffers.count; i++) {
+        const Buffer *buffer = &program->buffers.items[i];
+        if ((unsigned)buffer->region >= KERNEL_REGIONS)
+            return kernel_check_fail(check, "buffer %s is in no region", buffer->name);
+        const char *key =
+            arena_format(program->arena, "%s:%s", kernel_region_name(buffer->region), buffer->name);
+        if (!add_name(program->arena, &buffers, key, (int)i))
+            fine = kernel_check_fail(check, "two buffers are called %s", key);
+    }
     for (size_t i = 0; i < program->kernels.count; i++)
         if (!add_name(program->arena, &kernels, program->kernels.items[i]->name, (int)i))
             fine = kernel_check_fail(check, "two kernels are called %s",
@@ -126,7 +131,7 @@ static bool check_state_buffer(const Check *check, const Buffer *buffer, Name *s
 
 static bool check_buffer(const Check *check, const Buffer *buffer, Name *states, int64_t flat) {
     int64_t most = KERNEL_CHECK_MOST_ELEMENTS;
-    if ((unsigned)buffer->dtype >= DTYPE_COUNT || (unsigned)buffer->region >= KERNEL_REGIONS)
+    if ((unsigned)buffer->dtype >= DTYPE_COUNT)
         return kernel_check_fail(check, "buffer %s is of no kind", buffer->name);
     if (buffer->elements < 1 || buffer->elements > most)
         return kernel_check_fail(check, "buffer %s has %lld elements", buffer->name,
