@@ -34,8 +34,9 @@ static const struct argp argp = {
     "\vExamples:\n"
     "  sparkc check models/tutorial.cnn\n"
     "  sparkc check models/resnet.cnn --network resnet50 --mask-ratio 0.75\n"
-    "  sparkc check models/convnext.cnn --network convnext_tiny --input 3x288x288 --json\n",
-    options_children,
+    "  sparkc check models/convnext.cnn --network convnext_tiny --json \\\n"
+    "    --input 3x288x288\n",
+    options_program,
     NULL,
     NULL};
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "codegen/cpu/cpu.h"
 #include "tools/command.h"
 #include "tools/options.h"
 
@@ -33,12 +34,6 @@ static const struct argp argp = {option_table,
                                  NULL,
                                  NULL};
 
-/* The features that code generation chooses by, as the kernel reports them. */
-static const char *const known_features[] = {
-    "sse4_2",   "avx",      "avx2",     "fma",         "f16c",        "avx512f",
-    "avx512bw", "avx512vl", "avx512dq", "avx512_vnni", "avx512_bf16", "amx_tile",
-    "amx_bf16", "amx_int8", "asimd",    "bf16",        "sve"};
-
 /* The value of the first line "key : value" of /proc/cpuinfo, or "". */
 static const char *cpuinfo_value(Arena *arena, const char *info, const char *key) {
     for (const char *line = info; line && *line; line = strchr(line, '\n')) {
@@ -53,26 +48,30 @@ static const char *cpuinfo_value(Arena *arena, const char *info, const char *key
     return "";
 }
 
-static bool has_word(const char *words, const char *word) {
-    size_t length = strlen(word);
-    for (const char *at = words; (at = strstr(at, word)) != NULL; at += length) {
-        bool starts = at == words || at[-1] == ' ';
-        if (starts && (at[length] == ' ' || at[length] == '\0'))
-            return true;
+/* "+avx2,-avx512f,+fma" as a list of those that are there. */
+static json_t *features_json(Arena *arena, const char *features) {
+    json_t *list = json_array();
+    while (*features) {
+        size_t length = strcspn(features, ",");
+        if (*features == '+')
+            json_array_append_new(list,
+                                  json_string(arena_copy_text(arena, features + 1, length - 1)));
+        features += length + (features[length] == ',');
     }
-    return false;
+    return list;
 }
 
-static json_t *cpu_features(Arena *arena, const char *info) {
-    const char *flags = cpuinfo_value(arena, info, "flags");
-    json_t *features = json_array();
-    if (!*flags)
-        flags = cpuinfo_value(arena, info, "Features");
-    for (size_t i = 0; i < sizeof known_features / sizeof *known_features; i++) {
-        if (has_word(flags, known_features[i]))
-            json_array_append_new(features, json_string(known_features[i]));
+/* What code would be generated for. */
+static void add_target(json_t *result, Arena *arena) {
+    CpuTarget target;
+    Status status = cpu_target(arena, NULL, NULL, false, &target);
+    if (!status_fine(status)) {
+        json_object_set_new(result, "code_generation", json_string(status.message));
+        return;
     }
-    return features;
+    json_object_set_new(result, "code_generation", json_string(target.triple));
+    json_object_set_new(result, "vector_lanes", json_integer(target.lanes));
+    json_object_set_new(result, "cpu_features", features_json(arena, target.features));
 }
 
 static json_t *collect(Arena *arena) {
@@ -87,12 +86,8 @@ static json_t *collect(Arena *arena) {
                         json_string(uname(&system) == 0 ? system.machine : "unknown"));
     json_object_set_new(result, "cpu", json_string(cpuinfo_value(arena, info, "model name")));
     json_object_set_new(result, "processors", json_integer(sysconf(_SC_NPROCESSORS_ONLN)));
-    json_object_set_new(result, "cpu_features", cpu_features(arena, info));
-    json_object_set_new(result, "executors", json_pack("[s]", "interpreter"));
-    json_object_set_new(
-        result, "llvm",
-        json_string(
-            "not supported yet in this version: code generation; verify needs --interpret"));
+    json_object_set_new(result, "llvm", json_string(LLVM_VERSION));
+    add_target(result, arena);
     json_object_set_new(result, "cuda", json_string("not supported in this version"));
     return result;
 }
@@ -103,7 +98,7 @@ static void print_text(const json_t *result) {
     size_t i;
     json_t *item;
     json_object_foreach((json_t *)(uintptr_t)result, key, value) {
-        printf("%-13s", key);
+        printf("%-16s", key);
         if (json_is_string(value))
             printf(" %s", json_string_value(value));
         if (json_is_integer(value))

@@ -128,7 +128,7 @@ static const struct argp argp = {
     "  sparkc ir models/tutorial.cnn --after sparsify > masked.ir\n"
     "  sparkc ir masked.ir --after objective\n"
     "  sparkc ir models/resnet.cnn --network resnet18 --all --dump-dir dumps\n",
-    options_children,
+    options_program,
     add_passes,
     NULL};
 

@@ -4,10 +4,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/threads.h"
 #include "tools/command.h"
 #include "tools/network.h"
 #include "tools/options.h"
-#include "runtime/threads.h"
 #include "tools/verify.h"
 
 /* What a folder holds decides how it is checked. */
@@ -120,9 +120,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
             argp_error(state, "--interpret takes graph or kernels, this is %s", argument);
         return 0;
     case KEY_THREADS:
-        options->run.threads = atoi(argument);
-        if (options->run.threads < 1 || options->run.threads > 1024)
-            argp_error(state, "--threads takes a number from 1 to 1024, this is %s", argument);
+        options->run.threads = (int)options_integer(state, "threads", argument, 1, 1024);
         return 0;
     case KEY_CPU:
         options->run.cpu = argument;
@@ -144,15 +142,14 @@ static const struct argp argp = {
     parse,
     "[MODEL.cnn]",
     "Runs a recorded case and compares every tensor with what was recorded. Image size, batch, "
-    "mask, "
-    "decoder and optimizer come from the case. Exit status 1 beyond a tolerance."
+    "mask, decoder and optimizer come from the case. Exit status 1 beyond a tolerance."
     "\vExamples:\n"
-    "  sparkc verify tests/reference/custom-cnn.cnn --reference tests/reference/custom-cnn "
-    "--interpret\n"
+    "  sparkc verify tests/reference/custom-cnn.cnn \\\n"
+    "    --reference tests/reference/custom-cnn\n"
     "  sparkc verify --reference tests/reference/lamb-steps --interpret --json\n"
-    "  sparkc verify --reference tests/reference/schedule --interpret\n"
-    "  sparkc verify models/resnet.cnn --network resnet18 --reference reference/zoo --interpret\n",
-    options_children,
+    "  sparkc verify --reference tests/reference/schedule\n"
+    "  sparkc verify models/resnet.cnn --network resnet18 --reference zoo\n",
+    options_network,
     NULL,
     NULL};
 

@@ -6,26 +6,20 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    KEY_NETWORK = 0x100,
-    KEY_SET,
-    KEY_INPUT,
-    KEY_BATCH,
-    KEY_MASK,
-    KEY_WIDTH,
-    KEY_SEED,
-    KEY_JSON
-};
+enum { KEY_NETWORK = 0x100, KEY_SET, KEY_INPUT, KEY_BATCH, KEY_MASK, KEY_WIDTH, KEY_JSON };
 
-static const struct argp_option table[] = {
+static const struct argp_option network_table[] = {
     {"network", KEY_NETWORK, "NAME", 0, "The network of the file; needed if it has several", 1},
     {"set", KEY_SET, "NAME=VALUE", 0, "Set a parameter of the network; may be repeated", 1},
+    {"json", KEY_JSON, NULL, 0, "Print the result as JSON", 2},
+    {0},
+};
+
+static const struct argp_option program_table[] = {
     {"input", KEY_INPUT, "CxHxW", 0, "The image: channels, height, width", 1},
     {"batch", KEY_BATCH, "N", 0, "Images per step", 1},
     {"mask-ratio", KEY_MASK, "SHARE", 0, "Share of the cells that is hidden (0.6)", 1},
     {"decoder-width", KEY_WIDTH, "N", 0, "Channels of the decoder at its start (768)", 1},
-    {"seed", KEY_SEED, "N", 0, "Of all random numbers (0)", 1},
-    {"json", KEY_JSON, NULL, 0, "Print the result as JSON", 2},
     {0},
 };
 
@@ -56,7 +50,7 @@ static void add_setting(struct argp_state *state, Options *options, const char *
     options->frontend.setting_count = options->settings.count;
 }
 
-static error_t parse(int key, char *argument, struct argp_state *state) {
+static error_t parse_network(int key, char *argument, struct argp_state *state) {
     Options *options = state->input;
     switch (key) {
     case KEY_NETWORK:
@@ -64,22 +58,6 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         return 0;
     case KEY_SET:
         add_setting(state, options, argument);
-        return 0;
-    case KEY_INPUT:
-        options->frontend.input = argument;
-        return 0;
-    case KEY_BATCH:
-        options->pass.batch = options_integer(state, "batch", argument, 1, INT32_MAX);
-        return 0;
-    case KEY_MASK:
-        options->pass.mask_ratio = parse_share(state, argument);
-        return 0;
-    case KEY_WIDTH:
-        options->pass.decoder_width =
-            options_integer(state, "decoder-width", argument, 1, INT32_MAX);
-        return 0;
-    case KEY_SEED:
-        options->seed = (uint64_t)options_integer(state, "seed", argument, 0, UINT32_MAX);
         return 0;
     case KEY_JSON:
         options->json = true;
@@ -94,9 +72,37 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     }
 }
 
-static const struct argp argp = {table, parse, NULL, NULL, NULL, NULL, NULL};
+static error_t parse_program(int key, char *argument, struct argp_state *state) {
+    Options *options = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = options;
+        return 0;
+    case KEY_INPUT:
+        options->frontend.input = argument;
+        return 0;
+    case KEY_BATCH:
+        options->pass.batch = options_integer(state, "batch", argument, 1, INT32_MAX);
+        return 0;
+    case KEY_MASK:
+        options->pass.mask_ratio = parse_share(state, argument);
+        return 0;
+    case KEY_WIDTH:
+        options->pass.decoder_width =
+            options_integer(state, "decoder-width", argument, 1, INT32_MAX);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
 
-const struct argp_child options_children[] = {{&argp, 0, NULL, 0}, {0}};
+static const struct argp network_argp = {network_table, parse_network, NULL, NULL,
+                                         NULL,          NULL,          NULL};
+const struct argp_child options_network[] = {{&network_argp, 0, NULL, 0}, {0}};
+
+static const struct argp program_argp = {program_table,   parse_program, NULL, NULL,
+                                         options_network, NULL,          NULL};
+const struct argp_child options_program[] = {{&program_argp, 0, NULL, 0}, {0}};
 
 Options options_default(Arena *arena) {
     return (Options){.arena = arena, .pass = pass_options_default()};

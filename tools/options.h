@@ -1,5 +1,6 @@
-/* The options that the commands share, parsed once. A command's argp has options_children and hands
- * its Options over in ARGP_KEY_INIT: state->child_inputs[0] = &its_options. */
+/* The options that the commands share, parsed once. A command's argp has options_network or
+ * options_program as its children and hands its Options over in ARGP_KEY_INIT:
+ * state->child_inputs[0] = &its_options. */
 #ifndef SPARKC_TOOLS_OPTIONS_H
 #define SPARKC_TOOLS_OPTIONS_H
 
@@ -20,12 +21,12 @@ typedef struct Options {
     VECTOR(const char *) settings; /* --set; `frontend` points at them */
     FrontendOptions frontend;
     PassOptions pass;
-    uint64_t seed;
     bool json;
 } Options;
 
-/* For the `children` of a command's argp. Reads the options and one file name. */
-extern const struct argp_child options_children[];
+/* Children of a command's argp: one file name and how it is read; the same with the size of the
+ * program that is made of it. */
+extern const struct argp_child options_network[], options_program[];
 
 /* The defaults; `arena` holds what grows. */
 Options options_default(Arena *arena);

@@ -18,8 +18,7 @@ static const struct {
     {"ir", command_ir, "the graph of a network after any pass, as text",
      "sparkc ir models/tutorial.cnn --after sparsify"},
     {"verify", command_verify, "a training step against recorded vectors",
-     "sparkc verify tests/reference/custom-cnn.cnn --reference tests/reference/custom-cnn "
-     "--interpret"},
+     "sparkc verify tests/reference/custom-cnn.cnn --reference tests/reference/custom-cnn"},
     {"info", command_info, "what this binary and this machine can do", "sparkc info --json"},
 };
 
@@ -43,9 +42,25 @@ static int unknown_command(const char *name) {
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         names[i] = commands[i].name;
     const char *nearest = text_nearest(name, names, COMMAND_COUNT);
-    fprintf(stderr, "sparkc: there is no command %s", name);
-    fprintf(stderr, nearest ? "; did you mean %s?\n" : "; `sparkc --help` lists them\n", nearest);
+    if (nearest)
+        fprintf(stderr, "sparkc: there is no command %s; did you mean %s?\n", name, nearest);
+    else
+        fprintf(stderr, "sparkc: there is no command %s; `sparkc --help` lists them\n", name);
     return EXIT_USAGE;
+}
+
+/* The command's own name in its messages and its --help; -h, which argp does not know, means
+ * --help. */
+static int run_command(Command *command, int argc, char **argv) {
+    char help[] = "--help";
+    char name[32];
+    snprintf(name, sizeof name, "sparkc %s", argv[0]);
+    argv[0] = name;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-h") == 0)
+            argv[i] = help;
+    }
+    return command(argc, argv);
 }
 
 static int run(int argc, char **argv) {
@@ -63,7 +78,7 @@ static int run(int argc, char **argv) {
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+            return run_command(commands[i].run, argc - 1, argv + 1);
     }
     return unknown_command(argv[1]);
 }
