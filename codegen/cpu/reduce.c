@@ -22,6 +22,7 @@ typedef struct ReduceSlots {
     int tile_rows, tiles; /* per group; long rows: elements per tile */
     int channels;
     int outputs_per_group;
+    int merge_count;   /* terms behind each pair that is merged */
     int partial, partial_m2; /* pointer slots: [group][tile][channel]; long rows: [tile] */
     int pieces, segments, segment_pieces; /* segments: first slots of the tables, count */
     ElementSlots elements;
@@ -114,6 +115,7 @@ static ReduceSlots slot_within(Slots *slots, const Kernel *kernel) {
     out.groups = slot_number(slots, reduction->groups);
     out.channels = slot_number(slots, kernel->channels);
     out.outputs_per_group = slot_number(slots, kernel->channels / reduction->groups);
+    out.merge_count = slot_number(slots, reduction->merge_count);
     out.tile_rows = slot_number(slots, ROWS_PER_CHUNK);
     slots->chunks = divide_up(rows, ROWS_PER_CHUNK);
     return out;
@@ -456,8 +458,10 @@ static void reduce_group(Emitter *e, const ElementRow *row, const ReduceSlots *s
     LLVMValueRef count = LLVMBuildSIToFP(e->builder, width, e->f32, "");
     LLVMValueRef mean = LLVMBuildFDiv(e->builder, sum, count, "");
     LLVMValueRef squares = sum_channels(e, row, begin, end, mean, NULL);
-    if (merge) /* M2 of all = sum of M2 + terms each x sum of (mean_i - mean)^2 */
-        squares = emit_fma(e, squares, emit_float(e, (float)reduction->merge_count), m2);
+    if (merge) { /* M2 of all = sum of M2 + terms each x sum of (mean_i - mean)^2 */
+        LLVMValueRef terms = emit_slot(e, slots->merge_count);
+        squares = emit_fma(e, squares, LLVMBuildSIToFP(e->builder, terms, e->f32, ""), m2);
+    }
     store_row_value(e, row, 0, group, mean);
     store_row_value(e, row, 1, group, squares);
 }
