@@ -131,10 +131,10 @@ static Node *normalise(Builder *builder, const NormLayer *layer, Value *x) {
     NamedAttribute eps = attribute_float("eps", layer->eps);
     if (!layer->batch)
         return build(builder, OP_layer_norm, NULL, OPERANDS(x, weight, bias), ATTRIBUTES(eps));
-    return build(builder, OP_batch_norm, NULL,
-                 OPERANDS(x, read_state(builder, layer->name, "running_mean"),
-                          read_state(builder, layer->name, "running_var"),
-                          read_state(builder, layer->name, "num_batches_tracked"), weight, bias),
+    Value *mean = read_state(builder, layer->name, "running_mean");
+    Value *variance = read_state(builder, layer->name, "running_var");
+    Value *batches = read_state(builder, layer->name, "num_batches_tracked");
+    return build(builder, OP_batch_norm, NULL, OPERANDS(x, mean, variance, batches, weight, bias),
                  ATTRIBUTES(eps));
 }
 

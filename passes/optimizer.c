@@ -101,8 +101,9 @@ static void commit_moment(Update *update, const char *name, Value *new_value, Va
 /* share x old + (1 - share) x term, committed. */
 static Value *moving_average(Update *update, const char *name, double share, Value *term) {
     Value *old = add_moment(update, name);
-    Value *moved = add(update, name, scale(update, "kept", old, share),
-                       scale(update, "added", term, 1 - share));
+    Value *kept = scale(update, "kept", old, share);
+    Value *added = scale(update, "added", term, 1 - share);
+    Value *moved = add(update, name, kept, added);
     commit_moment(update, name, moved, old);
     return moved;
 }
@@ -135,14 +136,14 @@ static Value *adam_direction(Update *update, double epsilon) {
 static Value *trust_ratio(Update *update, Value *step) {
     Value *parameters = norm_over(update, "parameter_norm", update->parameters, "segment");
     Value *steps = norm_over(update, "step_norm", step, "segment");
+    Value *moves = is_positive(update, "step_norm_positive", steps);
     Value *both =
-        multiply(update, "both", is_positive(update, "parameter_norm_positive", parameters),
-                 is_positive(update, "step_norm_positive", steps));
+        multiply(update, "both", is_positive(update, "parameter_norm_positive", parameters), moves);
     Value *decaying = multiply(update, "decaying", update->decays,
                                is_positive(update, "any_decay", update->weight_decay));
     Value *adapts = multiply(update, "adapts", both, decaying);
-    return choose(update, "trust_ratio", adapts, divide(update, "ratio", parameters, steps),
-                  constant(update, 1));
+    Value *ratio = divide(update, "ratio", parameters, steps);
+    return choose(update, "trust_ratio", adapts, ratio, constant(update, 1));
 }
 
 static double epsilon_or(const Update *update, double standard) {
