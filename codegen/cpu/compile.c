@@ -1,11 +1,5 @@
 /* From a planned program to a plan: slots of every launch, one function per distinct code, object
  * code from LLVM, linked into this process by ORC. */
-#include <llvm-c/Error.h>
-#include <llvm-c/LLJIT.h>
-#include <llvm-c/Orc.h>
-#include <llvm-c/Target.h>
-#include <llvm-c/TargetMachine.h>
-#include <llvm-c/Transforms/PassBuilder.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -15,11 +9,8 @@
 #include "base/fatal.h"
 #include "base/text.h"
 #include "codegen/cpu/kinds.h"
+#include "codegen/cpu/object.h"
 #include "ir/kernel_footprint.h"
-
-struct CpuModule {
-    LLVMOrcLLJITRef jit;
-};
 
 /* One function: the first kernel and stage that needs it. */
 typedef struct Code {
@@ -27,8 +18,7 @@ typedef struct Code {
     const char *name;
     const Kernel *kernel;
     int stage;
-    LLVMMemoryBufferRef object;
-    const char *error;
+    Object object;
     PlanFunction *function;
     UT_hash_handle hh;
 } Code;
@@ -109,10 +99,10 @@ static void add_launch(Compilation *c, const Kernel *kernel, int stage, int64_t 
     int64_t variant = emitter->bind(&slots, kernel, c->options->target, stage);
     if (slots.chunks == 0)
         return;
+    slots_finish(&slots);
     char *key = arena_format(c->arena, "%s/%d/%lld", kernel_code_key(c->arena, c->program, kernel),
                              stage, (long long)variant);
     PlanLaunch launch = {.kernel = kernel->name,
-                         .layer = kernel->name,
                          .pointer_count = (int)slots.pointers.count,
                          .number_count = (int)slots.numbers.count,
                          .pointers = slots.pointers.items,
@@ -142,79 +132,26 @@ static void add_launches(Compilation *c) {
 
 /* ---- Object code ------------------------------------------------------------------------------------ */
 
-static const char passes[] =
-    "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-simplify,"
-    "lcssa,loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>,simplifycfg)";
-
-static LLVMTargetMachineRef create_machine(const CpuTarget *target, char **error) {
-    LLVMTargetRef backend;
-    if (LLVMGetTargetFromTriple(target->triple, &backend, error))
-        return NULL;
-    return LLVMCreateTargetMachine(backend, target->triple, target->cpu, target->features,
-                                   LLVMCodeGenLevelDefault, LLVMRelocPIC,
-                                   LLVMCodeModelDefault);
-}
-
-static void dump_text(const Compilation *c, Arena *arena, const Code *code, const char *suffix,
-                      const char *text, size_t length) {
-    char *path = arena_format(arena, "%s/%s.%s", c->options->dump_dir, code->name, suffix);
-    FILE *file = fopen(path, "wb");
-    if (!file)
-        return;
-    fwrite(text, 1, length, file);
-    fclose(file);
-}
-
-static void dump(const Compilation *c, const Code *code, Emitter *e, LLVMTargetMachineRef machine) {
-    char *text = LLVMPrintModuleToString(e->module), *error = NULL;
-    dump_text(c, e->arena, code, "ll", text, strlen(text));
-    LLVMDisposeMessage(text);
-    LLVMMemoryBufferRef assembly;
-    if (!LLVMTargetMachineEmitToMemoryBuffer(machine, e->module, LLVMAssemblyFile, &error,
-                                             &assembly)) {
-        dump_text(c, e->arena, code, "s", LLVMGetBufferStart(assembly), LLVMGetBufferSize(assembly));
-        LLVMDisposeMemoryBuffer(assembly);
-    }
-    LLVMDisposeMessage(error);
-}
-
 /* Emits, optimises and assembles one function. Runs on any thread, with its own context and arena. */
-static void compile_code(const Compilation *c, Code *code) {
+static void compile_code(const Compilation *c, Code *code, LLVMTargetMachineRef machine) {
     Arena *arena = arena_create();
-    char *error = NULL;
-    LLVMTargetMachineRef machine = create_machine(c->options->target, &error);
-    invariant(machine, "LLVM has no target machine: %s", error);
     Emitter *e = emitter_create(arena, c->options->target, code->name);
-    LLVMSetTarget(e->module, c->options->target->triple);
-    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
-    LLVMSetModuleDataLayout(e->module, layout);
-    LLVMDisposeTargetData(layout);
     emitter_begin(e, code->name);
     emitter_of(code->kernel)->emit(e, c->program, code->kernel, code->stage);
     emitter_end(e);
-    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef failure = LLVMRunPasses(e->module, passes, machine, options);
-    invariant(!failure, "LLVM passes: %s", LLVMGetErrorMessage(failure));
-    LLVMDisposePassBuilderOptions(options);
-    if (c->options->dump_dir)
-        dump(c, code, e, machine);
-    if (LLVMTargetMachineEmitToMemoryBuffer(machine, e->module, LLVMObjectFile, &error,
-                                            &code->object))
-        invariant(false, "LLVM emits no object for %s: %s", code->kernel->name, error);
-    LLVMDisposeMessage(error);
+    code->object = object_compile(e, machine, code->name, c->options->dump_dir);
     emitter_destroy(e);
-    LLVMDisposeTargetMachine(machine);
     arena_destroy(arena);
 }
 
 static void *compile_worker(void *context) {
     Compilation *c = context;
-    for (;;) {
-        size_t i = atomic_fetch_add(&c->next, 1);
-        if (i >= c->codes.count)
-            return NULL;
-        compile_code(c, c->codes.items[i]);
-    }
+    LLVMTargetMachineRef machine = object_machine(c->options->target);
+    size_t i;
+    while ((i = atomic_fetch_add(&c->next, 1)) < c->codes.count)
+        compile_code(c, c->codes.items[i], machine);
+    LLVMDisposeTargetMachine(machine);
+    return NULL;
 }
 
 static void compile_all(Compilation *c) {
@@ -231,33 +168,18 @@ static void compile_all(Compilation *c) {
 
 /* ---- Linking -------------------------------------------------------------------------------------------- */
 
-static Status orc_status(Arena *arena, LLVMErrorRef error) {
-    if (!error)
-        return STATUS_FINE;
-    char *message = LLVMGetErrorMessage(error);
-    Status status = status_failure(arena, "the compiled code cannot be linked: %s", message);
-    LLVMDisposeErrorMessage(message);
-    return status;
+static Status link_codes(Compilation *c, CpuModule *module) {
+    for (size_t i = 0; i < c->codes.count; i++)
+        status_return_if_failed(object_link(c->arena, module, c->codes.items[i]->object));
+    for (size_t i = 0; i < c->codes.count; i++)
+        status_return_if_failed(object_function(c->arena, module, c->codes.items[i]->name,
+                                                &c->codes.items[i]->function));
+    return STATUS_FINE;
 }
 
-static Status link_codes(Compilation *c, CpuModule *module) {
-    LLVMOrcDefinitionGeneratorRef process;
-    status_return_if_failed(orc_status(c->arena, LLVMOrcCreateLLJIT(&module->jit, NULL)));
-    LLVMOrcJITDylibRef main = LLVMOrcLLJITGetMainJITDylib(module->jit);
-    status_return_if_failed(orc_status(
-        c->arena, LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(
-                      &process, LLVMOrcLLJITGetGlobalPrefix(module->jit), NULL, NULL)));
-    LLVMOrcJITDylibAddGenerator(main, process);
+static void free_objects(Compilation *c) {
     for (size_t i = 0; i < c->codes.count; i++)
-        status_return_if_failed(orc_status(
-            c->arena, LLVMOrcLLJITAddObjectFile(module->jit, main, c->codes.items[i]->object)));
-    for (size_t i = 0; i < c->codes.count; i++) {
-        LLVMOrcExecutorAddress address;
-        status_return_if_failed(orc_status(
-            c->arena, LLVMOrcLLJITLookup(module->jit, &address, c->codes.items[i]->name)));
-        c->codes.items[i]->function = (PlanFunction *)(uintptr_t)address;
-    }
-    return STATUS_FINE;
+        object_destroy(&c->codes.items[i]->object);
 }
 
 /* ---- The plan --------------------------------------------------------------------------------------------- */
@@ -310,24 +232,18 @@ Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *optio
     double start = now();
     Compilation c = {.arena = arena, .program = program, .options = options};
     c.program_scratch = scratch_bytes(program);
-    LLVMInitializeAllTargetInfos();
-    LLVMInitializeAllTargets();
-    LLVMInitializeAllTargetMCs();
-    LLVMInitializeAllAsmPrinters();
+    object_start();
     add_launches(&c);
     HASH_CLEAR(hh, c.table);
     compile_all(&c);
-    *module = arena_new(arena, CpuModule);
-    status_return_if_failed(link_codes(&c, *module));
+    Status status = object_module_create(arena, module);
+    status = status_fine(status) ? link_codes(&c, *module) : status;
+    free_objects(&c);
+    status_return_if_failed(status);
     *plan = make_plan(&c);
     *statistics = (CpuStatistics){.kernels = (int)program->kernels.count,
                                   .distinct_kernels = (int)c.codes.count,
                                   .distinct_contracts = count_contracts(&c),
                                   .seconds = now() - start};
     return STATUS_FINE;
-}
-
-void cpu_module_destroy(CpuModule *module) {
-    if (module && module->jit)
-        LLVMOrcDisposeLLJIT(module->jit);
 }

@@ -42,4 +42,10 @@ Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *optio
                    CpuModule **module, Plan **plan, CpuStatistics *statistics);
 void cpu_module_destroy(CpuModule *module);
 
+/* A plan that measures the machine: a launch of multiply-adds in registers, and one that reads its scratch
+ * region once, which is far larger than a cache and has to be written before (memory that nobody wrote is no memory yet).
+ * Their `multiply_adds` and `bytes` say how much was done. */
+enum CpuPeakLaunch { CPU_PEAK_ARITHMETIC, CPU_PEAK_MEMORY, CPU_PEAK_LAUNCHES };
+Status cpu_peak(Arena *arena, const CpuTarget *target, CpuModule **module, Plan **plan);
+
 #endif

@@ -49,7 +49,7 @@ Walk elements_walk(const Program *program, const Kernel *kernel) {
 
 int slot_pieces(Slots *slots, int64_t chunk, int64_t *pieces) {
     const Program *program = slots->program;
-    int first = (int)slots->numbers.count;
+    int table = slot_table(slots);
     *pieces = 0;
     for (size_t s = 0; s < program->segments.count; s++) {
         const Segment *segment = &program->segments.items[s];
@@ -58,19 +58,18 @@ int slot_pieces(Slots *slots, int64_t chunk, int64_t *pieces) {
             size *= segment->type.extent[d];
         for (int64_t start = 0; start < size; start += chunk) {
             int64_t end = start + chunk < size ? start + chunk : size;
-            slot_number(slots, segment->offset + start);
-            slot_number(slots, segment->offset + end);
-            slot_number(slots, (int64_t)s);
+            slot_table_entry(slots, segment->offset + start);
+            slot_table_entry(slots, segment->offset + end);
+            slot_table_entry(slots, (int64_t)s);
             ++*pieces;
         }
     }
-    return first;
+    return table;
 }
 
-LLVMValueRef emit_piece(Emitter *e, int first_slot, LLVMValueRef piece, int field) {
-    LLVMValueRef index =
-        emit_add(e, emit_mul(e, piece, emit_int(e, 3)), emit_int(e, first_slot + field));
-    return emit_load(e, e->i64, emit_at(e, e->i64, e->numbers, index), 8);
+LLVMValueRef emit_piece(Emitter *e, int table, LLVMValueRef piece, int field) {
+    LLVMValueRef entry = emit_mul(e, piece, emit_int(e, 3));
+    return emit_table_entry(e, table, emit_add(e, entry, emit_int(e, field)));
 }
 
 /* ---- Slots ---------------------------------------------------------------------------------------- */

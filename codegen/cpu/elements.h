@@ -60,11 +60,11 @@ typedef enum Walk { WALK_ROWS, WALK_LONG_ROW, WALK_SEGMENTS } Walk;
 
 Walk elements_walk(const Program *program, const Kernel *kernel);
 
-/* The flat array cut at segments and every `chunk` elements, as slots: three numbers a piece: start, end, segment.
- * Returns the first slot; *pieces is their count. */
+/* The flat array cut at segments and every `chunk` elements, as a table: three entries a piece: start, end, segment.
+ * Returns its slot; *pieces is their count. */
 int slot_pieces(Slots *slots, int64_t chunk, int64_t *pieces);
 
 /* The number `field` (0 start, 1 end, 2 segment) of piece `piece`. */
-LLVMValueRef emit_piece(Emitter *emitter, int first_slot, LLVMValueRef piece, int field);
+LLVMValueRef emit_piece(Emitter *emitter, int table, LLVMValueRef piece, int field);
 
 #endif

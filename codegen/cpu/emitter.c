@@ -23,6 +23,24 @@ int slot_number(Slots *slots, int64_t number) {
     return (int)slots->numbers.count - 1;
 }
 
+int slot_table(Slots *slots) {
+    int slot = slot_number(slots, (int64_t)slots->table.count);
+    vector_push(slots->arena, &slots->tables, slot);
+    return slot;
+}
+
+void slot_table_entry(Slots *slots, int64_t entry) {
+    vector_push(slots->arena, &slots->table, entry);
+}
+
+void slots_finish(Slots *slots) {
+    int64_t before = (int64_t)slots->numbers.count;
+    for (size_t i = 0; i < slots->tables.count; i++)
+        slots->numbers.items[slots->tables.items[i]] += before;
+    for (size_t i = 0; i < slots->table.count; i++)
+        slot_number(slots, slots->table.items[i]);
+}
+
 int slot_shared(Slots *slots, int64_t bytes) {
     PlanPointer pointer = {PLAN_SCRATCH, slots->shared_offset + slots->shared};
     slots->shared += (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
@@ -123,6 +141,11 @@ LLVMValueRef emit_slot_pointer(Emitter *e, int slot) {
 
 LLVMValueRef emit_slot(Emitter *e, int slot) {
     return load_slot(e, e->i64, e->numbers, slot);
+}
+
+LLVMValueRef emit_table_entry(Emitter *e, int table, LLVMValueRef index) {
+    LLVMValueRef place = emit_add(e, emit_slot(e, table), index);
+    return emit_load(e, e->i64, emit_at(e, e->i64, e->numbers, place), 8);
 }
 
 /* ---- Small things ---------------------------------------------------------------------------------- */

@@ -20,6 +20,8 @@ typedef struct Slots {
     const Program *program;
     VECTOR(PlanPointer) pointers;
     VECTOR(int64_t) numbers;
+    VECTOR(int64_t) table; /* entries of the tables, to come behind the numbers */
+    VECTOR(int) tables;    /* slots that say where a table starts */
     int64_t shared_offset; /* bytes: where scratch beyond the program's own begins */
     int64_t chunks;
     int64_t workspace;     /* bytes per thread that the kernel wants */
@@ -29,6 +31,13 @@ typedef struct Slots {
 /* Adds a slot and returns its number. A buffer's pointer points at element `base`. */
 int slot_buffer(Slots *slots, int buffer, int64_t base);
 int slot_number(Slots *slots, int64_t number);
+
+/* A table among the numbers, whose length differs between launches of the same code: starts one, and returns the slot
+ * that says at which number it starts; adds an entry to the last one; puts all behind the other
+ * numbers, once, when everything is bound. */
+int slot_table(Slots *slots);
+void slot_table_entry(Slots *slots, int64_t entry);
+void slots_finish(Slots *slots);
 
 /* A pointer slot to `bytes` of scratch that all stages of this kernel share; the same in each stage if asked for
  * in the same order. */
@@ -57,6 +66,9 @@ void emitter_end(Emitter *emitter);
 /* The pointer, the number in a slot. Loaded at the function's start. */
 LLVMValueRef emit_slot_pointer(Emitter *emitter, int slot);
 LLVMValueRef emit_slot(Emitter *emitter, int slot);
+
+/* Entry `index` (i64) of a table. */
+LLVMValueRef emit_table_entry(Emitter *emitter, int table, LLVMValueRef index);
 
 /* ---- Small things ---------------------------------------------------------------------------- */
 

@@ -24,7 +24,7 @@ typedef struct ReduceSlots {
     int outputs_per_group;
     int merge_count;   /* terms behind each pair that is merged */
     int partial, partial_m2; /* pointer slots: [group][tile][channel]; long rows: [tile] */
-    int pieces, segments, segment_pieces; /* segments: first slots of the tables, count */
+    int pieces, segments, segment_pieces; /* segments: tables; a table */
     ElementSlots elements;
 } ReduceSlots;
 
@@ -38,16 +38,17 @@ static int64_t divide_up(int64_t a, int64_t b) {
 static int slot_segment_pieces(Slots *slots, int64_t tile) {
     const Program *program = slots->program;
     int64_t piece = 0;
-    int first = slot_number(slots, 0);
+    int table = slot_table(slots);
+    slot_table_entry(slots, 0);
     for (size_t s = 0; s < program->segments.count; s++) {
         const Segment *segment = &program->segments.items[s];
         int64_t size = 1;
         for (int d = 0; d < segment->type.rank; d++)
             size *= segment->type.extent[d];
         piece += divide_up(size, tile);
-        slot_number(slots, piece);
+        slot_table_entry(slots, piece);
     }
-    return first;
+    return table;
 }
 
 static ReduceSlots slot_long(Slots *slots, const Kernel *kernel, const CpuTarget *target,
@@ -382,10 +383,8 @@ static void emit_merge_long(Emitter *e, const Kernel *kernel, const ReduceSlots 
     LLVMValueRef index = emit_int(e, 0);
     if (kernel->reduction.over == OVER_SEGMENT) {
         index = e->chunk;
-        LLVMValueRef slot = emit_add(e, index, emit_int(e, slots->segment_pieces));
-        LLVMValueRef next = emit_add(e, slot, emit_int(e, 1));
-        begin = emit_load(e, e->i64, emit_at(e, e->i64, e->numbers, slot), 8);
-        end = emit_load(e, e->i64, emit_at(e, e->i64, e->numbers, next), 8);
+        begin = emit_table_entry(e, slots->segment_pieces, index);
+        end = emit_table_entry(e, slots->segment_pieces, emit_add(e, index, emit_int(e, 1)));
     }
     store_number(e, slots, index,
                  sum_numbers(e, e->f64, emit_slot_pointer(e, slots->partial), begin, end));

@@ -25,11 +25,11 @@ TapSlots slot_taps(Slots *slots, const TapSet *taps, const Space *walked) {
         rows *= geometry->keep;
     out.phase_rows = slot_number(slots, rows);
     out.count = slot_number(slots, taps->tap_count);
-    out.table = (int)slots->numbers.count;
+    out.table = slot_table(slots);
     for (int t = 0; t < taps->tap_count; t++) {
         for (int d = 0; d < walked->rank; d++)
-            slot_number(slots, taps->taps[t].offset[d]);
-        slot_number(slots, taps->taps[t].weight);
+            slot_table_entry(slots, taps->taps[t].offset[d]);
+        slot_table_entry(slots, taps->taps[t].weight);
     }
     return out;
 }
@@ -68,21 +68,19 @@ void emit_tap_origin(Emitter *e, const TapSlots *taps, const RowPlace *place,
     }
 }
 
-/* Number `field` of a tap's table entry. */
-static LLVMValueRef tap_number(Emitter *e, const TapSlots *taps, LLVMValueRef tap, int field) {
-    LLVMValueRef index = emit_add(e, emit_mul(e, tap, emit_int(e, taps->rank + 1)),
-                                  emit_int(e, taps->table + field));
-    return emit_load(e, e->i64, emit_at(e, e->i64, e->numbers, index), 8);
+LLVMValueRef emit_tap_offset(Emitter *e, const TapSlots *taps, LLVMValueRef tap, int direction) {
+    LLVMValueRef entry = emit_mul(e, tap, emit_int(e, taps->rank + 1));
+    return emit_table_entry(e, taps->table, emit_add(e, entry, emit_int(e, direction)));
 }
 
 LLVMValueRef emit_tap_row(Emitter *e, const TapSlots *taps, LLVMValueRef image,
                           LLVMValueRef const *origin, LLVMValueRef tap) {
     LLVMValueRef position[TYPE_MAX_SPACE];
     for (int d = 0; d < taps->source.rank; d++)
-        position[d] = emit_add(e, origin[d], tap_number(e, taps, tap, d));
+        position[d] = emit_add(e, origin[d], emit_tap_offset(e, taps, tap, d));
     return emit_row_at(e, &taps->source, image, position);
 }
 
 LLVMValueRef emit_tap_weight(Emitter *e, const TapSlots *taps, LLVMValueRef tap) {
-    return tap_number(e, taps, tap, taps->rank);
+    return emit_tap_offset(e, taps, tap, taps->rank);
 }

@@ -4,12 +4,12 @@
 
 #include "codegen/cpu/rows.h"
 
-/* The slots of a tap set. Offsets and weight numbers are a table in the numbers: (rank + 1) a tap. */
+/* The slots of a tap set. Offsets and weight numbers are a table: (rank + 1) entries a tap. */
 typedef struct TapSlots {
     SpaceSlots source;
     int rank, count;                /* directions; slot of the number of taps */
     int step[TYPE_MAX_SPACE], phase[TYPE_MAX_SPACE], scale[TYPE_MAX_SPACE];
-    int table;                      /* first slot */
+    int table;
     int phase_rows;                 /* rows of this phase per image, of the walked space */
     int phase_extent[TYPE_MAX_SPACE]; /* positions of this phase per direction: of the map, or of a cell */
 } TapSlots;
@@ -28,6 +28,10 @@ void emit_tap_origin(Emitter *emitter, const TapSlots *taps, const RowPlace *pla
  * KERNEL_OUTSIDE and KERNEL_HIDDEN are told apart for masked sources; dense ones give -1 outside. */
 LLVMValueRef emit_tap_row(Emitter *emitter, const TapSlots *taps, LLVMValueRef image,
                           LLVMValueRef const *origin, LLVMValueRef tap);
+
+/* The offset of tap `tap` in a direction. */
+LLVMValueRef emit_tap_offset(Emitter *emitter, const TapSlots *taps, LLVMValueRef tap,
+                             int direction);
 
 /* The weight number of tap `tap`. */
 LLVMValueRef emit_tap_weight(Emitter *emitter, const TapSlots *taps, LLVMValueRef tap);

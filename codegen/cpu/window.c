@@ -181,11 +181,7 @@ static void list_taps(Emitter *e, const Kernel *kernel, const WindowSlots *slots
     if (window->kind == WINDOW_AVERAGE_GRAD) {
         LLVMValueRef position[TYPE_MAX_SPACE];
         for (int d = 0; d < slots->taps.rank; d++) {
-            LLVMValueRef index = emit_add(
-                e, emit_mul(e, taps.index, emit_int(e, slots->taps.rank + 1)),
-                emit_int(e, slots->taps.table + d));
-            LLVMValueRef offset =
-                emit_load(e, e->i64, emit_at(e, e->i64, e->numbers, index), 8);
+            LLVMValueRef offset = emit_tap_offset(e, &slots->taps, taps.index, d);
             position[d] = emit_add(e, origin[d], offset);
         }
         factor = inverse(e, divisor_at(e, slots, window, position));
