@@ -112,7 +112,7 @@ static Datum function_linspace(Evaluator *evaluator, const FunctionInfo *info,
         return evaluate_fail(evaluator, call->spans[2],
                              "n must be a whole number from 0 up, this is %s",
                              shown(evaluator, call->values[2]));
-    if (wanted > DATUM_MOST_ITEMS)
+    if (wanted > (double)DATUM_MOST_ITEMS)
         return evaluate_fail(evaluator, call->spans[2], "a list has at most 100000 items");
     size_t count = (size_t)wanted;
     if (!evaluate_spend(evaluator, count, call->span))

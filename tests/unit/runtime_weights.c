@@ -60,8 +60,8 @@ static void moments_of(const double *values, double *mean, double *deviation) {
         sum += values[i];
         squares += values[i] * values[i];
     }
-    *mean = sum / DRAWS;
-    *deviation = sqrt(squares / DRAWS - *mean * *mean);
+    *mean = sum / (double)DRAWS;
+    *deviation = sqrt(squares / (double)DRAWS - *mean * *mean);
 }
 
 typedef struct Distribution {
@@ -88,8 +88,9 @@ static void draws_the_stated_distributions(void) {
         double *values = arena_new_array(arena, double, DRAWS), mean, deviation;
         initial_fill(&segment, 1, values);
         moments_of(values, &mean, &deviation);
-        CU_ASSERT_TRUE(fabs(mean) <= 4 * d->deviation / sqrt(DRAWS));
-        CU_ASSERT_TRUE(fabs(deviation - d->deviation) <= 4 * d->deviation / sqrt(2 * DRAWS));
+        CU_ASSERT_TRUE(fabs(mean) <= 4 * d->deviation / sqrt((double)DRAWS));
+        CU_ASSERT_TRUE(fabs(deviation - d->deviation) <=
+                       4 * d->deviation / sqrt(2.0 * (double)DRAWS));
         for (int i = 0; i < DRAWS; i++)
             CU_ASSERT_FATAL(fabs(values[i]) <= d->largest);
         arena_destroy(arena);
