@@ -40,6 +40,17 @@ void engine_view_state(Call *call, const char *name);
 /* For each row (image x position) of a masked type whether it is visible; NULL for other types. */
 const bool *engine_visible(const Call *call, const Type *type);
 
+/* The graph that is run. */
+const Graph *engine_graph(const Interpreter *interpreter);
+
+/* Within an observer: the operands of the node that is being observed. */
+const Tensor *engine_operands(const Interpreter *interpreter);
+
+/* Evaluates a node that is no source on other operands. The results' data are the caller's to free.
+ */
+Status engine_evaluate(Interpreter *interpreter, Arena *arena, const Node *node,
+                       const Tensor *operands, Tensor results[OP_MAX_RESULTS]);
+
 /* The number of elements of a tensor of this type in the interpreter's form. */
 size_t engine_count(const Graph *graph, const Type *type);
 

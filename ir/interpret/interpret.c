@@ -412,26 +412,50 @@ static void release_dead(const Step *step, int index) {
             release(step->results[i]);
 }
 
-static Status run_step(Interpreter *interpreter, Arena *arena, int index) {
-    const Step *step = &interpreter->steps.items[index];
-    Tensor results[OP_MAX_RESULTS];
-    for (int i = 0; i < op_info(step->node->op)->result_count; i++) {
-        results[i] = step->results[i]->tensor;
+/* Runs a node's function; `results` get their types and new memory, or a view of a region. */
+static Call evaluate(Interpreter *interpreter, Arena *arena, const Node *node,
+                     const Tensor *operands, Tensor results[OP_MAX_RESULTS]) {
+    for (int i = 0; i < op_info(node->op)->result_count; i++) {
+        results[i].type = node->results[i].type;
+        results[i].count = engine_count(interpreter->graph, &results[i].type);
         results[i].data = engine_allocate(results[i].count);
     }
-    for (int i = 0; i < step->node->operand_count; i++)
-        interpreter->operand_scratch[i] =
-            step->operands[i] ? step->operands[i]->tensor : no_tensor();
     Call call = {.interpreter = interpreter,
                  .graph = interpreter->graph,
-                 .node = step->node,
-                 .operands = interpreter->operand_scratch,
+                 .node = node,
+                 .operands = operands,
                  .results = results,
                  .training = interpreter->training,
                  .arena = arena};
-    functions[step->node->op](&call);
+    functions[node->op](&call);
+    return call;
+}
+
+static Status run_step(Interpreter *interpreter, Arena *arena, int index) {
+    const Step *step = &interpreter->steps.items[index];
+    Tensor results[OP_MAX_RESULTS];
+    for (int i = 0; i < step->node->operand_count; i++)
+        interpreter->operand_scratch[i] =
+            step->operands[i] ? step->operands[i]->tensor : no_tensor();
+    Call call = evaluate(interpreter, arena, step->node, interpreter->operand_scratch, results);
     store_results(interpreter, step, &call);
     release_dead(step, index);
+    return call.status;
+}
+
+const Graph *engine_graph(const Interpreter *interpreter) {
+    return interpreter->graph;
+}
+
+const Tensor *engine_operands(const Interpreter *interpreter) {
+    return interpreter->operand_scratch;
+}
+
+Status engine_evaluate(Interpreter *interpreter, Arena *arena, const Node *node,
+                       const Tensor *operands, Tensor results[OP_MAX_RESULTS]) {
+    Call call = evaluate(interpreter, arena, node, operands, results);
+    for (int i = 0; i < op_info(node->op)->result_count && !call.borrowed; i++)
+        finish_result(&call, &results[i]);
     return call.status;
 }
 

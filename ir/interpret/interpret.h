@@ -52,7 +52,9 @@ Status interpreter_run(Interpreter *interpreter, Arena *arena);
 /* An output of the last run by name; data NULL if there is none or the run failed. */
 Tensor interpreter_output(Interpreter *interpreter, const char *name);
 
-/* Called with each value right after it is computed, in order; for op by op comparisons. */
+/* Called with each value right after it is computed, in order; for op by op comparisons. It may
+ * overwrite the elements of a value that is no view of parameters or states: what it writes is what
+ * later ops read. */
 typedef void InterpreterObserver(void *context, const Value *value, const Tensor *tensor);
 void interpreter_observe(Interpreter *interpreter, InterpreterObserver *observer, void *context);
 

@@ -1,0 +1,36 @@
+/* How far what a back end computes may lie from what the interpreter computes, op by op: the one
+ * place that says so, for `sparkc verify` and for tests.
+ *
+ * A bound is made for each element of a result from the op's operands. With u half a unit in the
+ * last place of fp32 and M the sum of the magnitudes of the terms that are added up to the element
+ * (|x| * |w| of all taps of a convolution), it is
+ *
+ *     u * (4 + 4 sqrt(n)) * M
+ *
+ * for n terms: rounding errors add up like a random walk, of which 4 sqrt(n) is far in the tail,
+ * while one term that is missing or wrong is n * u * 4 sqrt(n) < 1 of M off for n up to 10^4 terms
+ * of equal size. Ops that only move numbers, compare or draw are exact. */
+#ifndef SPARKC_IR_INTERPRET_TOLERANCE_H
+#define SPARKC_IR_INTERPRET_TOLERANCE_H
+
+#include "ir/interpret/interpret.h"
+
+/* Within an InterpreterObserver: a bound for each element of the value that is being observed,
+ * provided that the back end had the interpreter's operands, rounded to fp32 where they are not
+ * representable. In the arena; as many as the observed tensor has. */
+const double *tolerance_bounds(Interpreter *interpreter, Arena *arena, const Value *value);
+
+/* How an actual tensor compares with the expected one. */
+typedef struct ToleranceResult {
+    double ratio;            /* the largest |actual - expected| / bound; at most 1 is fine */
+    double error, bound;     /* of that element */
+    double actual, expected; /* of that element */
+    size_t element;          /* where */
+} ToleranceResult;
+
+/* Numbers that are not finite must be equal (any NaN equals any other); otherwise the ratio is
+ * infinite. */
+ToleranceResult tolerance_compare(const double *actual, const double *expected,
+                                  const double *bounds, size_t count);
+
+#endif
