@@ -265,6 +265,8 @@ Status safetensors_open(Arena *arena, const char *path, Safetensors **file) {
 }
 
 void safetensors_close(Safetensors *file) {
+    if (!file)
+        return;
     HASH_CLEAR(hh, file->names);
     close(file->descriptor);
 }

@@ -55,6 +55,8 @@ typedef struct Safetensors Safetensors;
 /* Opens a file and reads its header. Everything but the open file itself lives in `arena`. On
  * success the caller closes *file before the arena dies. */
 Status safetensors_open(Arena *arena, const char *path, Safetensors **file);
+
+/* Closes a file; NULL is allowed. */
 void safetensors_close(Safetensors *file);
 
 const char *safetensors_path(const Safetensors *file);

@@ -27,7 +27,7 @@ void case_close(Case *opened) {
     json_decref(opened->root);
 }
 
-static const json_t *step_into(const json_t *at, const char *key, size_t length) {
+static json_t *step_into(const json_t *at, const char *key, size_t length) {
     if (!json_is_array(at))
         return json_object_getn(at, key, length);
     char *end;
@@ -35,8 +35,8 @@ static const json_t *step_into(const json_t *at, const char *key, size_t length)
     return end == key + length ? json_array_get(at, index) : NULL;
 }
 
-const json_t *case_find(const Case *from, const char *path) {
-    const json_t *at = from->root;
+json_t *case_find(const Case *from, const char *path) {
+    json_t *at = from->root;
     while (at && *path) {
         size_t length = strcspn(path, ".");
         at = step_into(at, path, length);

@@ -21,7 +21,7 @@ Status case_open(Arena *arena, const char *path, Case *opened);
 void case_close(Case *opened);
 
 /* The entry at a path, or NULL. Keys that hold dots themselves cannot be reached. */
-const json_t *case_find(const Case *from, const char *path);
+json_t *case_find(const Case *from, const char *path);
 
 /* Entries that must be there, of that kind. A whole number must lie in least .. most. */
 Status case_number(const Case *from, const char *path, double *value);

@@ -9,15 +9,25 @@
 #include "tools/options.h"
 #include "tools/receptive.h"
 
+typedef struct CheckOptions {
+    Options common;
+    bool json;
+} CheckOptions;
+
+static const struct argp_option option_table[] = {OPTIONS_JSON, {0}};
+
 static error_t parse(int key, char *argument, struct argp_state *state) {
     (void)argument;
-    Options *options = state->input;
+    CheckOptions *options = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = options;
+        state->child_inputs[0] = &options->common;
+        return 0;
+    case OPTIONS_KEY_JSON:
+        options->json = true;
         return 0;
     case ARGP_KEY_SUCCESS:
-        if (!options->model)
+        if (!options->common.model)
             argp_error(state, "name a .cnn file");
         return 0;
     default:
@@ -26,7 +36,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
 }
 
 static const struct argp argp = {
-    NULL,
+    option_table,
     parse,
     "MODEL.cnn",
     "Prints shapes, parameters, multiply-adds (whole pictures and masked), receptive field and the "
@@ -203,8 +213,8 @@ static json_t *check_json(const Check *check) {
 }
 
 /* Fills `check`; false after errors, which are in the diagnostics. */
-static bool examine(NetworkSource *source, const Options *options, Check *check) {
-    PassOptions pass = options->pass;
+static bool examine(NetworkSource *source, const CheckOptions *options, Check *check) {
+    PassOptions pass = options->common.pass;
     pass.entry = ENTRY_RECONSTRUCT;
     check->graph = network_graph(source, check->name, NULL);
     if (!check->graph || !report_create(check->graph, &pass, check->arena,
@@ -218,7 +228,7 @@ static bool examine(NetworkSource *source, const Options *options, Check *check)
 }
 
 /* Text is printed at once, JSON collected in `results`. */
-static bool check_network(NetworkSource *source, const Options *options, Arena *arena,
+static bool check_network(NetworkSource *source, const CheckOptions *options, Arena *arena,
                           const char *name, json_t *results) {
     Check check = {.arena = arena, .name = name};
     if (!examine(source, options, &check))
@@ -230,13 +240,13 @@ static bool check_network(NetworkSource *source, const Options *options, Arena *
     return true;
 }
 
-static bool check_all(NetworkSource *source, const Options *options, Arena *arena,
+static bool check_all(NetworkSource *source, const CheckOptions *options, Arena *arena,
                       json_t *results) {
     size_t count;
     bool fine = true;
     const FrontendNetwork *networks = network_list(source, &count);
-    if (options->frontend.network)
-        return check_network(source, options, arena, options->frontend.network, results);
+    if (options->common.frontend.network)
+        return check_network(source, options, arena, options->common.frontend.network, results);
     for (size_t i = 0; i < count; i++) {
         if (!networks[i].template && !networks[i].included)
             fine &= check_network(source, options, arena, networks[i].name, results);
@@ -244,8 +254,8 @@ static bool check_all(NetworkSource *source, const Options *options, Arena *aren
     return fine;
 }
 
-static bool run(const Options *options, Arena *arena, Diagnostics **diagnostics) {
-    NetworkSource *source = network_open(arena, options, diagnostics);
+static bool run(const CheckOptions *options, Arena *arena, Diagnostics **diagnostics) {
+    NetworkSource *source = network_open(arena, &options->common, diagnostics);
     if (!source)
         return false;
     json_t *results = json_array();
@@ -260,7 +270,7 @@ static bool run(const Options *options, Arena *arena, Diagnostics **diagnostics)
 
 int command_check(int argc, char **argv) {
     Arena *arena = arena_create();
-    Options options = options_default(arena);
+    CheckOptions options = {.common = options_default(arena)};
     options_parse(&argp, argc, argv, &options);
     Diagnostics *diagnostics;
     bool fine = run(&options, arena, &diagnostics);

@@ -11,7 +11,7 @@
 
 static error_t parse(int key, char *argument, struct argp_state *state) {
     bool *json = state->input;
-    if (key == 'j')
+    if (key == OPTIONS_KEY_JSON)
         *json = true;
     else if (key == ARGP_KEY_ARG)
         argp_error(state, "info takes no file: %s", argument);
@@ -20,8 +20,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     return 0;
 }
 
-static const struct argp_option option_table[] = {
-    {"json", 'j', NULL, 0, "Print the result as JSON", 0}, {0}};
+static const struct argp_option option_table[] = {OPTIONS_JSON, {0}};
 
 static const struct argp argp = {option_table,
                                  parse,
@@ -92,12 +91,12 @@ static json_t *collect(Arena *arena) {
     return result;
 }
 
-static void print_text(const json_t *result) {
+static void print_text(json_t *result) {
     const char *key;
     json_t *value;
     size_t i;
     json_t *item;
-    json_object_foreach((json_t *)(uintptr_t)result, key, value) {
+    json_object_foreach(result, key, value) {
         printf("%-16s", key);
         if (json_is_string(value))
             printf(" %s", json_string_value(value));

@@ -82,12 +82,14 @@ typedef struct VerifyOptions {
     const char *reference, *case_name;
     const ExecutorKind *executor;
     ExecutorOptions run;
+    bool json;
 } VerifyOptions;
 
 enum { KEY_REFERENCE = 0x200, KEY_CASE, KEY_INTERPRET, KEY_THREADS, KEY_CPU, KEY_DUMP };
 
 static const struct argp_option option_table[] = {
     {"reference", KEY_REFERENCE, "DIR", 0, "The folder of the case", 0},
+    OPTIONS_JSON,
     {"case", KEY_CASE, "NAME", 0,
      "The case within DIR: a folder, or a model of the zoo (default: the network's name)", 0},
     {"interpret", KEY_INTERPRET, "graph|kernels", OPTION_ARG_OPTIONAL,
@@ -107,6 +109,9 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         return 0;
     case KEY_REFERENCE:
         options->reference = argument;
+        return 0;
+    case OPTIONS_KEY_JSON:
+        options->json = true;
         return 0;
     case KEY_CASE:
         options->case_name = argument;
@@ -156,7 +161,7 @@ static const struct argp argp = {
 /* A folder with its own case.json; or a folder of cases or models, of which a name chooses one. */
 static Status open_settings(Verify *verify, const VerifyOptions *options) {
     const char *name = options->case_name ? options->case_name : options->common.frontend.network;
-    if (options->case_name && has_file(verify, arena_format(verify->arena, "%s/case.json", name)))
+    if (options->case_name && has_file(verify, name))
         verify->directory = verify_path(verify, name);
     if (is_schedule(verify) || is_low_precision(verify))
         return STATUS_FINE;
@@ -218,7 +223,7 @@ static int run(Verify *verify, const VerifyOptions *options) {
         fprintf(stderr, "sparkc: %s\n", status.message);
         return EXIT_FAILED;
     }
-    (options->common.json ? print_json : print_text)(verify, kind, seconds_now() - start);
+    (options->json ? print_json : print_text)(verify, kind, seconds_now() - start);
     return compare_passed(verify->comparison) ? EXIT_FINE : EXIT_FAILED;
 }
 

@@ -11,7 +11,6 @@ enum { KEY_NETWORK = 0x100, KEY_SET, KEY_INPUT, KEY_BATCH, KEY_MASK, KEY_WIDTH, 
 static const struct argp_option network_table[] = {
     {"network", KEY_NETWORK, "NAME", 0, "The network of the file; needed if it has several", 1},
     {"set", KEY_SET, "NAME=VALUE", 0, "Set a parameter of the network; may be repeated", 1},
-    {"json", KEY_JSON, NULL, 0, "Print the result as JSON", 2},
     {0},
 };
 
@@ -58,9 +57,6 @@ static error_t parse_network(int key, char *argument, struct argp_state *state) 
         return 0;
     case KEY_SET:
         add_setting(state, options, argument);
-        return 0;
-    case KEY_JSON:
-        options->json = true;
         return 0;
     case ARGP_KEY_ARG:
         if (options->model)

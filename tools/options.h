@@ -21,8 +21,12 @@ typedef struct Options {
     VECTOR(const char *) settings; /* --set; `frontend` points at them */
     FrontendOptions frontend;
     PassOptions pass;
-    bool json;
 } Options;
+
+/* The option of commands whose result a machine may read; they handle its key themselves. */
+enum { OPTIONS_KEY_JSON = 0x80 };
+#define OPTIONS_JSON                                                                               \
+    { "json", OPTIONS_KEY_JSON, NULL, 0, "Print the result as JSON", 0 }
 
 /* Children of a command's argp: one file name and how it is read; the same with the size of the
  * program that is made of it. */

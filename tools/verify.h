@@ -60,6 +60,9 @@ Status verify_evaluation(Verify *verify, const Safetensors *weights, const Safet
 /* "<directory>/<name>". */
 const char *verify_path(const Verify *verify, const char *name);
 
+/* Opens a file of the case's folder. */
+Status verify_open(Verify *verify, const char *name, Safetensors **file);
+
 /* Requires the groups and metrics of "suggested_tolerance" in a case, each group's name behind
  * `prefix`. */
 Status verify_require_tolerances(Verify *verify, const Case *from, const char *prefix);

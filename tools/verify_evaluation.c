@@ -36,7 +36,8 @@ static Status run_mode(Verify *verify, Program *program, const Safetensors *weig
     status_return_if_failed(program_load(verify, program, weights));
     status_return_if_failed(verify_read_images(verify, input, &shape, &images));
     status_return_if_failed(program_set_images(program, &shape, images));
-    status_return_if_failed(verify_read(verify->arena, input, "active", 0, &active, NULL));
+    size_t cells = (size_t)(shape.extent[0] * graph_cells(program->graph));
+    status_return_if_failed(verify_read(verify->arena, input, "active", cells, &active, NULL));
     status_return_if_failed(program_set_active(program, active));
     status_return_if_failed(program_set_scalars(program, (StepScalars){.step = 1}));
     status_return_if_failed(program->executor->operations->run(program->executor, program->arena));
@@ -67,8 +68,7 @@ static Status check_mode(Verify *verify, const Safetensors *weights, const Safet
 
 static Status check_modes(Verify *verify, const Safetensors *weights, const Safetensors *input) {
     Safetensors *expect;
-    status_return_if_failed(
-        safetensors_open(verify->arena, verify_path(verify, "eval.safetensors"), &expect));
+    status_return_if_failed(verify_open(verify, "eval.safetensors", &expect));
     Status status = STATUS_FINE;
     for (size_t i = 0; i < sizeof modes / sizeof *modes && status_fine(status); i++)
         status = check_mode(verify, weights, input, expect, &modes[i]);

@@ -69,7 +69,7 @@ static Status load_segment(Verify *verify, Program *program, Arena *arena, const
 
 /* Names of the recipe that the network does not have. */
 static void report_unread(Verify *verify, const Program *program) {
-    json_t *recipe = (json_t *)(uintptr_t)case_find(&verify->settings, "recipe");
+    json_t *recipe = case_find(&verify->settings, "recipe");
     const char *name;
     json_t *entry;
     json_object_foreach(recipe, name, entry) {

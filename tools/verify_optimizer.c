@@ -20,20 +20,15 @@ typedef struct OptimizerCase {
 static const char *const moments[] = {"exp_avg", "exp_avg_sq", "momentum_buffer"};
 
 static Status open_files(OptimizerCase *run) {
-    Verify *verify = run->verify;
-    status_return_if_failed(
-        safetensors_open(verify->arena, verify_path(verify, "weights.safetensors"), &run->weights));
-    status_return_if_failed(
-        safetensors_open(verify->arena, verify_path(verify, "input.safetensors"), &run->input));
-    return safetensors_open(verify->arena, verify_path(verify, "expect.safetensors"), &run->expect);
+    status_return_if_failed(verify_open(run->verify, "weights.safetensors", &run->weights));
+    status_return_if_failed(verify_open(run->verify, "input.safetensors", &run->input));
+    return verify_open(run->verify, "expect.safetensors", &run->expect);
 }
 
 static void close_files(OptimizerCase *run) {
-    Safetensors *const list[] = {run->weights, run->input, run->expect};
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-        if (list[i])
-            safetensors_close(list[i]);
-    }
+    safetensors_close(run->weights);
+    safetensors_close(run->input);
+    safetensors_close(run->expect);
 }
 
 /* A segment in the file's own order, which the optimizer does not look at. */
@@ -191,7 +186,7 @@ static Status run_steps(OptimizerCase *run) {
 
 /* Tolerances of such a case are one number per group. */
 static Status require_tolerances(Verify *verify) {
-    json_t *groups = (json_t *)(uintptr_t)case_find(&verify->settings, "suggested_tolerance");
+    json_t *groups = case_find(&verify->settings, "suggested_tolerance");
     const char *group;
     json_t *tolerance;
     if (json_object_size(groups) == 0)

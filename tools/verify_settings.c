@@ -8,10 +8,14 @@ const char *verify_path(const Verify *verify, const char *name) {
     return arena_format(verify->arena, "%s/%s", verify->directory, name);
 }
 
+Status verify_open(Verify *verify, const char *name, Safetensors **file) {
+    return safetensors_open(verify->arena, verify_path(verify, name), file);
+}
+
 /* Metrics of a group are numbers; other entries ("where", "elements") describe them. A number in
  * place of a group is one metric named after it. */
 Status verify_require_tolerances(Verify *verify, const Case *from, const char *prefix) {
-    json_t *groups = (json_t *)(uintptr_t)case_find(from, "suggested_tolerance");
+    json_t *groups = case_find(from, "suggested_tolerance");
     const char *group, *metric;
     json_t *metrics, *tolerance;
     if (json_object_size(groups) == 0)

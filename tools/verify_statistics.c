@@ -199,10 +199,8 @@ static Status read_scalars(StatisticsCase *run) {
 static Status run_case(StatisticsCase *run) {
     Verify *verify = run->verify;
     PassOptions options;
-    status_return_if_failed(
-        safetensors_open(verify->arena, verify_path(verify, "input.safetensors"), &run->input));
-    status_return_if_failed(
-        safetensors_open(verify->arena, verify_path(verify, "expect.safetensors"), &run->expect));
+    status_return_if_failed(verify_open(verify, "input.safetensors", &run->input));
+    status_return_if_failed(verify_open(verify, "expect.safetensors", &run->expect));
     status_return_if_failed(verify_pass_options(verify, &options));
     status_return_if_failed(read_scalars(run));
     status_return_if_failed(verify_require_tolerances(verify, &verify->settings, ""));
@@ -220,9 +218,7 @@ static Status run_case(StatisticsCase *run) {
 Status verify_statistics(Verify *verify) {
     StatisticsCase run = {.verify = verify};
     Status status = run_case(&run);
-    if (run.input)
-        safetensors_close(run.input);
-    if (run.expect)
-        safetensors_close(run.expect);
+    safetensors_close(run.input);
+    safetensors_close(run.expect);
     return status;
 }

@@ -26,25 +26,17 @@ typedef struct StepCase {
 } StepCase;
 
 static Status open_files(Verify *verify, StepFiles *files) {
-    const struct {
-        const char *name;
-        Safetensors **file;
-    } list[] = {{"weights.safetensors", &files->weights},
-                {"input.safetensors", &files->input},
-                {"expect.safetensors", &files->expect},
-                {"step.safetensors", &files->step}};
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
-        status_return_if_failed(
-            safetensors_open(verify->arena, verify_path(verify, list[i].name), list[i].file));
-    return STATUS_FINE;
+    status_return_if_failed(verify_open(verify, "weights.safetensors", &files->weights));
+    status_return_if_failed(verify_open(verify, "input.safetensors", &files->input));
+    status_return_if_failed(verify_open(verify, "expect.safetensors", &files->expect));
+    return verify_open(verify, "step.safetensors", &files->step);
 }
 
 static void close_files(StepFiles *files) {
-    Safetensors *const list[] = {files->weights, files->input, files->expect, files->step};
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-        if (list[i])
-            safetensors_close(list[i]);
-    }
+    safetensors_close(files->weights);
+    safetensors_close(files->input);
+    safetensors_close(files->expect);
+    safetensors_close(files->step);
 }
 
 static Status read_settings(StepCase *step) {

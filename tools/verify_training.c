@@ -18,20 +18,15 @@ typedef struct TrainingCase {
 } TrainingCase;
 
 static Status open_files(TrainingCase *run) {
-    Verify *verify = run->verify;
-    status_return_if_failed(
-        safetensors_open(verify->arena, verify_path(verify, "weights.safetensors"), &run->weights));
-    status_return_if_failed(
-        safetensors_open(verify->arena, verify_path(verify, "input.safetensors"), &run->input));
-    return safetensors_open(verify->arena, verify_path(verify, "expect.safetensors"), &run->expect);
+    status_return_if_failed(verify_open(run->verify, "weights.safetensors", &run->weights));
+    status_return_if_failed(verify_open(run->verify, "input.safetensors", &run->input));
+    return verify_open(run->verify, "expect.safetensors", &run->expect);
 }
 
 static void close_files(TrainingCase *run) {
-    Safetensors *const list[] = {run->weights, run->input, run->expect};
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-        if (list[i])
-            safetensors_close(list[i]);
-    }
+    safetensors_close(run->weights);
+    safetensors_close(run->input);
+    safetensors_close(run->expect);
 }
 
 static Status set_inputs(TrainingCase *run, Arena *arena, int64_t step) {

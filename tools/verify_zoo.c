@@ -202,8 +202,7 @@ static Status check_entry(ZooCase *zoo, Entry entry,
 static Status run_case(ZooCase *zoo) {
     Verify *verify = zoo->verify;
     const char *file = arena_format(verify->arena, "%s.safetensors", verify->model);
-    status_return_if_failed(
-        safetensors_open(verify->arena, verify_path(verify, file), &zoo->expect));
+    status_return_if_failed(verify_open(verify, file, &zoo->expect));
     status_return_if_failed(verify_require_tolerances(verify, &verify->settings, ""));
     status_return_if_failed(verify_recipe_shape(&verify->settings, "image", &zoo->shape));
     const Graph *graph = NULL;
@@ -219,7 +218,6 @@ static Status run_case(ZooCase *zoo) {
 Status verify_zoo(Verify *verify) {
     ZooCase zoo = {.verify = verify};
     Status status = run_case(&zoo);
-    if (zoo.expect)
-        safetensors_close(zoo.expect);
+    safetensors_close(zoo.expect);
     return status;
 }
