@@ -28,7 +28,6 @@ typedef struct PlanPointer {
 /* One kernel call. Launches run one after the other; chunks of one launch in parallel. */
 typedef struct PlanLaunch {
     const char *kernel; /* name in the program, "layer1.0.conv1" */
-    const char *layer;  /* the label of the layer it comes from, or "" */
     PlanFunction *function;
     int pointer_count, number_count;
     const PlanPointer *pointers;

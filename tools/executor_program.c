@@ -1,26 +1,25 @@
-/* Executors that lower the graph to kernels: run by the kernel interpreter, or compiled for this CPU. Values go
- * in and out through the kernel interpreter's view of the regions in both cases. */
+/* Executors that lower the graph to kernels: run by the kernel interpreter, or compiled for this
+ * CPU. Values go in and out through the kernel interpreter's view of the regions in both cases. */
 #include <string.h>
 
-#include "codegen/cpu/cpu.h"
 #include "ir/interpret/kernel_interpret.h"
+#include "passes/fuse_kernels.h"
 #include "passes/lower.h"
-#include "passes/plan_memory.h"
-#include "runtime/executor.h"
-#include "tools/executor.h"
+#include "tools/executor_program.h"
 
 typedef struct ProgramExecutor {
     Executor base; /* first, so that the one is the other */
     Arena *arena;
-    Program *program;
     KernelInterpreter *interpreter;
-    CpuModule *module; /* compiled only, like the rest */
-    Threads *threads;
-    PlanExecutor *plan;
+    CompiledProgram compiled; /* interpreted: `program` alone */
 } ProgramExecutor;
 
 static ProgramExecutor *program_of(Executor *executor) {
     return (ProgramExecutor *)executor;
+}
+
+const CompiledProgram *executor_compiled_program(const Executor *executor) {
+    return &((const ProgramExecutor *)executor)->compiled;
 }
 
 static Status write_param(Executor *executor, Arena *arena, const char *segment,
@@ -72,18 +71,18 @@ static ExecutorTensor output(Executor *executor, const char *name) {
 
 static Status run(Executor *executor, Arena *arena) {
     ProgramExecutor *program = program_of(executor);
-    if (!program->plan)
+    if (!program->compiled.executor)
         return kernel_interpreter_run(program->interpreter, arena);
-    plan_executor_run(program->plan);
+    plan_executor_run(program->compiled.executor);
     return STATUS_FINE;
 }
 
 static void destroy(Executor *executor) {
     ProgramExecutor *program = program_of(executor);
     kernel_interpreter_destroy(program->interpreter);
-    plan_executor_destroy(program->plan);
-    threads_destroy(program->threads);
-    cpu_module_destroy(program->module);
+    plan_executor_destroy(program->compiled.executor);
+    threads_destroy(program->compiled.threads);
+    cpu_module_destroy(program->compiled.module);
     arena_destroy(program->arena);
 }
 
@@ -107,7 +106,7 @@ static ProgramExecutor *lower(const Graph *graph) {
     made->arena = arena;
     made->base.operations = &operations;
     made->base.graph = graph;
-    made->program = lower_graph(arena, graph_copy(graph, arena));
+    made->compiled.program = lower_graph(arena, graph_copy(graph, arena));
     return made;
 }
 
@@ -122,29 +121,26 @@ static Status create_interpreted(Arena *arena, const Graph *graph, const Executo
                                  Executor **executor) {
     (void)arena, (void)options;
     ProgramExecutor *made = lower(graph);
-    made->interpreter = kernel_interpreter_create(made->program);
+    made->interpreter = kernel_interpreter_create(made->compiled.program);
     finish(made, executor);
     return STATUS_FINE;
 }
 
 static Status compile(ProgramExecutor *made, Arena *arena, const ExecutorOptions *options) {
-    CpuTarget target;
-    CpuStatistics statistics;
-    MemoryPlan memory;
-    Plan *plan;
-    if (!plan_memory(made->program, true, &memory))
+    CompiledProgram *c = &made->compiled;
+    if (!plan_memory(c->program, true, &c->memory))
         return status_failure(arena, "the network needs more memory than can be addressed");
-    status_return_if_failed(cpu_target(arena, NULL, options->cpu, false, &target));
+    status_return_if_failed(cpu_target(made->arena, NULL, options->cpu, false, &c->target));
     CpuOptions cpu = {
-        .target = &target, .threads = options->threads, .dump_dir = options->dump_dir};
+        .target = &c->target, .threads = options->threads, .dump_dir = options->dump_dir};
     status_return_if_failed(
-        cpu_compile(made->arena, made->program, &cpu, &made->module, &plan, &statistics));
-    status_return_if_failed(threads_create(arena, options->threads, &made->threads));
-    status_return_if_failed(plan_executor_create(made->arena, plan, made->threads, &made->plan));
+        cpu_compile(made->arena, c->program, &cpu, &c->module, &c->plan, &c->statistics));
+    status_return_if_failed(threads_create(made->arena, options->threads, &c->threads));
+    status_return_if_failed(plan_executor_create(made->arena, c->plan, c->threads, &c->executor));
     void *regions[PLAN_REGIONS];
     for (int r = 0; r < PLAN_REGIONS; r++)
-        regions[r] = plan_executor_region(made->plan, r);
-    made->interpreter = kernel_interpreter_create_planned(made->program, regions);
+        regions[r] = plan_executor_region(c->executor, r);
+    made->interpreter = kernel_interpreter_create_planned(c->program, regions);
     return STATUS_FINE;
 }
 

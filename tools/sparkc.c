@@ -19,6 +19,8 @@ static const struct {
      "sparkc ir models/tutorial.cnn --after sparsify"},
     {"verify", command_verify, "a training step against recorded vectors",
      "sparkc verify tests/reference/custom-cnn.cnn --reference tests/reference/custom-cnn"},
+    {"bench", command_bench, "how fast a step runs, and each of its kernels",
+     "sparkc bench models/resnet.cnn --network resnet50 --batch 8"},
     {"info", command_info, "what this binary and this machine can do", "sparkc info --json"},
 };
 

@@ -1,0 +1,141 @@
+#include "codegen/cpu/object.h"
+
+#include <llvm-c/Error.h>
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Orc.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fatal.h"
+
+struct CpuModule {
+    LLVMOrcLLJITRef jit;
+};
+
+const char object_passes[] =
+    "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-simplify,"
+    "lcssa,loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>,simplifycfg)";
+
+void object_start(void) {
+    LLVMInitializeAllTargetInfos();
+    LLVMInitializeAllTargets();
+    LLVMInitializeAllTargetMCs();
+    LLVMInitializeAllAsmPrinters();
+}
+
+LLVMTargetMachineRef object_machine(const CpuTarget *target) {
+    LLVMTargetRef backend;
+    char *error = NULL;
+    if (LLVMGetTargetFromTriple(target->triple, &backend, &error))
+        invariant(false, "LLVM has no target %s: %s", target->triple, error);
+    LLVMTargetMachineRef machine =
+        LLVMCreateTargetMachine(backend, target->triple, target->cpu, target->features,
+                                LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+    invariant(machine, "LLVM has no machine for %s %s", target->triple, target->cpu);
+    return machine;
+}
+
+static void dump_text(const Emitter *e, const char *dump_dir, const char *name, const char *suffix,
+                      const char *text, size_t length) {
+    char *path = arena_format(e->arena, "%s/%s.%s", dump_dir, name, suffix);
+    FILE *file = fopen(path, "wb");
+    if (!file)
+        return;
+    fwrite(text, 1, length, file);
+    fclose(file);
+}
+
+static void dump(const Emitter *e, LLVMTargetMachineRef machine, const char *dump_dir,
+                 const char *name) {
+    char *text = LLVMPrintModuleToString(e->module), *error = NULL;
+    dump_text(e, dump_dir, name, "ll", text, strlen(text));
+    LLVMDisposeMessage(text);
+    LLVMMemoryBufferRef assembly;
+    if (!LLVMTargetMachineEmitToMemoryBuffer(machine, e->module, LLVMAssemblyFile, &error,
+                                             &assembly)) {
+        dump_text(e, dump_dir, name, "s", LLVMGetBufferStart(assembly),
+                  LLVMGetBufferSize(assembly));
+        LLVMDisposeMemoryBuffer(assembly);
+    }
+    LLVMDisposeMessage(error);
+}
+
+static void run_passes(Emitter *e, LLVMTargetMachineRef machine) {
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    LLVMSetTarget(e->module, e->target->triple);
+    LLVMSetModuleDataLayout(e->module, layout);
+    LLVMDisposeTargetData(layout);
+    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+    LLVMErrorRef failure = LLVMRunPasses(e->module, object_passes, machine, options);
+    invariant(!failure, "LLVM passes: %s", LLVMGetErrorMessage(failure));
+    LLVMDisposePassBuilderOptions(options);
+}
+
+Object object_compile(Emitter *e, LLVMTargetMachineRef machine, const char *name,
+                      const char *dump_dir) {
+    char *error = NULL;
+    LLVMMemoryBufferRef buffer;
+    run_passes(e, machine);
+    if (dump_dir)
+        dump(e, machine, dump_dir, name);
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, e->module, LLVMObjectFile, &error, &buffer))
+        invariant(false, "LLVM emits no object for %s: %s", name, error);
+    LLVMDisposeMessage(error);
+    Object object = {.size = LLVMGetBufferSize(buffer)};
+    object.bytes = malloc(object.size);
+    if (!object.bytes)
+        fatal("out of memory");
+    memcpy(object.bytes, LLVMGetBufferStart(buffer), object.size);
+    LLVMDisposeMemoryBuffer(buffer);
+    return object;
+}
+
+void object_destroy(Object *object) {
+    free(object->bytes);
+    *object = (Object){0};
+}
+
+/* ---- Linking -----------------------------------------------------------------------------------
+ */
+
+static Status orc_status(Arena *arena, LLVMErrorRef error) {
+    if (!error)
+        return STATUS_FINE;
+    char *message = LLVMGetErrorMessage(error);
+    Status status = status_failure(arena, "the compiled code cannot be linked: %s", message);
+    LLVMDisposeErrorMessage(message);
+    return status;
+}
+
+Status object_module_create(Arena *arena, CpuModule **module) {
+    LLVMOrcDefinitionGeneratorRef process;
+    *module = arena_new(arena, CpuModule);
+    status_return_if_failed(orc_status(arena, LLVMOrcCreateLLJIT(&(*module)->jit, NULL)));
+    LLVMOrcLLJITRef jit = (*module)->jit;
+    status_return_if_failed(
+        orc_status(arena, LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(
+                              &process, LLVMOrcLLJITGetGlobalPrefix(jit), NULL, NULL)));
+    LLVMOrcJITDylibAddGenerator(LLVMOrcLLJITGetMainJITDylib(jit), process);
+    return STATUS_FINE;
+}
+
+Status object_link(Arena *arena, CpuModule *module, Object object) {
+    LLVMMemoryBufferRef buffer =
+        LLVMCreateMemoryBufferWithMemoryRangeCopy(object.bytes, object.size, "kernel");
+    return orc_status(arena, LLVMOrcLLJITAddObjectFile(
+                                 module->jit, LLVMOrcLLJITGetMainJITDylib(module->jit), buffer));
+}
+
+Status object_function(Arena *arena, CpuModule *module, const char *name, PlanFunction **function) {
+    LLVMOrcExecutorAddress address;
+    status_return_if_failed(orc_status(arena, LLVMOrcLLJITLookup(module->jit, &address, name)));
+    *function = (PlanFunction *)(uintptr_t)address;
+    return STATUS_FINE;
+}
+
+void cpu_module_destroy(CpuModule *module) {
+    if (module && module->jit)
+        LLVMOrcDisposeLLJIT(module->jit);
+}

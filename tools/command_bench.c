@@ -1,0 +1,162 @@
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/threads.h"
+#include "tools/bench.h"
+#include "tools/command.h"
+#include "tools/network.h"
+#include "tools/options.h"
+
+typedef struct BenchOptions {
+    Options common;
+    BenchSettings settings;
+    int top;
+    bool json;
+} BenchOptions;
+
+enum {
+    KEY_ENTRY = 0x200,
+    KEY_THREADS,
+    KEY_CPU,
+    KEY_STEPS,
+    KEY_WARM_UP,
+    KEY_TOP,
+    KEY_SEED,
+    KEY_DUMP
+};
+
+static const struct argp_option option_table[] = {
+    {"entry", KEY_ENTRY, "NAME", 0, "features, logits, reconstruct or train_step (default)", 0},
+    {"threads", KEY_THREADS, "N", 0, "Threads (default: all processors)", 0},
+    {"cpu", KEY_CPU, "NAME", 0, "Compile for x86-64-v4, x86-64-v3 or x86-64 (default: this CPU)",
+     0},
+    {"steps", KEY_STEPS, "N", 0, "Steps that are timed (5)", 0},
+    {"warm-up", KEY_WARM_UP, "N", 0, "Steps before those (1)", 0},
+    {"top", KEY_TOP, "N", 0, "How many of the slowest kernels are printed (20)", 0},
+    {"seed", KEY_SEED, "N", 0, "Of weights, pictures and masks (0)", 0},
+    {"dump-code", KEY_DUMP, "DIR", 0, "Write LLVM IR and assembly of every kernel there", 0},
+    OPTIONS_JSON,
+    {0},
+};
+
+/* An entry by its name; the optimizer alone has no pictures to count. */
+static Entry parse_entry(struct argp_state *state, const char *name) {
+    static const char *const names[] = {[ENTRY_FEATURES] = "features",
+                                        [ENTRY_LOGITS] = "logits",
+                                        [ENTRY_RECONSTRUCT] = "reconstruct",
+                                        [ENTRY_TRAIN_STEP] = "train_step"};
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return (Entry)i;
+    argp_error(state, "--entry takes features, logits, reconstruct or train_step, not %s", name);
+    return ENTRY_TRAIN_STEP;
+}
+
+static error_t parse(int key, char *argument, struct argp_state *state) {
+    BenchOptions *options = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->common;
+        return 0;
+    case KEY_ENTRY:
+        options->common.pass.entry = parse_entry(state, argument);
+        options->common.pass.training = options->common.pass.entry == ENTRY_TRAIN_STEP;
+        return 0;
+    case KEY_THREADS:
+        options->settings.run.threads = (int)options_integer(state, "threads", argument, 1, 1024);
+        return 0;
+    case KEY_CPU:
+        options->settings.run.cpu = argument;
+        return 0;
+    case KEY_STEPS:
+        options->settings.steps = (int)options_integer(state, "steps", argument, 1, 100000);
+        return 0;
+    case KEY_WARM_UP:
+        options->settings.warm_up = (int)options_integer(state, "warm-up", argument, 0, 100000);
+        return 0;
+    case KEY_TOP:
+        options->top = (int)options_integer(state, "top", argument, 0, 1000000);
+        return 0;
+    case KEY_SEED:
+        options->settings.seed = (uint32_t)options_integer(state, "seed", argument, 0, UINT32_MAX);
+        return 0;
+    case OPTIONS_KEY_JSON:
+        options->json = true;
+        return 0;
+    case KEY_DUMP:
+        options->settings.run.dump_dir = argument;
+        return 0;
+    case ARGP_KEY_SUCCESS:
+        if (!options->common.model)
+            argp_error(state, "name a .cnn file");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    option_table,
+    parse,
+    "MODEL.cnn",
+    "Compiles a training step, runs it on random pictures with fresh masks, and prints how long "
+    "each kernel takes, beside what the machine can do: fused multiply-adds and memory, both "
+    "measured first with the same threads."
+    "\vExamples:\n"
+    "  sparkc bench models/tutorial.cnn --batch 4\n"
+    "  sparkc bench models/resnet.cnn --network resnet50 --batch 8 --threads 2\n"
+    "  sparkc bench models/resnet.cnn --network resnet50 --mask-ratio 0 --json\n"
+    "  sparkc bench models/convnext.cnn --network convnext_tiny --entry features\n",
+    options_program,
+    NULL,
+    NULL};
+
+/* One line that is written over, on a terminal only. */
+static void show_progress(void *context, const char *text) {
+    (void)context;
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r\033[K%s ", text);
+}
+
+static void end_progress(void) {
+    if (isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr);
+}
+
+static void print_json(const BenchResult *result) {
+    json_t *json = bench_json(result);
+    json_dumpf(json, stdout, JSON_INDENT(1));
+    putchar('\n');
+    json_decref(json);
+}
+
+static int measure(Arena *arena, const BenchOptions *options, BenchResult *result) {
+    Status status = bench_run(arena, &options->settings, show_progress, NULL, result);
+    end_progress();
+    if (!status_fine(status))
+        fprintf(stderr, "sparkc: %s\n", status.message);
+    else if (options->json)
+        print_json(result);
+    else
+        bench_print(result, options->top);
+    bench_close(result);
+    return status_fine(status) ? EXIT_FINE : EXIT_FAILED;
+}
+
+int command_bench(int argc, char **argv) {
+    Arena *arena = arena_create();
+    BenchOptions options = {
+        .common = options_default(arena), .settings = {.warm_up = 1, .steps = 5}, .top = 20};
+    options.settings.run.threads = threads_available();
+    options_parse(&argp, argc, argv, &options);
+    options.settings.pass = options.common.pass;
+    Diagnostics *diagnostics;
+    BenchResult result = {0};
+    NetworkSource *network = network_open(arena, &options.common, &diagnostics);
+    const Graph *graph = network ? network_graph(network, NULL, NULL) : NULL;
+    bool fine = graph && bench_passes(arena, graph, &options.common.pass, diagnostics, &result);
+    network_print(diagnostics);
+    int status = fine ? measure(arena, &options, &result) : EXIT_FAILED;
+    arena_destroy(arena);
+    return status;
+}
