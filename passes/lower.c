@@ -395,7 +395,22 @@ static void place_regions(Lowering *lowering) {
                                              graph_elements(graph, &flat));
 }
 
+/* Adds the values that have a place; `values` NULL: nobody asks. */
+static void list_values(const Lowering *lowering, LoweredValues *values) {
+    for (const Node *node = lowering->graph->first; values && node; node = node->next)
+        for (int i = 0; i < op_info(node->op)->result_count; i++) {
+            const Lowered *lowered = &lowering->values[node->mark + i];
+            LoweredValue listed = {&node->results[i], lowered->view};
+            if (lowered->ready)
+                vector_push(lowering->arena, &values->list, listed);
+        }
+}
+
 Program *lower_graph(Arena *arena, Graph *graph) {
+    return lower_graph_values(arena, graph, NULL);
+}
+
+Program *lower_graph_values(Arena *arena, Graph *graph, LoweredValues *values) {
     Program *program = arena_new(arena, Program);
     program->arena = arena;
     program->network = graph->network;
@@ -411,6 +426,7 @@ Program *lower_graph(Arena *arena, Graph *graph) {
     }
     add_position_maps(&lowering);
     add_cells(&lowering);
+    list_values(&lowering, values);
     graph_clear_marks(graph);
     return program;
 }

@@ -15,6 +15,20 @@
  * as long. */
 Program *lower_graph(Arena *arena, Graph *graph);
 
+/* Where a value of the graph lies while the program runs: in a scratch buffer from the last kernel
+ * that writes there until the next one, in another region at the start. */
+typedef struct LoweredValue {
+    const Value *value;
+    View view;
+} LoweredValue;
+
+typedef struct LoweredValues {
+    VECTOR(LoweredValue) list;
+} LoweredValues;
+
+/* The same, and adds the values that have a place, in the order of the graph. */
+Program *lower_graph_values(Arena *arena, Graph *graph, LoweredValues *values);
+
 /* ---- For the rules in lower_<family>.c ------------------------------------------------------ */
 
 /* What is known of a value: where it lies, or that it is one number. */
