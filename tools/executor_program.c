@@ -107,6 +107,7 @@ static ProgramExecutor *lower(const Graph *graph) {
     made->base.operations = &operations;
     made->base.graph = graph;
     made->compiled.program = lower_graph(arena, graph_copy(graph, arena));
+    fuse_kernels(made->compiled.program);
     return made;
 }
 

@@ -1,0 +1,433 @@
+#include "passes/fuse_kernels.h"
+
+#include <string.h>
+
+#include "base/fatal.h"
+#include "ir/kernel_footprint.h"
+
+/* Who touches a buffer, by index of the kernel. */
+typedef struct Uses {
+    VECTOR(int) readers, writers; /* ascending; a kernel once per access */
+} Uses;
+
+typedef struct Fusion {
+    Program *program;
+    Arena *arena;      /* of the tables */
+    Kernel **kernels;  /* NULL: gone */
+    int count;
+    Uses *uses;        /* by buffer */
+} Fusion;
+
+static void collect_uses(Fusion *fusion) {
+    Footprint *footprints = arena_new_array(fusion->arena, Footprint, FOOTPRINT_MAX);
+    for (int k = 0; k < fusion->count; k++) {
+        int touched = kernel_footprints(fusion->program, fusion->kernels[k], footprints);
+        for (int i = 0; i < touched; i++) {
+            if (footprints[i].buffer < 0)
+                continue;
+            Uses *uses = &fusion->uses[footprints[i].buffer];
+            if (footprints[i].write)
+                vector_push(fusion->arena, &uses->writers, k);
+            else
+                vector_push(fusion->arena, &uses->readers, k);
+        }
+    }
+}
+
+/* Replaces every mention of kernel `old` in a list, keeping it ascending. */
+static void move_use(int *items, size_t count, int old, int new_kernel) {
+    size_t kept = 0;
+    size_t mentions = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (items[i] == old)
+            mentions++;
+        else
+            items[kept++] = items[i];
+    }
+    size_t place = kept;
+    while (place > 0 && items[place - 1] > new_kernel)
+        place--;
+    memmove(items + place + mentions, items + place, (kept - place) * sizeof *items);
+    for (size_t i = 0; i < mentions; i++)
+        items[place + i] = new_kernel;
+}
+
+/* Kernel `old` does its reading and writing as `new_kernel` from now on. */
+static void move_uses(Fusion *fusion, const Kernel *kernel, int old, int new_kernel) {
+    Footprint *footprints = arena_new_array(fusion->arena, Footprint, FOOTPRINT_MAX);
+    int touched = kernel_footprints(fusion->program, kernel, footprints);
+    for (int i = 0; i < touched; i++) {
+        if (footprints[i].buffer < 0)
+            continue;
+        Uses *uses = &fusion->uses[footprints[i].buffer];
+        move_use(uses->readers.items, uses->readers.count, old, new_kernel);
+        move_use(uses->writers.items, uses->writers.count, old, new_kernel);
+    }
+}
+
+static void add_use(Arena *arena, int **items, size_t *count, size_t *capacity, int kernel) {
+    vector_grow(arena, (void **)items, *count, capacity, sizeof **items);
+    size_t place = (*count)++;
+    for (; place > 0 && (*items)[place - 1] > kernel; place--)
+        (*items)[place] = (*items)[place - 1];
+    (*items)[place] = kernel;
+}
+
+/* What kernel `old` reads and writes is read and written by each of `kernels` instead. */
+static void replace_uses(Fusion *fusion, const Kernel *kernel, int old, const int *kernels,
+                         int count) {
+    Footprint *footprints = arena_new_array(fusion->arena, Footprint, FOOTPRINT_MAX);
+    int touched = kernel_footprints(fusion->program, kernel, footprints);
+    for (int i = 0; i < touched; i++) {
+        if (footprints[i].buffer < 0)
+            continue;
+        Uses *uses = &fusion->uses[footprints[i].buffer];
+        for (int k = 1; k < count; k++) {
+            if (footprints[i].write)
+                add_use(fusion->arena, &uses->writers.items, &uses->writers.count,
+                        &uses->writers.capacity, kernels[k]);
+            else
+                add_use(fusion->arena, &uses->readers.items, &uses->readers.count,
+                        &uses->readers.capacity, kernels[k]);
+        }
+    }
+    move_uses(fusion, kernel, old, kernels[0]);
+}
+
+static bool view_equal(const View *a, const View *b) {
+    return a->buffer == b->buffer && a->base == b->base && a->image_stride == b->image_stride &&
+           a->row_stride == b->row_stride && a->channel_stride == b->channel_stride;
+}
+
+static bool access_equal(const Access *a, const Access *b) {
+    if (a->kind != b->kind || a->channel != b->channel ||
+        a->channel_parameter != b->channel_parameter || !view_equal(&a->view, &b->view))
+        return false;
+    if (a->kind != ACCESS_POSITION)
+        return true;
+    return space_equal(&a->source, &b->source) &&
+           memcmp(a->divide, b->divide, sizeof a->divide) == 0;
+}
+
+static bool is_plain(const Access *access) {
+    return access->kind == ACCESS_ELEMENT && access->channel == CHANNEL_SAME;
+}
+
+static bool same_rows(const Kernel *a, const Kernel *b) {
+    return space_equal(&a->space, &b->space) && a->channels == b->channels;
+}
+
+/* The result of a kernel goes through an expression that may be extended. */
+static bool has_epilogue(const Kernel *kernel) {
+    if (kernel->kind == KERNEL_CONTRACT)
+        return true;
+    return kernel->kind == KERNEL_WINDOW && kernel->expression != NULL;
+}
+
+/* True if no kernel between `from` and `to` writes what `kernel` reads. Scratch is written before it is read
+ * and not again. */
+static bool may_move(const Fusion *fusion, int from, int to) {
+    const Kernel *kernel = fusion->kernels[from];
+    Footprint footprints[FOOTPRINT_MAX];
+    int touched = kernel_footprints(fusion->program, kernel, footprints);
+    for (int i = 0; i < touched; i++) {
+        int buffer = footprints[i].buffer;
+        if (buffer < 0 || footprints[i].write ||
+            fusion->program->buffers.items[buffer].region == REGION_SCRATCH)
+            continue;
+        const Uses *uses = &fusion->uses[buffer];
+        for (size_t w = 0; w < uses->writers.count; w++)
+            if (uses->writers.items[w] > from && uses->writers.items[w] < to)
+                return false;
+    }
+    return true;
+}
+
+/* What `to` writes may be read by `from` only at the element that is written. */
+static bool reads_in_place(const Kernel *from, const Kernel *to) {
+    for (int o = 0; o < to->output_count; o++)
+        for (int i = 0; i < from->operand_count; i++) {
+            const View *read = &from->operands[i].view;
+            if (read->buffer == to->outputs[o].buffer &&
+                !(is_plain(&from->operands[i]) && view_equal(read, &to->outputs[o])))
+                return false;
+        }
+    return true;
+}
+
+/* ---- Joining expressions ------------------------------------------------------------------------- */
+
+/* The operands of the fused kernel as they are found; equal accesses are one. */
+typedef struct Joined {
+    ExpressionBuilder builder;
+    int operand_count;
+    Access operands[KERNEL_MAX_OPERANDS];
+    bool full;
+} Joined;
+
+static int join_operand(Joined *joined, const Access *access) {
+    for (int i = 0; i < joined->operand_count; i++)
+        if (access_equal(&joined->operands[i], access))
+            return i;
+    if (joined->operand_count == KERNEL_MAX_OPERANDS) {
+        joined->full = true;
+        return 0;
+    }
+    joined->operands[joined->operand_count] = *access;
+    return joined->operand_count++;
+}
+
+static bool is_inner(const Kernel *kernel, int operand, int inner) {
+    return inner >= 0 && operand < kernel->operand_count &&
+           access_equal(&kernel->operands[operand], &kernel->operands[inner]);
+}
+
+/* Appends the instructions of a kernel's expression. What is read like operand `inner` is the instruction `value`
+ * instead (-1: nothing); an operand beyond the kernel's own is acc, and becomes operand `acc` of the result. results[i]: value i. */
+static void join_expression(Joined *joined, const Kernel *kernel, int inner, int value, int acc,
+                            int *results) {
+    const Expression *expression = kernel->expression;
+    int *places = arena_new_array(joined->builder.arena, int,
+                                  (size_t)expression->instruction_count + 1);
+    for (int i = 0; i < expression->instruction_count; i++) {
+        const Instruction *in = &expression->instructions[i];
+        bool leaf = in->op == SCALAR_OPERAND || in->op == SCALAR_OPERAND_U;
+        if (leaf && is_inner(kernel, in->operand, inner)) {
+            places[i] = value;
+        } else if (leaf || in->op == SCALAR_VISIBLE) {
+            int operand = in->operand < kernel->operand_count
+                              ? join_operand(joined, &kernel->operands[in->operand])
+                              : acc;
+            places[i] = in->op == SCALAR_OPERAND     ? expression_operand(&joined->builder, operand)
+                        : in->op == SCALAR_OPERAND_U ? expression_operand_u(&joined->builder, operand)
+                                                     : expression_visible(&joined->builder, operand);
+        } else if (in->op == SCALAR_CONSTANT) {
+            places[i] = expression_constant(&joined->builder, (double)in->constant);
+        } else if (in->op == SCALAR_CONSTANT_U) {
+            places[i] = expression_constant_u(&joined->builder, in->constant_u);
+        } else if (in->op == SCALAR_INDEX_LOW || in->op == SCALAR_INDEX_HIGH) {
+            places[i] = expression_index(&joined->builder, in->op == SCALAR_INDEX_HIGH);
+        } else {
+            int arguments[3] = {-1, -1, -1};
+            for (int k = 0; scalar_operands(in->op)[k]; k++)
+                arguments[k] = places[in->arguments[k]];
+            places[i] = expression_apply(&joined->builder, in->op, arguments[0], arguments[1],
+                                         arguments[2]);
+        }
+    }
+    for (int i = 0; i < expression->value_count; i++)
+        results[i] = places[expression->values[i]];
+}
+
+/* Sets the joined operands and expression. acc is always the operand behind the last. */
+static void set_joined(Kernel *kernel, const Joined *joined, Expression *expression) {
+    kernel->operand_count = joined->operand_count;
+    memcpy(kernel->operands, joined->operands, sizeof kernel->operands);
+    kernel->expression = expression;
+}
+
+/* A stand-in for acc while operands are still being found. */
+enum { ACC = KERNEL_MAX_OPERANDS + 1 };
+
+static void settle_acc(Expression *expression, int operand_count) {
+    for (int i = 0; i < expression->instruction_count; i++)
+        if (expression->instructions[i].op == SCALAR_OPERAND &&
+            expression->instructions[i].operand == ACC)
+            expression->instructions[i].operand = operand_count;
+}
+
+/* ---- The rules ------------------------------------------------------------------------------------- */
+
+static void forget(Fusion *fusion, int buffer) {
+    fusion->uses[buffer].readers.count = fusion->uses[buffer].writers.count = 0;
+}
+
+/* Map `first` into `second`, which reads its output as `operand`; `keep`: the output has other readers behind
+ * `second`, which writes it too from now on. */
+static bool fuse_into_reader(Fusion *fusion, int first, int second, int operand, bool keep) {
+    Kernel *maker = fusion->kernels[first], *reader = fusion->kernels[second];
+    if (keep && reader->output_count == KERNEL_MAX_OUTPUTS)
+        return false;
+    Kernel before = *maker;
+    Joined joined = {.builder = expression_begin(fusion->program->arena)};
+    int made[EXPRESSION_MAX_VALUES], values[EXPRESSION_MAX_VALUES];
+    bool acc = has_epilogue(reader);
+    join_expression(&joined, maker, -1, -1, ACC, made);
+    join_expression(&joined, reader, operand, made[0], ACC, values);
+    int count = reader->expression->value_count;
+    if (keep)
+        values[count++] = made[0];
+    if (joined.full)
+        return false;
+    Expression *expression = expression_end(&joined.builder, values, count);
+    if (acc)
+        settle_acc(expression, joined.operand_count);
+    View between = maker->outputs[0];
+    move_uses(fusion, &before, first, second);
+    set_joined(reader, &joined, expression);
+    if (keep)
+        reader->outputs[reader->output_count++] = between;
+    else
+        forget(fusion, between.buffer);
+    fusion->kernels[first] = NULL;
+    return true;
+}
+
+/* The expression of `writer` with that of `map`, which reads its result as `operand`, behind it. */
+static bool extend_writer(Fusion *fusion, Kernel *writer, const Kernel *map, int operand) {
+    Joined joined = {.builder = expression_begin(fusion->program->arena)};
+    int made[EXPRESSION_MAX_VALUES], values[EXPRESSION_MAX_VALUES];
+    join_expression(&joined, writer, -1, -1, ACC, made);
+    join_expression(&joined, map, operand, made[0], ACC, values);
+    if (joined.full)
+        return false;
+    Expression *expression = expression_end(&joined.builder, values, map->expression->value_count);
+    settle_acc(expression, joined.operand_count);
+    set_joined(writer, &joined, expression);
+    writer->output_count = map->output_count;
+    memcpy(writer->outputs, map->outputs, sizeof writer->outputs);
+    return true;
+}
+
+/* The only writer takes the place and the work of map `second`. */
+static bool fuse_into_writer(Fusion *fusion, int first, int second, int operand) {
+    Kernel *writer = fusion->kernels[first], *map = fusion->kernels[second];
+    int buffer = map->operands[operand].view.buffer;
+    Kernel before = *writer;
+    if (!extend_writer(fusion, writer, map, operand))
+        return false;
+    move_uses(fusion, &before, first, second);
+    forget(fusion, buffer);
+    fusion->kernels[second] = writer;
+    fusion->kernels[first] = NULL;
+    return true;
+}
+
+/* True if everything that the map reads but `buffer` is there before kernel `k`, and it changes nothing that
+ * outlives the run. */
+static bool is_ready_before(const Fusion *fusion, const Kernel *map, int buffer, int k) {
+    for (int i = 0; i < map->operand_count; i++) {
+        int read = map->operands[i].view.buffer;
+        const Uses *uses = read >= 0 ? &fusion->uses[read] : NULL;
+        bool scratch =
+            read >= 0 && fusion->program->buffers.items[read].region == REGION_SCRATCH;
+        if (read == buffer || !scratch)
+            continue;
+        if (uses->writers.count && uses->writers.items[uses->writers.count - 1] >= k)
+            return false;
+    }
+    for (int i = 0; i < map->output_count; i++)
+        if (fusion->program->buffers.items[map->outputs[i].buffer].region != REGION_SCRATCH)
+            return false;
+    return true;
+}
+
+/* The kernels that write the phases of a buffer each take the work of map `second`, where they are. */
+static bool fuse_into_phases(Fusion *fusion, int second, int operand) {
+    const Kernel *map = fusion->kernels[second];
+    int buffer = map->operands[operand].view.buffer;
+    const Uses *uses = &fusion->uses[buffer];
+    int count = (int)uses->writers.count;
+    int *writers = arena_new_array(fusion->arena, int, (size_t)count);
+    memcpy(writers, uses->writers.items, (size_t)count * sizeof *writers);
+    if (!is_ready_before(fusion, map, buffer, writers[0]))
+        return false;
+    for (int i = 0; i < count; i++) {
+        const Kernel *writer = fusion->kernels[writers[i]];
+        if (!has_epilogue(writer) || writer->output_count != 1 || !same_rows(writer, map) ||
+            !view_equal(&writer->outputs[0], &map->operands[operand].view) ||
+            writer->operand_count + map->operand_count > KERNEL_MAX_OPERANDS)
+            return false;
+    }
+    forget(fusion, buffer);
+    for (int i = 0; i < count; i++) {
+        bool extended = extend_writer(fusion, fusion->kernels[writers[i]], map, operand);
+        invariant(extended, "the operands of %s were counted", map->name);
+    }
+    replace_uses(fusion, map, second, writers, count);
+    fusion->kernels[second] = NULL;
+    return true;
+}
+
+/* True if a reader of the buffer lies strictly between two kernels. */
+static bool read_between(const Uses *uses, int first, int second) {
+    for (size_t i = 0; i < uses->readers.count; i++)
+        if (uses->readers.items[i] > first && uses->readers.items[i] < second)
+            return true;
+    return false;
+}
+
+/* How often kernel `k` is in a list of uses; how often it reads just like its operand `operand`. */
+static int count_mentions(const Uses *uses, int k) {
+    int count = 0;
+    for (size_t i = 0; i < uses->readers.count; i++)
+        count += uses->readers.items[i] == k;
+    return count;
+}
+
+static int count_equal(const Kernel *kernel, int operand) {
+    int count = 0;
+    for (int i = 0; i < kernel->operand_count; i++)
+        count += access_equal(&kernel->operands[i], &kernel->operands[operand]);
+    return count;
+}
+
+/* Tries to fuse kernel `k` with what makes one of its operands. */
+static bool fuse_operand(Fusion *fusion, int k, int operand) {
+    Kernel *kernel = fusion->kernels[k];
+    const Access *access = &kernel->operands[operand];
+    if (!is_plain(access) || access->view.buffer < 0 ||
+        fusion->program->buffers.items[access->view.buffer].region != REGION_SCRATCH)
+        return false;
+    const Uses *uses = &fusion->uses[access->view.buffer];
+    int mentions = count_mentions(uses, k);
+    if (uses->writers.count == 0 || uses->writers.items[uses->writers.count - 1] >= k ||
+        mentions != count_equal(kernel, operand))
+        return false;
+    bool alone = (int)uses->readers.count == mentions;
+    if (uses->writers.count > 1)
+        return alone && kernel->kind == KERNEL_MAP && fuse_into_phases(fusion, k, operand);
+    int first = uses->writers.items[0];
+    Kernel *maker = fusion->kernels[first];
+    if (maker->output_count != 1 || !view_equal(&maker->outputs[0], &access->view) ||
+        !same_rows(maker, kernel) || !may_move(fusion, first, k) ||
+        !reads_in_place(maker, kernel))
+        return false;
+    if (maker->kind == KERNEL_MAP) {
+        if (!alone && (kernel->kind != KERNEL_MAP || read_between(uses, first, k)))
+            return false;
+        return fuse_into_reader(fusion, first, k, operand, !alone);
+    }
+    return has_epilogue(maker) && alone && kernel->kind == KERNEL_MAP &&
+           fuse_into_writer(fusion, first, k, operand);
+}
+
+static bool fuse_kernel(Fusion *fusion, int k) {
+    const Kernel *kernel = fusion->kernels[k];
+    if (!kernel || !kernel->expression)
+        return false;
+    for (int i = 0; i < kernel->operand_count; i++)
+        if (fuse_operand(fusion, k, i))
+            return true;
+    return false;
+}
+
+int fuse_kernels(Program *program) {
+    Fusion fusion = {.program = program,
+                     .arena = arena_create(),
+                     .kernels = program->kernels.items,
+                     .count = (int)program->kernels.count};
+    fusion.uses = arena_new_array(fusion.arena, Uses, program->buffers.count + 1);
+    collect_uses(&fusion);
+    int gone = 0;
+    for (int k = 0; k < fusion.count; k++)
+        while (fuse_kernel(&fusion, k))
+            gone++;
+    size_t kept = 0;
+    for (int k = 0; k < fusion.count; k++)
+        if (fusion.kernels[k])
+            program->kernels.items[kept++] = fusion.kernels[k];
+    program->kernels.count = kept;
+    arena_destroy(fusion.arena);
+    return gone;
+}
