@@ -40,7 +40,13 @@ const PlanBuffer *plan_find(const Plan *plan, int region, const char *name) {
     return NULL;
 }
 
-static void bind_pointers(Arena *arena, PlanExecutor *executor) {
+static void *region_address(const void *context, const PlanPointer *pointer) {
+    const PlanExecutor *executor = context;
+    return executor->regions[pointer->region] + pointer->offset;
+}
+
+static void bind_pointers(Arena *arena, PlanExecutor *executor, PlanAddress *address_of,
+                          const void *context) {
     const Plan *plan = executor->plan;
     executor->launch_pointers = arena_new_array(arena, char **, (size_t)plan->launch_count + 1);
     for (int i = 0; i < plan->launch_count; i++) {
@@ -48,32 +54,51 @@ static void bind_pointers(Arena *arena, PlanExecutor *executor) {
         char **pointers = arena_new_array(arena, char *, (size_t)launch->pointer_count + 1);
         for (int k = 0; k < launch->pointer_count; k++)
             if (launch->pointers[k].region >= 0)
-                pointers[k] =
-                    executor->regions[launch->pointers[k].region] + launch->pointers[k].offset;
+                pointers[k] = address_of(context, &launch->pointers[k]);
         executor->launch_pointers[i] = pointers;
     }
 }
 
-Status plan_executor_create(Arena *arena, const Plan *plan, Threads *threads,
-                            PlanExecutor **out) {
+/* An executor without regions. */
+static PlanExecutor *create(Arena *arena, const Plan *plan, Threads *threads) {
     PlanExecutor *executor = arena_new(arena, PlanExecutor);
     executor->plan = plan;
     executor->threads = threads;
     executor->workspace_step = (plan->workspace_bytes + 2 * PAGE - 1) / PAGE * PAGE;
     executor->workspace = map_block(executor->workspace_step * threads_count(threads));
+    return executor;
+}
+
+static Status out_of_memory(Arena *arena, PlanExecutor *executor) {
+    int64_t bytes = plan_executor_bytes(executor);
+    plan_executor_destroy(executor);
+    return status_failure(arena,
+                          "not enough memory: the plan needs %.2f GB; try a smaller batch",
+                          (double)bytes * 1e-9);
+}
+
+Status plan_executor_create(Arena *arena, const Plan *plan, Threads *threads,
+                            PlanExecutor **out) {
+    PlanExecutor *executor = create(arena, plan, threads);
     bool fine = executor->workspace != NULL;
     for (int r = 0; r < PLAN_REGIONS; r++) {
         executor->regions[r] = map_block(plan->region_bytes[r]);
         fine = fine && executor->regions[r];
     }
-    if (!fine) {
-        int64_t bytes = plan_executor_bytes(executor);
-        plan_executor_destroy(executor);
-        return status_failure(arena,
-                              "not enough memory: the plan needs %.2f GB; try a smaller batch",
-                              (double)bytes * 1e-9);
-    }
-    bind_pointers(arena, executor);
+    if (!fine)
+        return out_of_memory(arena, executor);
+    bind_pointers(arena, executor, region_address, executor);
+    *out = executor;
+    return STATUS_FINE;
+}
+
+Status plan_executor_create_over(Arena *arena, const Plan *plan, Threads *threads,
+                                 PlanAddress *address_of, const void *context,
+                                 PlanExecutor **out) {
+    PlanExecutor *executor = create(arena, plan, threads);
+    if (!executor->workspace)
+        return out_of_memory(arena, executor);
+    bind_pointers(arena, executor, address_of, context);
     *out = executor;
     return STATUS_FINE;
 }
@@ -107,7 +132,7 @@ static void run_chunk(void *context, int64_t chunk, int thread) {
                           job->executor->workspace + thread * job->executor->workspace_step);
 }
 
-static void run_launch(PlanExecutor *executor, int index) {
+void plan_executor_run_launch(PlanExecutor *executor, int index) {
     const PlanLaunch *launch = &executor->plan->launches[index];
     Job job = {executor, launch, executor->launch_pointers[index]};
     threads_run(executor->threads, run_chunk, &job, launch->chunks);
@@ -115,7 +140,7 @@ static void run_launch(PlanExecutor *executor, int index) {
 
 void plan_executor_run(PlanExecutor *executor) {
     for (int i = 0; i < executor->plan->launch_count; i++)
-        run_launch(executor, i);
+        plan_executor_run_launch(executor, i);
 }
 
 static double now(void) {
@@ -127,9 +152,14 @@ static double now(void) {
 void plan_executor_profile(PlanExecutor *executor, double *seconds) {
     for (int i = 0; i < executor->plan->launch_count; i++) {
         double start = now();
-        run_launch(executor, i);
+        plan_executor_run_launch(executor, i);
         seconds[i] += now() - start;
     }
+}
+
+void *plan_executor_workspace(const PlanExecutor *executor, size_t *bytes) {
+    *bytes = (size_t)(executor->workspace_step * threads_count(executor->threads));
+    return executor->workspace;
 }
 
 int64_t plan_executor_bytes(const PlanExecutor *executor) {

@@ -12,6 +12,13 @@ typedef struct PlanExecutor PlanExecutor;
 /* Memory for a plan, zeroed; `plan` and `threads` are borrowed. */
 Status plan_executor_create(Arena *arena, const Plan *plan, Threads *threads,
                             PlanExecutor **executor);
+
+/* The same in memory of the caller's: address_of says where each pointer of the plan points (never
+ * asked for null pointers). There are no regions to ask for. */
+typedef void *PlanAddress(const void *context, const PlanPointer *pointer);
+Status plan_executor_create_over(Arena *arena, const Plan *plan, Threads *threads,
+                                 PlanAddress *address_of, const void *context,
+                                 PlanExecutor **executor);
 void plan_executor_destroy(PlanExecutor *executor);
 
 /* The start of a region; aligned to PLAN_ALIGNMENT. */
@@ -22,6 +29,13 @@ void *plan_executor_buffer(const PlanExecutor *executor, int region, const char 
 
 /* Runs all launches once. */
 void plan_executor_run(PlanExecutor *executor);
+
+/* Runs one launch; they must run in order. */
+void plan_executor_run_launch(PlanExecutor *executor, int launch);
+
+/* The memory of all threads that kernels compute in, and its size; it holds nothing between
+ * launches. */
+void *plan_executor_workspace(const PlanExecutor *executor, size_t *bytes);
 
 /* The same, and adds the seconds of each launch to seconds[launch]. */
 void plan_executor_profile(PlanExecutor *executor, double *seconds);

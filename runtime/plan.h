@@ -19,10 +19,13 @@ enum { PLAN_ALIGNMENT = 64 };
 typedef void PlanFunction(char *const *pointers, const int64_t *numbers, int64_t chunk,
                           char *workspace);
 
-/* Where a pointer argument points: a region and a byte offset in it. region -1: a null pointer. */
+/* Where a pointer argument points: a region and a byte offset in it. region -1: a null pointer.
+ * `buffer` is the index of the program's buffer that it points into, or -1: scratch that the stages
+ * of one kernel share, which lies behind all buffers. */
 typedef struct PlanPointer {
     int region;
     int64_t offset;
+    int buffer;
 } PlanPointer;
 
 /* One kernel call. Launches run one after the other; chunks of one launch in parallel. */
