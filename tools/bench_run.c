@@ -16,7 +16,7 @@
 /* Random numbers of a run: one stream each, apart from those of layers by their step. */
 enum { STREAM_PICTURE = 1, STREAM_CELLS = 2 };
 
-enum { PEAK_ROUNDS = 5 };
+enum { PEAK_ROUNDS = 10 };
 
 typedef struct Bench {
     Arena *arena; /* of the result */
@@ -257,7 +257,8 @@ static BenchPart part_of(const Kernel *kernel) {
     static const struct {
         const char *prefix;
         BenchPart part;
-    } prefixes[] = {{"densify_", BENCH_DENSIFY},
+    } prefixes[] = {{"densify.", BENCH_DENSIFY},
+                    {"densify_", BENCH_DENSIFY},
                     {"mask_tokens.", BENCH_DENSIFY},
                     {"dense_decoder.", BENCH_DECODER}};
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)

@@ -92,7 +92,7 @@ static int64_t kernel_bytes(const Program *program, const Kernel *kernel, Footpr
     return bytes;
 }
 
-static void add_launch(Compilation *c, const Kernel *kernel, int stage, int64_t bytes) {
+static void add_launch(Compilation *c, const Kernel *kernel, int stage) {
     const KernelEmitter *emitter = emitter_of(kernel);
     Slots slots = {
         .arena = c->arena, .program = c->program, .shared_offset = c->program_scratch};
@@ -110,10 +110,6 @@ static void add_launch(Compilation *c, const Kernel *kernel, int stage, int64_t 
                          .chunks = slots.chunks,
                          .contract = kernel->kind == KERNEL_CONTRACT ||
                                      kernel->kind == KERNEL_CONTRACT_WEIGHT};
-    if (stage == emitter->stages - 1 || emitter->stages == 1) {
-        launch.multiply_adds = kernel_multiply_adds(c->program, kernel);
-        launch.bytes = bytes;
-    }
     vector_push(c->arena, &c->launches, launch);
     vector_push(c->arena, &c->launch_codes, find_code(c, key, kernel, stage));
     c->shared = slots.shared > c->shared ? slots.shared : c->shared;
@@ -124,9 +120,14 @@ static void add_launches(Compilation *c) {
     Footprint *footprints = arena_new_array(c->arena, Footprint, FOOTPRINT_MAX);
     for (size_t i = 0; i < c->program->kernels.count; i++) {
         const Kernel *kernel = c->program->kernels.items[i];
-        int64_t bytes = kernel_bytes(c->program, kernel, footprints);
+        size_t first = c->launches.count;
         for (int stage = 0; stage < emitter_of(kernel)->stages; stage++)
-            add_launch(c, kernel, stage, bytes);
+            add_launch(c, kernel, stage);
+        if (c->launches.count == first)
+            continue;
+        PlanLaunch *last = &c->launches.items[c->launches.count - 1];
+        last->multiply_adds = kernel_multiply_adds(c->program, kernel);
+        last->bytes = kernel_bytes(c->program, kernel, footprints);
     }
 }
 
