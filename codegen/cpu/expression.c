@@ -60,6 +60,11 @@ static LLVMValueRef unary(const Math *m, const char *name, LLVMValueRef x) {
     return emit_intrinsic(m->e, name, &type, 1, &x, 1);
 }
 
+static LLVMValueRef copy_sign(const Math *m, LLVMValueRef size, LLVMValueRef sign) {
+    LLVMTypeRef type = LLVMTypeOf(size);
+    return emit_intrinsic(m->e, "llvm.copysign", &type, 1, (LLVMValueRef[]){size, sign}, 2);
+}
+
 static LLVMValueRef to_bits(const Math *m, LLVMValueRef x) {
     return LLVMBuildBitCast(m->e->builder, x, m->whole, "");
 }
@@ -84,11 +89,16 @@ static LLVMValueRef power_of_two(const Math *m, LLVMValueRef n) {
     return from_bits(m, LLVMBuildShl(b, exponent, whole(m, 23), ""));
 }
 
-/* x = n ln 2 + r with whole n, |r| <= ln 2 / 2. The first part of ln 2 has 10 bits, so n times it is exact. */
-static LLVMValueRef reduce_exponent(const Math *m, LLVMValueRef x, LLVMValueRef *n) {
+/* x + low = n ln 2 + r with whole n, |r| <= ln 2 / 2. The first part of ln 2 has 10 bits, so n
+ * times it is exact; *lost is what rounding took from r. */
+static LLVMValueRef reduce_exponent(const Math *m, LLVMValueRef x, LLVMValueRef low,
+                                    LLVMValueRef *n, LLVMValueRef *lost) {
     *n = unary(m, "llvm.rint", mul(m, x, real(m, 1.4426950408889634)));
-    LLVMValueRef r = sub(m, x, mul(m, *n, real(m, 0.693359375)));
-    return emit_fma(m->e, *n, real(m, 2.12194440054690583e-4), r);
+    LLVMValueRef most = sub(m, x, mul(m, *n, real(m, 0.693359375)));
+    LLVMValueRef rest = emit_fma(m->e, *n, real(m, 2.12194440054690583e-4), low);
+    LLVMValueRef r = add(m, most, rest);
+    *lost = sub(m, rest, sub(m, r, most));
+    return r;
 }
 
 /* exp(r) - 1 - r for |r| <= ln 2 / 2, divided by r^2 (minimax, after Cephes' expf). */
@@ -114,28 +124,33 @@ static LLVMValueRef is_nan(const Math *m, LLVMValueRef x) {
     return LLVMBuildFCmp(m->e->builder, LLVMRealUNO, x, x, "");
 }
 
+/* exp(x + low) = 2^n (1 + p) with |p| < 0.42, for x in [-115, 89] and a low that is far smaller. */
+static LLVMValueRef exp_parts(const Math *m, LLVMValueRef x, LLVMValueRef low, LLVMValueRef *n) {
+    LLVMValueRef lost, r = reduce_exponent(m, x, low, n, &lost);
+    return add(m, r, emit_fma(m->e, mul(m, r, r), exp_tail(m, r), lost));
+}
+
+/* x in [low, high], 0 for NaN. */
+static LLVMValueRef bounded_or_zero(const Math *m, LLVMValueRef x, double low, double high) {
+    return choose(m, is_nan(m, x), real(m, 0), clamp(m, x, low, high));
+}
+
 static LLVMValueRef emit_exp(const Math *m, LLVMValueRef x) {
-    LLVMValueRef n, bounded = clamp(m, x, -105, 89);
-    bounded = choose(m, is_nan(m, x), real(m, 0), bounded);
-    LLVMValueRef r = reduce_exponent(m, bounded, &n);
-    LLVMValueRef y = emit_fma(m->e, mul(m, r, r), exp_tail(m, r), r);
-    y = scale(m, add(m, y, real(m, 1)), n);
+    LLVMValueRef n, p = exp_parts(m, bounded_or_zero(m, x, -105, 89), real(m, 0), &n);
+    LLVMValueRef y = scale(m, add(m, p, real(m, 1)), n);
     return choose(m, is_nan(m, x), x, y);
 }
 
 /* 2^n (exp(r) - 1) + (2^n - 1) */
 static LLVMValueRef emit_expm1(const Math *m, LLVMValueRef x) {
-    LLVMValueRef n, bounded = clamp(m, x, -60, 89);
-    bounded = choose(m, is_nan(m, x), real(m, 0), bounded);
-    LLVMValueRef r = reduce_exponent(m, bounded, &n);
-    LLVMValueRef p = emit_fma(m->e, mul(m, r, r), exp_tail(m, r), r);
+    LLVMValueRef n, p = exp_parts(m, bounded_or_zero(m, x, -60, 89), real(m, 0), &n);
     LLVMValueRef less_one = sub(m, n, real(m, 1)); /* 2^n could overflow where 2^(n-1) does not */
     LLVMValueRef half = power_of_two(m, less_one);
     LLVMValueRef y = emit_fma(m->e, half, p, sub(m, half, real(m, 0.5)));
     y = mul(m, y, real(m, 2));
     LLVMValueRef tiny = less(m, unary(m, "llvm.fabs", x), real(m, 1e-4));
     y = choose(m, tiny, emit_fma(m->e, mul(m, x, x), real(m, 0.5), x), y);
-    return choose(m, is_nan(m, x), x, y);
+    return choose(m, is_nan(m, x), x, copy_sign(m, y, x));
 }
 
 /* x = 2^e f with f in [sqrt(1/2), sqrt(2)); log x = e ln 2 + log f (after Cephes' logf). */
@@ -150,8 +165,7 @@ static LLVMValueRef emit_log(const Math *m, LLVMValueRef x) {
     /* The exponent relative to sqrt(1/2), whose bits are 0x3f3504f3. */
     LLVMValueRef shifted = LLVMBuildSub(b, bits, whole(m, 0x3f3504f3u), "");
     LLVMValueRef exponent = LLVMBuildAShr(b, shifted, whole(m, 23), "");
-    LLVMValueRef fraction =
-        LLVMBuildSub(b, bits, LLVMBuildShl(b, exponent, whole(m, 23), ""), "");
+    LLVMValueRef fraction = LLVMBuildSub(b, bits, LLVMBuildShl(b, exponent, whole(m, 23), ""), "");
     LLVMValueRef f = sub(m, from_bits(m, fraction), real(m, 1));
     LLVMValueRef e = LLVMBuildSIToFP(b, exponent, m->real, "");
     e = sub(m, e, choose(m, small, real(m, 25), real(m, 0)));
@@ -183,11 +197,15 @@ static LLVMValueRef exp_of_minus_abs(const Math *m, LLVMValueRef x) {
     return emit_exp(m, negate(m, unary(m, "llvm.fabs", x)));
 }
 
-/* With t = exp(-|x|): 1 / (1 + t), and t / (1 + t) for negative x. */
+/* With t = exp(-|x|): 1 / (1 + t), and t / (1 + t) for negative x. What rounding took from d = 1 +
+ * t is put right: q (1 - lost / d), and 1 / d is q, or 1 - q for negative x. */
 static LLVMValueRef emit_sigmoid(const Math *m, LLVMValueRef x) {
-    LLVMValueRef t = exp_of_minus_abs(m, x);
-    LLVMValueRef top = choose(m, less(m, x, real(m, 0)), t, real(m, 1));
-    return quotient(m, top, add(m, real(m, 1), t));
+    LLVMValueRef t = exp_of_minus_abs(m, x), one = real(m, 1), d = add(m, one, t);
+    LLVMValueRef negative = less(m, x, real(m, 0));
+    LLVMValueRef q = quotient(m, choose(m, negative, t, one), d);
+    LLVMValueRef lost = sub(m, t, sub(m, d, one));
+    LLVMValueRef inverse = choose(m, negative, sub(m, one, q), q);
+    return sub(m, q, mul(m, q, mul(m, lost, inverse)));
 }
 
 /* max(x, 0) + log(1 + exp(-|x|)) */
@@ -197,11 +215,6 @@ static LLVMValueRef emit_softplus(const Math *m, LLVMValueRef x) {
     return add(m, positive, log_one_plus(m, exp_of_minus_abs(m, x)));
 }
 
-static LLVMValueRef copy_sign(const Math *m, LLVMValueRef size, LLVMValueRef sign) {
-    LLVMTypeRef type = LLVMTypeOf(size);
-    return emit_intrinsic(m->e, "llvm.copysign", &type, 1, (LLVMValueRef[]){size, sign}, 2);
-}
-
 /* Odd polynomial up to 0.625 (Cephes' tanhf), 1 - 2 / (exp(2 |x|) + 1) beyond. */
 static LLVMValueRef emit_tanh(const Math *m, LLVMValueRef x) {
     static const double c[] = {-3.33332819422e-1, 1.33314422036e-1, -5.37397155531e-2,
@@ -209,10 +222,9 @@ static LLVMValueRef emit_tanh(const Math *m, LLVMValueRef x) {
     LLVMValueRef size = unary(m, "llvm.fabs", x), square = mul(m, x, x);
     LLVMValueRef near = emit_fma(m->e, mul(m, polynomial(m, square, c, 5), square), x, x);
     LLVMValueRef e = emit_exp(m, add(m, size, size));
-    LLVMValueRef far =
-        sub(m, real(m, 1), quotient(m, real(m, 2), add(m, e, real(m, 1))));
+    LLVMValueRef far = sub(m, real(m, 1), quotient(m, real(m, 2), add(m, e, real(m, 1))));
     LLVMValueRef is_near = less(m, size, real(m, 0.625));
-    LLVMValueRef y = choose(m, is_near, near, copy_sign(m, far, x));
+    LLVMValueRef y = copy_sign(m, choose(m, is_near, near, far), x);
     return choose(m, is_nan(m, x), x, y);
 }
 
@@ -230,60 +242,77 @@ static LLVMValueRef exact_square(const Math *m, LLVMValueRef x, LLVMValueRef *hi
     return add(m, lost, mul(m, low, low));
 }
 
-/* exp(-x x / 2), with the rounding of x x put right. */
-static LLVMValueRef gaussian(const Math *m, LLVMValueRef x) {
-    LLVMValueRef high, low, bounded = clamp(m, unary(m, "llvm.fabs", x), 0, 15);
-    low = exact_square(m, bounded, &high);
-    LLVMValueRef y = emit_exp(m, mul(m, high, real(m, -0.5)));
-    LLVMValueRef correction = emit_fma(m->e, low, real(m, -0.5), real(m, 1));
-    return mul(m, y, correction);
+/* exp(-x x / 2) = 2^n (1 + p) for x in [0, 15]. */
+static LLVMValueRef gaussian_parts(const Math *m, LLVMValueRef x, LLVMValueRef *n) {
+    LLVMValueRef high, low = exact_square(m, x, &high), half = real(m, -0.5);
+    return exp_parts(m, mul(m, high, half), mul(m, low, half), n);
 }
 
-/* Half of erfcx(a / sqrt(2)) for a in [0, 14.5], as a polynomial of t = 1 / (1 + 0.3 a): minimax of the
- * relative error, 3e-8. */
-static LLVMValueRef scaled_tail(const Math *m, LLVMValueRef a) {
-    static const double c[] = {
-        1.43839018e-05, 0.1193338904, 0.1233141813, 0.08763185956, 0.1645099959, -0.1203291645,
-        0.2847170978, -0.2136304425, 0.05827449801, -0.003836281563};
-    LLVMValueRef t = quotient(m, real(m, 1), emit_fma(m->e, a, real(m, 0.3), real(m, 1)));
-    return polynomial(m, t, c, (int)(sizeof c / sizeof *c));
+/* The high part of `value` in fp32, and the rest of it. */
+static LLVMValueRef split_constant(const Math *m, double value, LLVMValueRef *low) {
+    *low = real(m, value - (double)(float)value);
+    return real(m, value);
 }
 
-/* The probability of less than -|x|. */
-static LLVMValueRef normal_tail(const Math *m, LLVMValueRef x) {
-    LLVMValueRef a = clamp(m, unary(m, "llvm.fabs", x), 0, 14.5);
-    return mul(m, gaussian(m, x), scaled_tail(m, a));
+/* The probability of more than a, for a in [0.66, 14.5]: exp(-a a / 2) T / d with d = a + 1.5 and
+ * T = d erfcx(a / sqrt(2)) / 2, which changes little: a polynomial of 1 / d - 1/4 (minimax of the
+ * relative error, 1.4e-8). What rounding takes from sums is carried along. */
+static LLVMValueRef normal_tail(const Math *m, LLVMValueRef a) {
+    static const double c[] = {0.65799188515, -0.33336249367, -0.99505586925,
+                               1.5114676981,  0.95261323828,  -6.1513710089,
+                               6.5431193226,  12.839340724,   -34.710166552};
+    LLVMValueRef n, p = gaussian_parts(m, a, &n), one = real(m, 1), shift = real(m, 1.5);
+    LLVMValueRef d = add(m, a, shift), lost = sub(m, a, sub(m, d, shift));
+    LLVMValueRef s = quotient(m, one, d), share = mul(m, lost, s);
+    LLVMValueRef h = sub(m, sub(m, s, real(m, 0.25)), mul(m, s, share));
+    LLVMValueRef rest, first = split_constant(m, 0.56532533132, &rest);
+    rest = emit_fma(m->e, h, polynomial(m, h, c, (int)(sizeof c / sizeof *c)), rest);
+    LLVMValueRef t = add(m, first, rest), low = sub(m, rest, sub(m, t, first));
+    LLVMValueRef factor = sub(m, p, emit_fma(m->e, share, p, share)); /* (1 + p) (1 - share) - 1 */
+    low = emit_fma(m->e, t, factor, low);
+    LLVMValueRef top = add(m, t, low);
+    low = sub(m, low, sub(m, top, t));
+    return scale(m, emit_fma(m->e, low, s, quotient(m, top, d)), n);
 }
 
+/* 1/2 + x times a polynomial of its square up to 0.67 (minimax of the relative error, 3e-11). */
 static LLVMValueRef emit_normal_cdf(const Math *m, LLVMValueRef x) {
-    LLVMValueRef tail = normal_tail(m, x);
-    LLVMValueRef y = choose(m, less(m, x, real(m, 0)), tail, sub(m, real(m, 1), tail));
+    static const double c[] = {0.3989422804,   -0.0664903785,   0.009973526239,
+                               -0.00118710662, 0.0001147089484, -8.335206784e-06};
+    LLVMValueRef size = unary(m, "llvm.fabs", x);
+    LLVMValueRef half = real(m, 0.5), square = mul(m, x, x);
+    LLVMValueRef near =
+        emit_fma(m->e, x, polynomial(m, square, c, (int)(sizeof c / sizeof *c)), half);
+    LLVMValueRef tail = normal_tail(m, clamp(m, size, 0.66, 14.5));
+    LLVMValueRef far = choose(m, less(m, x, real(m, 0)), tail, sub(m, real(m, 1), tail));
+    LLVMValueRef y = choose(m, less(m, size, real(m, 0.67)), near, far);
     return choose(m, is_nan(m, x), x, y);
 }
 
 static LLVMValueRef emit_normal_pdf(const Math *m, LLVMValueRef x) {
-    LLVMValueRef y = mul(m, gaussian(m, x), real(m, 0.39894228040143268));
+    LLVMValueRef n, low, most = split_constant(m, 0.39894228040143268, &low);
+    LLVMValueRef p = gaussian_parts(m, clamp(m, unary(m, "llvm.fabs", x), 0, 15), &n);
+    LLVMValueRef y = scale(m, add(m, most, emit_fma(m->e, most, p, low)), n);
     return choose(m, is_nan(m, x), x, y);
 }
 
-/* x times a polynomial of its square up to 1 (minimax of the relative error, 1e-9); beyond, 1 - erfc. */
+/* x + x times a polynomial of its square up to 1 (minimax of the relative error, 1e-9); beyond, 1 -
+ * erfc. */
 static LLVMValueRef emit_erf(const Math *m, LLVMValueRef x) {
-    static const double c[] = {
-        1.128379166, -0.3761262582, 0.1128358515, -0.02685381193, 0.00518832767, -0.0008010193488,
-        7.8538609e-05};
+    static const double c[] = {0.1283791657,   -0.3761262582,    0.1128358515,   -0.02685381193,
+                               0.005188327681, -0.0008010193587, 7.853861226e-05};
     LLVMValueRef square = mul(m, x, x);
-    LLVMValueRef near = mul(m, x, polynomial(m, square, c, (int)(sizeof c / sizeof *c)));
+    LLVMValueRef near = emit_fma(m->e, x, polynomial(m, square, c, (int)(sizeof c / sizeof *c)), x);
     LLVMValueRef size = unary(m, "llvm.fabs", x);
-    LLVMValueRef tail = normal_tail(m, mul(m, size, real(m, 1.4142135623730951)));
-    LLVMValueRef far = emit_fma(m->e, tail, real(m, -2), real(m, 1));
-    LLVMValueRef y = choose(m, less(m, size, real(m, 1)), near, copy_sign(m, far, x));
+    LLVMValueRef a = clamp(m, mul(m, size, real(m, 1.4142135623730951)), 0.66, 14.5);
+    LLVMValueRef far = emit_fma(m->e, normal_tail(m, a), real(m, -2), real(m, 1));
+    LLVMValueRef y = copy_sign(m, choose(m, less(m, size, real(m, 1)), near, far), x);
     return choose(m, is_nan(m, x), x, y);
 }
 
 /* |x| < infinity, by its bits. */
 static LLVMValueRef emit_is_finite(const Math *m, LLVMValueRef x) {
-    LLVMValueRef bits =
-        LLVMBuildAnd(m->e->builder, to_bits(m, x), whole(m, 0x7f800000u), "");
+    LLVMValueRef bits = LLVMBuildAnd(m->e->builder, to_bits(m, x), whole(m, 0x7f800000u), "");
     return LLVMBuildICmp(m->e->builder, LLVMIntNE, bits, whole(m, 0x7f800000u), "");
 }
 
@@ -293,9 +322,14 @@ static LLVMValueRef multiply_high(const Math *m, LLVMValueRef a, LLVMValueRef b)
     LLVMTypeRef wide = m->width == 1 ? m->e->i64 : LLVMVectorType(m->e->i64, (unsigned)m->width);
     LLVMValueRef product = LLVMBuildMul(builder, LLVMBuildZExt(builder, a, wide, ""),
                                         LLVMBuildZExt(builder, b, wide, ""), "");
-    LLVMValueRef high =
-        LLVMBuildLShr(builder, product, spread(m, emit_int(m->e, 32)), "");
+    LLVMValueRef high = LLVMBuildLShr(builder, product, spread(m, emit_int(m->e, 32)), "");
     return LLVMBuildTrunc(builder, high, m->whole, "");
+}
+
+/* Toward zero; what is out of range becomes the nearest whole number, NaN 0. */
+static LLVMValueRef to_whole(const Math *m, LLVMValueRef x) {
+    LLVMTypeRef types[] = {m->whole, m->real};
+    return emit_intrinsic(m->e, "llvm.fptoui.sat", types, 2, &x, 1);
 }
 
 static LLVMValueRef apply(const Math *m, ScalarOp op, LLVMValueRef a, LLVMValueRef b,
@@ -354,13 +388,13 @@ static LLVMValueRef apply(const Math *m, ScalarOp op, LLVMValueRef a, LLVMValueR
     case SCALAR_xor_u:
         return LLVMBuildXor(builder, a, b, "");
     case SCALAR_shift_right_u:
-        return LLVMBuildLShr(builder, a, b, "");
+        return LLVMBuildLShr(builder, a, LLVMBuildAnd(builder, b, whole(m, 31), ""), "");
     case SCALAR_less_u:
         return LLVMBuildICmp(builder, LLVMIntULT, a, b, "");
     case SCALAR_to_float:
         return LLVMBuildUIToFP(builder, a, m->real, "");
     case SCALAR_to_u:
-        return LLVMBuildFPToUI(builder, a, m->whole, "");
+        return to_whole(m, a);
     default:
         invariant(false, "scalar operation %s is a leaf", scalar_name(op));
     }

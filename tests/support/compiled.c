@@ -1,0 +1,75 @@
+#include "tests/support/compiled.h"
+
+#include <CUnit/CUnit.h>
+#include <stdio.h>
+#include <string.h>
+
+#define EXPECT_FINE(status)                                                                        \
+    do {                                                                                           \
+        Status expected_ = (status);                                                               \
+        if (expected_.message)                                                                     \
+            fprintf(stderr, "\n%s\n", expected_.message);                                          \
+        CU_ASSERT_PTR_NULL_FATAL(expected_.message);                                               \
+    } while (0)
+
+static void compile(Compiled *compiled, Program *program, const CompiledOptions *options) {
+    CpuTarget target;
+    CpuStatistics statistics;
+    EXPECT_FINE(cpu_target(compiled->arena, NULL, options->cpu, false, &target));
+    CpuOptions cpu = {.target = &target, .threads = 1};
+    EXPECT_FINE(cpu_compile(compiled->arena, program, &cpu, &compiled->module, &compiled->plan,
+                            &statistics));
+}
+
+static void poison(const Compiled *compiled, int region) {
+    unsigned char *bytes = plan_executor_region(compiled->executor, region);
+    memset(bytes, 0xFF, (size_t)compiled->plan->region_bytes[region]);
+}
+
+Compiled *compiled_create(Program *program, const CompiledOptions *options) {
+    Arena *arena = arena_create();
+    Compiled *compiled = arena_new(arena, Compiled);
+    compiled->arena = arena;
+    compiled->program = program;
+    CU_ASSERT_FATAL(plan_memory(program, !options->separate, &compiled->memory));
+    compile(compiled, program, options);
+    EXPECT_FINE(threads_create(arena, options->threads ? options->threads : 1, &compiled->threads));
+    EXPECT_FINE(
+        plan_executor_create(arena, compiled->plan, compiled->threads, &compiled->executor));
+    if (options->poisoned) {
+        poison(compiled, PLAN_SCRATCH);
+        poison(compiled, PLAN_OUTPUTS);
+    }
+    void *regions[PLAN_REGIONS];
+    for (int r = 0; r < PLAN_REGIONS; r++)
+        regions[r] = plan_executor_region(compiled->executor, r);
+    compiled->values = kernel_interpreter_create_planned(program, regions);
+    return compiled;
+}
+
+void compiled_destroy(Compiled *compiled) {
+    kernel_interpreter_destroy(compiled->values);
+    plan_executor_destroy(compiled->executor);
+    threads_destroy(compiled->threads);
+    cpu_module_destroy(compiled->module);
+    arena_destroy(compiled->arena);
+}
+
+void compiled_run(Compiled *compiled) {
+    plan_executor_run(compiled->executor);
+}
+
+const char *const *compiled_cpus(int *count) {
+    static const char *const levels[] = {"x86-64", "x86-64-v3", "x86-64-v4"};
+    static const char *const own[] = {NULL};
+    Arena *arena = arena_create();
+    CpuTarget target;
+    *count = 0;
+    while (*count < 3 && status_fine(cpu_target(arena, NULL, levels[*count], false, &target)))
+        ++*count;
+    arena_destroy(arena);
+    if (*count > 0)
+        return levels;
+    *count = 1;
+    return own;
+}

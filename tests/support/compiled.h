@@ -1,0 +1,40 @@
+/* Programs as compiled code, for comparing it with the interpreters. */
+#ifndef SPARKC_TESTS_SUPPORT_COMPILED_H
+#define SPARKC_TESTS_SUPPORT_COMPILED_H
+
+#include "codegen/cpu/cpu.h"
+#include "ir/interpret/kernel_interpret.h"
+#include "ir/kernel.h"
+#include "passes/plan_memory.h"
+#include "runtime/executor.h"
+
+typedef struct CompiledOptions {
+    const char *cpu; /* as in codegen/cpu/cpu.h; NULL: the host's */
+    int threads;     /* that run it; 0: 1 */
+    bool separate;   /* no scratch buffer shares memory with another */
+    bool poisoned;   /* scratch and outputs are NaN at the start instead of zero */
+} CompiledOptions;
+
+/* A program that is planned, compiled and ready to run. */
+typedef struct Compiled {
+    Arena *arena;
+    const Program *program;
+    MemoryPlan memory;
+    CpuModule *module;
+    Threads *threads;
+    Plan *plan;
+    PlanExecutor *executor;
+    KernelInterpreter *values; /* for setting and reading values; it runs nothing */
+} Compiled;
+
+/* Plans the program anew and compiles it; the program must live as long. A failure ends the test.
+ */
+Compiled *compiled_create(Program *program, const CompiledOptions *options);
+void compiled_destroy(Compiled *compiled);
+void compiled_run(Compiled *compiled);
+
+/* The levels of instruction sets of x86-64 that this machine can run, or its own; `count` is set.
+ */
+const char *const *compiled_cpus(int *count);
+
+#endif

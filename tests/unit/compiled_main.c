@@ -1,0 +1,6 @@
+#include "tests/unit/compiled_suites.h"
+
+CU_SuiteInfo harness_suites[] = {
+    HARNESS_SUITE("scalar operations", compiled_expression_tests),
+    CU_SUITE_INFO_NULL,
+};
