@@ -265,6 +265,7 @@ static void bad_gradient_changes_nothing(void) {
 
 /* A train step whose loss, gradient and running mean are inputs. */
 static Fixture create_train_step(const PassOptions *options, const double *loss) {
+    static const double mean = 7; /* the fixture borrows it */
     Fixture fixture = fixture_create();
     Builder *builder = &fixture.builder;
     add_segments(fixture.graph);
@@ -272,7 +273,7 @@ static Fixture create_train_step(const PassOptions *options, const double *loss)
         fixture.graph,
         (StateSlot){.name = "mean", .part = PART_ENCODER, .type = type_scalar(DTYPE_F32)});
     Value *parts[STRETCHES],
-        *x = fixture_input(&fixture, "x", type_scalar(DTYPE_F32), (double[]){7});
+        *x = fixture_input(&fixture, "x", type_scalar(DTYPE_F32), &mean);
     for (int s = 0; s < STRETCHES; s++)
         parts[s] =
             fixture_input(&fixture, stretches[s].name, type_vector(DTYPE_F32, stretches[s].length),
