@@ -80,8 +80,8 @@ static bool accept(Reader *reader, const char *token) {
     return true;
 }
 
-/* A whole number in [0, limit). */
-static bool read_number(Reader *reader, uint64_t limit, uint64_t *number) {
+/* A whole number in [0, limit); `too_large` is what to say of a larger one. */
+static bool read_number(Reader *reader, uint64_t limit, const char *too_large, uint64_t *number) {
     skip_space(reader);
     if (!isdigit((unsigned char)*reader->cursor))
         return fail(reader, "expected a whole number");
@@ -90,7 +90,7 @@ static bool read_number(Reader *reader, uint64_t limit, uint64_t *number) {
     for (; isdigit((unsigned char)*cursor) && value < limit; cursor++)
         value = 10 * value + (uint64_t)(*cursor - '0');
     if (value >= limit || isdigit((unsigned char)*cursor))
-        return fail(reader, "the number is too large here");
+        return fail(reader, too_large);
     reader->cursor = cursor;
     *number = value;
     return true;
@@ -102,8 +102,9 @@ static bool read_value(Reader *reader, char letter, int *index) {
         return fail(reader, "expected t and the number of an earlier operation");
     const char *place = reader->cursor;
     uint64_t number;
-    if (!read_number(reader, (uint64_t)reader->count, &number))
-        return fail(reader, "not the number of an earlier operation");
+    if (!read_number(reader, (uint64_t)reader->count, "not the number of an earlier operation",
+                     &number))
+        return false;
     char result = scalar_result(reader->instructions[number].op);
     if (letter ? result != letter : result == 'b') {
         reader->cursor = place;
@@ -146,14 +147,15 @@ static bool read_arguments(Reader *reader, Instruction *instruction) {
     case SCALAR_OPERAND:
     case SCALAR_OPERAND_U:
     case SCALAR_VISIBLE:
-        if (!read_number(reader, EXPRESSION_MAX_OPERANDS, &number))
+        if (!read_number(reader, EXPRESSION_MAX_OPERANDS, "no kernel has an operand of this number",
+                         &number))
             return false;
         instruction->operand = (int)number;
         return true;
     case SCALAR_CONSTANT:
         return read_constant(reader, &instruction->constant);
     case SCALAR_CONSTANT_U:
-        if (!read_number(reader, UINT64_C(1) << 32, &number))
+        if (!read_number(reader, UINT64_C(1) << 32, "this number must be below 2^32", &number))
             return false;
         instruction->constant_u = (uint32_t)number;
         return true;
@@ -172,7 +174,8 @@ static bool read_instruction(Reader *reader) {
     Instruction instruction = {0};
     if (!accept(reader, "t"))
         return fail(reader, "expected t or ->");
-    if (!read_number(reader, EXPRESSION_MAX_INSTRUCTIONS, &number))
+    if (!read_number(reader, EXPRESSION_MAX_INSTRUCTIONS, "an expression has fewer operations",
+                     &number))
         return false;
     if (number != (uint64_t)reader->count)
         return fail(reader, "operations must be numbered one after the other");

@@ -30,7 +30,7 @@ static uint32_t to_u(float x) {
 
 /* In double the sum, difference, product and quotient of two fp32 numbers, rounded to fp32, are
  * those of fp32 arithmetic: 53 >= 2 * 24 + 2 (Figueroa 1995). */
-Scalar kernel_scalar_apply(ScalarOp op, const Scalar *arguments) {
+Scalar kernel_scalar_apply(ScalarOp op, const Scalar arguments[3]) {
     const Scalar p = arguments[0], q = arguments[1], r = arguments[2];
     const double x = (double)p.f;
     switch (op) {

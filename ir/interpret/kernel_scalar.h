@@ -17,8 +17,8 @@ typedef struct ScalarOperand {
     bool visible;
 } ScalarOperand;
 
-/* One operation of the table on its arguments. */
-Scalar kernel_scalar_apply(ScalarOp op, const Scalar *arguments);
+/* One operation of the table on its arguments; entries that it does not take are ignored. */
+Scalar kernel_scalar_apply(ScalarOp op, const Scalar arguments[3]);
 
 /* All instructions of an expression into results[instruction_count]; the values are
  * results[expression->values[i]]. `index` is the element's place (SCALAR_INDEX_LOW, HIGH). */

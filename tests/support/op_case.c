@@ -203,7 +203,7 @@ Graph *op_case_graph(Arena *arena, const OpCase *op_case) {
 
 /* --- numbers --- */
 
-static double number(const char *name, size_t index) {
+double op_case_number(const char *name, size_t index) {
     uint32_t seed = 0;
     for (const char *letter = name; *letter; letter++)
         seed = seed * 31 + (uint32_t)(unsigned char)*letter;
@@ -215,7 +215,7 @@ static double number(const char *name, size_t index) {
 
 static void fill(Tensor tensor, const char *name) {
     for (size_t i = 0; i < tensor.count; i++)
-        tensor.data[i] = number(name, i);
+        tensor.data[i] = op_case_number(name, i);
 }
 
 /* The identity matrix, whatever the extents of its rows. */
@@ -224,8 +224,7 @@ static void fill_identity(Tensor tensor) {
         tensor.data[i] = 1;
 }
 
-static void fill_input(Interpreter *interpreter, Arena *arena, const Graph *graph,
-                       const Node *node) {
+Tensor op_case_input(Arena *arena, const Graph *graph, const Node *node) {
     const char *name = node_text(node, "name");
     Type type = node->results[0].type;
     bool masked = type.form == FORM_MASKED;
@@ -236,7 +235,14 @@ static void fill_input(Interpreter *interpreter, Arena *arena, const Graph *grap
         fill_identity(tensor);
     else
         fill(tensor, name);
-    Status status = interpreter_set_input(interpreter, arena, name, tensor.data, count);
+    return tensor;
+}
+
+static void fill_input(Interpreter *interpreter, Arena *arena, const Graph *graph,
+                       const Node *node) {
+    const char *name = node_text(node, "name");
+    Tensor tensor = op_case_input(arena, graph, node);
+    Status status = interpreter_set_input(interpreter, arena, name, tensor.data, tensor.count);
     CU_ASSERT_PTR_NULL_FATAL(status.message);
 }
 

@@ -33,6 +33,12 @@ const char *op_case_text(Arena *arena, const OpCase *op_case);
 /* True if an operand of the case is masked. */
 bool op_case_is_masked(const OpCase *op_case);
 
+/* Element `index` of the parameter or state of that name. */
+double op_case_number(const char *name, size_t index);
+
+/* The numbers of an `input` node but the cell list, in dense x mask form. */
+Tensor op_case_input(Arena *arena, const Graph *graph, const Node *node);
+
 /* Sets every input, scalar, state and parameter of a graph that came from a case (through any
  * passes): the numbers depend on the names only. */
 void op_case_fill(Interpreter *interpreter, Arena *arena, const Graph *graph);
