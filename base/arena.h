@@ -1,6 +1,6 @@
 /* Memory by lifetime: everything allocated from an arena dies with it, nothing is freed alone.
  * Running out of memory, or asking for a size that overflows, ends the process with one clear
- * line and exit status 1, so callers never test for NULL. Not thread-safe: one arena, one thread. */
+ * line and exit status 1, so callers never test for NULL. One arena belongs to one thread. */
 #ifndef SPARKC_BASE_ARENA_H
 #define SPARKC_BASE_ARENA_H
 

@@ -1,6 +1,6 @@
-/* Adding ops from a pass: types are inferred at once, and an op that its rules refuse is an internal
- * error (user mistakes are found before). New nodes go before `before`, take `location`, and are
- * named "<prefix>.<hint>". */
+/* Adding ops from a pass: types are inferred at once, and an op that its rules refuse is an
+ * internal error (user mistakes are found before). New nodes go before `before`, take `location`,
+ * and are named "<prefix>.<hint>". */
 #ifndef SPARKC_IR_BUILDER_H
 #define SPARKC_IR_BUILDER_H
 
@@ -13,7 +13,8 @@ typedef struct Builder {
     const char *prefix; /* of the new names, or NULL */
 } Builder;
 
-/* A builder that inserts before `node`, with its location; its prefix is the name of the node's first result. */
+/* A builder that inserts before `node`, with its location; its prefix is the name of the node's
+ * first result. */
 Builder builder_at(Graph *graph, Node *node);
 
 typedef struct NamedAttribute {
@@ -47,12 +48,13 @@ Value *build_stated(Builder *builder, Op op, const char *hint, Type type, Value 
 /* The usual small ones; each returns its only result. */
 Value *build_unary(Builder *builder, Op op, const char *hint, Value *x);
 Value *build_binary(Builder *builder, Op op, const char *hint, Value *a, Value *b);
-Value *build_constant(Builder *builder, double value);           /* f32[] */
+Value *build_constant(Builder *builder, double value);                           /* f32[] */
 Value *build_scale(Builder *builder, const char *hint, Value *x, double factor); /* x * factor */
 Value *build_sum(Builder *builder, const char *hint, Value *x, const char *over);
-Value *build_scalar(Builder *builder, DType dtype, const char *name); /* an input scalar, one node per name */
-Value *build_param(Builder *builder, const char *segment);            /* reads a segment, one node per name */
-Value *build_state(Builder *builder, const char *name);               /* reads a state slot, one node per name */
+Value *build_scalar(Builder *builder, DType dtype,
+                    const char *name);                     /* an input scalar, one node per name */
+Value *build_param(Builder *builder, const char *segment); /* reads a segment, one node per name */
+Value *build_state(Builder *builder, const char *name); /* reads a state slot, one node per name */
 
 /* A result of a node. */
 static inline Value *node_result(Node *node, int index) {

@@ -46,9 +46,9 @@ typedef enum Role {
 
 /* How a file's order of dimensions becomes the stored one. */
 typedef enum Layout {
-    LAYOUT_AS_IS,  /* the same order; only dimensions of 1 may come or go */
-    LAYOUT_CONV,   /* file [out, in / groups, kernel..], stored [kernel.., in / groups, out] */
-    LAYOUT_LINEAR  /* file [out, in], stored [in, out] */
+    LAYOUT_AS_IS, /* the same order; only dimensions of 1 may come or go */
+    LAYOUT_CONV,  /* file [out, in / groups, kernel..], stored [kernel.., in / groups, out] */
+    LAYOUT_LINEAR /* file [out, in], stored [in, out] */
 } Layout;
 
 typedef enum InitKind {
@@ -73,7 +73,7 @@ typedef struct Segment {
     int file_rank; /* the shape in files, PyTorch's */
     int64_t file_shape[TYPE_MAX_RANK];
     Init init;
-    bool decays;     /* weight decay (and LAMB's trust ratio) apply: weights do, all else does not */
+    bool decays; /* weight decay (and LAMB's trust ratio) apply: weights do, all else does not */
     double lr_scale; /* factor of the learning rate, 1 unless layer-wise decay is asked for */
     int64_t offset;  /* first element in the flat arrays */
 } Segment;
@@ -89,11 +89,11 @@ typedef struct StateSlot {
 /* The picture and its cells. */
 typedef struct Geometry {
     int64_t batch;
-    int space;                        /* spatial directions of the image, 1..3 */
-    int64_t image[TYPE_MAX_SPACE];    /* extents in pixels */
-    int64_t channels;                 /* of the image */
-    int64_t ratio;                    /* stride of the deepest feature = side of a cell in pixels; 0: no features */
-    int64_t keep;                     /* visible cells per image; 0: nothing is masked */
+    int space;                     /* spatial directions of the image, 1..3 */
+    int64_t image[TYPE_MAX_SPACE]; /* extents in pixels */
+    int64_t channels;              /* of the image */
+    int64_t ratio; /* stride of the deepest feature = side of a cell in pixels; 0: no features */
+    int64_t keep;  /* visible cells per image; 0: nothing is masked */
 } Geometry;
 
 struct Graph {

@@ -1,24 +1,28 @@
-/* The kernel IR: how a graph is computed, for any target. A program is a list of kernels over buffers;
- * every kernel is of one of a few kinds, and what it means is said here and by the kernel
+/* The kernel IR: how a graph is computed, for any target. A program is a list of kernels over
+ * buffers; every kernel is of one of a few kinds, and what it means is said here and by the kernel
  * interpreter, never by a back end.
  *
  * Every kernel walks the rows of a space and the channels of a row. Its operands are read through
  * accesses (which row and channel of a buffer belong to row r, channel c), a scalar expression
  * combines them, and its results are written through views. The kinds add to that:
  *
- *   map        nothing: outputs[r, c] = expression(operands)
- *   contract   acc[r, co] = sum over taps t and input channels ci of a[row(t, r), ci] * w[t, ci, co];
- *              outputs = expression(acc, operands)
- *   contract_weight  w[t, ci, co] = sum over rows r of a[row(t, r), ci] * b[r, co]
- *   window     acc[r, c] from the taps of one channel (enum WindowKind); outputs = expression(acc, operands)
- *   reduce     values = expression(operands), summed over rows, channels or segments (struct Reduction)
- *   position_map  from the cell list: which row each position of a masked level has
+ *     map              nothing: outputs[r, c] = expression(operands)
+ *     contract         acc[r, co] = sum over taps t, channels ci of a[row(t, r), ci] w[t, ci, co],
+ *                      outputs = expression(acc, operands)
+ *     contract_weight  w[t, ci, co] = sum over rows r of a[row(t, r), ci] b[r, co]
+ *     window           acc[r, c] from the taps of one channel (enum WindowKind),
+ *                      outputs = expression(acc, operands)
+ *     reduce           values = expression(operands), summed over rows, channels or segments
+ *                      (struct Reduction)
+ *     position_map     from the cell list: which row each position of a masked level has
  *
- * row(t, r): row r of the kernel's space is at image b and position p = step * i + phase in each direction;
- * tap t reads the source space at scale * i + offset[t]. That is a row, or OUTSIDE the map, or HIDDEN (masked
- * sources only); both contribute zero, after the prologue, unless the kind says otherwise.
+ * row(t, r): row r of the kernel's space is at image b and position p = step * i + phase in each
+ * direction; tap t reads the source space at scale * i + offset[t]. That is a row, or OUTSIDE the
+ * map, or HIDDEN (masked sources only); both contribute zero, after the prologue, unless the kind
+ * says otherwise.
  *
- * Rows, extents and batch are arguments of the compiled code, never part of it: see kernel_code_key. */
+ * Rows, extents and batch are arguments of the compiled code, never part of it: see
+ * kernel_code_key. */
 #ifndef SPARKC_IR_KERNEL_H
 #define SPARKC_IR_KERNEL_H
 
@@ -42,13 +46,14 @@ typedef struct Buffer {
     Region region;
     DType dtype;
     int64_t elements; /* at this program's batch */
-    int64_t offset;   /* bytes from the start of its region, a multiple of KERNEL_ALIGNMENT; -1: not planned yet */
+    int64_t offset;   /* bytes from the start of its region, a multiple of KERNEL_ALIGNMENT; -1: not
+                         planned yet */
 } Buffer;
 
 enum { KERNEL_ALIGNMENT = 64 };
 
-/* Where element (image b, row r of the image's rows, channel c) of a value lies in a buffer, in elements:
- * base + b * image_stride + r * row_stride + c * channel_stride. */
+/* Where element (image b, row r of the image's rows, channel c) of a value lies in a buffer, in
+ * elements: base + b * image_stride + r * row_stride + c * channel_stride. */
 typedef struct View {
     int buffer; /* index in the program */
     int64_t base, image_stride, row_stride, channel_stride;
@@ -58,7 +63,8 @@ typedef struct View {
 
 typedef enum SpaceKind {
     SPACE_DENSE,  /* rows of an image: its positions, row-major */
-    SPACE_MASKED, /* rows of an image: the positions of its visible cells, cell after cell, row-major inside */
+    SPACE_MASKED, /* rows of an image: the positions of its visible cells, cell after cell,
+                     row-major inside */
     SPACE_IMAGES, /* one row per image */
     SPACE_ONE,    /* a single row: parameters, statistics, scalars */
     SPACE_FLAT    /* one row, the elements of all segments as its channels */
@@ -66,9 +72,9 @@ typedef enum SpaceKind {
 
 typedef struct Space {
     SpaceKind kind;
-    int rank;                         /* dense, masked: spatial directions, 1..3 */
-    int64_t extent[TYPE_MAX_SPACE];   /* dense, masked: the map's extents */
-    int64_t stride;                   /* masked: image pixels per position */
+    int rank;                       /* dense, masked: spatial directions, 1..3 */
+    int64_t extent[TYPE_MAX_SPACE]; /* dense, masked: the map's extents */
+    int64_t stride;                 /* masked: image pixels per position */
 } Space;
 
 /* ---- Accesses -------------------------------------------------------------------------------- */
@@ -78,23 +84,24 @@ typedef enum AccessKind {
     ACCESS_IMAGE,   /* the image of row r; the view's row is 0 */
     ACCESS_ONE,     /* the same row for all: parameters, scalars */
     ACCESS_SEGMENT, /* flat: channel = the segment of the element */
-    ACCESS_POSITION /* the row of `source` at the position of row r, divided by `divide` (floor); its
-                       expression operand is 0 where that is hidden, see EXPRESSION_VISIBLE */
+    ACCESS_POSITION /* the row of `source` at the position of row r, divided by `divide` (floor);
+                       its expression operand is 0 where that is hidden, see EXPRESSION_VISIBLE */
 } AccessKind;
 
 typedef enum ChannelKind {
-    CHANNEL_SAME,    /* channel c */
-    CHANNEL_FIRST,   /* channel 0: one number for all */
-    CHANNEL_REPEAT,  /* channel c / parameter */
-    CHANNEL_SHUFFLE  /* channel_shuffle into `parameter` groups: c = j * groups + g reads g * (channels / groups) + j */
+    CHANNEL_SAME,   /* channel c */
+    CHANNEL_FIRST,  /* channel 0: one number for all */
+    CHANNEL_REPEAT, /* channel c / parameter */
+    CHANNEL_SHUFFLE /* channel_shuffle into `parameter` groups: c = j * groups + g reads g *
+                       (channels / groups) + j */
 } ChannelKind;
 
 typedef struct Access {
     AccessKind kind;
     ChannelKind channel;
     int64_t channel_parameter;
-    View view;      /* buffer -1: POSITION of which only the visibility is asked */
-    Space source;   /* POSITION: where the view's rows live */
+    View view;                      /* buffer -1: POSITION of which only the visibility is asked */
+    Space source;                   /* POSITION: where the view's rows live */
     int64_t divide[TYPE_MAX_SPACE]; /* POSITION: per direction, at least 1 */
 } Access;
 
@@ -105,10 +112,10 @@ typedef struct Tap {
     int64_t weight; /* index of the tap in the weight's first dimension */
 } Tap;
 
-/* Position p = step * i + phase of the kernel's space reads scale * i + offset of the source. Only rows whose
- * position has this phase are computed. conv: step 1, phase 0, scale = stride. Transposed conv: one kernel per
- * phase, step = stride, scale 1, with just the taps that reach it (none: the rows are still
- * written, acc = 0). */
+/* Position p = step * i + phase of the kernel's space reads scale * i + offset of the source. Only
+ * rows whose position has this phase are computed. conv: step 1, phase 0, scale = stride.
+ * Transposed conv: one kernel per phase, step = stride, scale 1, with just the taps that reach it
+ * (none: the rows are still written, acc = 0). */
 typedef struct TapSet {
     Space source;
     int64_t step[TYPE_MAX_SPACE], phase[TYPE_MAX_SPACE], scale[TYPE_MAX_SPACE];
@@ -127,9 +134,9 @@ typedef enum KernelKind {
     KERNEL_POSITION_MAP
 } KernelKind;
 
-/* The weight of a contract: element (tap, group, ci, co), channels counted within their group, at base +
- * tap * tap_stride + group * group_stride + ci * in_stride + co * out_stride elements. Output channel k of
- * all belongs to group k / (out / groups). */
+/* The weight of a contract: element (tap, group, ci, co), channels counted within their group, at
+ * base + tap * tap_stride + group * group_stride + ci * in_stride + co * out_stride elements.
+ * Output channel k of all belongs to group k / (out / groups). */
 typedef struct WeightView {
     int buffer;
     int64_t base, tap_stride, in_stride, out_stride, group_stride;
@@ -137,13 +144,13 @@ typedef struct WeightView {
 
 typedef struct Contraction {
     TapSet taps;
-    View a;                 /* rows of taps.source, `in` channels */
-    Expression *prologue;   /* applied to each element of a that is a row; NULL: none. Operand 0 is
-                               the element, the others are `prologue_operands` in taps.source */
+    View a;               /* rows of taps.source, `in` channels */
+    Expression *prologue; /* applied to each element of a that is a row; NULL: none. Operand 0 is
+                             the element, the others are `prologue_operands` in taps.source */
     int prologue_operand_count;
     Access *prologue_operands;
-    View b;                 /* contract_weight: rows of the kernel's space, `out` channels */
-    WeightView weight;      /* read by contract, written by contract_weight */
+    View b;                  /* contract_weight: rows of the kernel's space, `out` channels */
+    WeightView weight;       /* read by contract, written by contract_weight */
     int64_t in, out, groups; /* all channels, over all groups */
 } Contraction;
 
@@ -152,18 +159,19 @@ typedef enum WindowKind {
     WINDOW_WEIGHT_GRAD, /* w[t, c] = sum over rows of a[row(t, r), c] * b[r, c]; no expression */
     WINDOW_SUM,         /* sum of a[row(t, r), c] */
     WINDOW_AVERAGE,     /* that divided by the number of taps inside the picture, see `count_pad` */
-    WINDOW_AVERAGE_GRAD,/* transposed: the sum over taps of a[row(t, r), c] / the divisor of that row */
-    WINDOW_MAX,         /* hidden taps take part as 0, outside ones do not */
-    WINDOW_MAX_GRAD,    /* gradient b of the maximum of a, to a's rows: see below */
-    WINDOW_BILINEAR,    /* bilinear upsampling by `factor`, and its transpose */
+    WINDOW_AVERAGE_GRAD, /* transposed: the sum over taps of a[row(t, r), c] / the divisor of that
+                            row */
+    WINDOW_MAX,          /* hidden taps take part as 0, outside ones do not */
+    WINDOW_MAX_GRAD,     /* gradient b of the maximum of a, to a's rows: see below */
+    WINDOW_BILINEAR,     /* bilinear upsampling by `factor`, and its transpose */
     WINDOW_BILINEAR_GRAD
 } WindowKind;
 
-/* max_grad: the kernel's space is the pooled one and a, b its input and incoming gradient; the one output is in the
- * source space: zero, plus b[r, c] at the first tap in order whose value is the maximum; dropped if
- * that tap is hidden. The pooled geometry of average and average_grad is (kernel, stride, pad) and, with
- * ceil_mode, windows may hang over; divisor = taps inside the picture widened by pad on both sides
- * (count_pad) or inside the picture. */
+/* max_grad: the kernel's space is the pooled one and a, b its input and incoming gradient; the one
+ * output is in the source space: zero, plus b[r, c] at the first tap in order whose value is the
+ * maximum; dropped if that tap is hidden. The pooled geometry of average and average_grad is
+ * (kernel, stride, pad) and, with ceil_mode, windows may hang over; divisor = taps inside the
+ * picture widened by pad on both sides (count_pad) or inside the picture. */
 typedef struct Window {
     WindowKind kind;
     TapSet taps;
@@ -177,20 +185,20 @@ typedef struct Window {
 typedef enum ReduceKind {
     REDUCE_SUM,
     REDUCE_MOMENTS, /* of the one value of the expression: outputs mean, m2 */
-    REDUCE_MERGE    /* of equally large groups given as (mean, m2): the expression gives two values */
+    REDUCE_MERGE /* of equally large groups given as (mean, m2): the expression gives two values */
 } ReduceKind;
 
 typedef enum ReduceOver {
-    OVER_BATCH,   /* all rows, per channel -> ONE [channels] */
-    OVER_IMAGE,   /* the rows of each image, per channel -> IMAGES [channels] */
-    OVER_ROW,     /* the channels of each row, in `groups` groups -> the same space [groups] */
-    OVER_CELL,    /* positions and channels of each patch x patch square -> dense space of squares [1] */
-    OVER_ALL,     /* everything -> ONE [1] */
-    OVER_SEGMENT  /* flat -> ONE [segments] */
+    OVER_BATCH,  /* all rows, per channel -> ONE [channels] */
+    OVER_IMAGE,  /* the rows of each image, per channel -> IMAGES [channels] */
+    OVER_ROW,    /* the channels of each row, in `groups` groups -> the same space [groups] */
+    OVER_CELL,   /* each patch x patch square with its channels -> dense space of squares [1] */
+    OVER_ALL,    /* everything -> ONE [1] */
+    OVER_SEGMENT /* flat -> ONE [segments] */
 } ReduceOver;
 
-/* Long sums: fp32 over at most 1,024 terms a lane, then double. Chunks and the tree that merges them depend on
- * the shapes alone: `chunk` rows each, merged pairwise, neighbours first. */
+/* Long sums: fp32 over at most 1,024 terms a lane, then double. Chunks and the tree that merges
+ * them depend on the shapes alone: `chunk` rows each, merged pairwise, neighbours first. */
 typedef struct Reduction {
     ReduceKind kind;
     ReduceOver over;
@@ -199,8 +207,8 @@ typedef struct Reduction {
     int64_t merge_count; /* MERGE: terms behind each (mean, m2) */
 } Reduction;
 
-/* Builds the position map of a masked level: int32 [batch, (extent + 2 border)..], each the row index within the
- * image's rows, KERNEL_HIDDEN or KERNEL_OUTSIDE. */
+/* Builds the position map of a masked level: int32 [batch, (extent + 2 border)..], each the row
+ * index within the image's rows, KERNEL_HIDDEN or KERNEL_OUTSIDE. */
 enum { KERNEL_HIDDEN = -1, KERNEL_OUTSIDE = -2 };
 
 typedef struct PositionMap {
@@ -217,16 +225,17 @@ enum { KERNEL_MAX_OPERANDS = 16, KERNEL_MAX_OUTPUTS = 4 };
 
 typedef struct Kernel {
     KernelKind kind;
-    const char *name;    /* of the graph value or values it computes; unique */
+    const char *name; /* of the graph value or values it computes; unique */
     Location location;
-    Space space;         /* the rows that are walked */
-    int64_t channels;    /* of the space's rows as walked; contract: out */
+    Space space;      /* the rows that are walked */
+    int64_t channels; /* of the space's rows as walked; contract: out */
     int operand_count;
     Access operands[KERNEL_MAX_OPERANDS];
     Expression *expression; /* operand i of the expression is operand i here; contract and window
                                (but gradients) have acc as an extra last operand */
     int output_count;
-    View outputs[KERNEL_MAX_OUTPUTS]; /* value i of the expression; rows in the space that the kind says */
+    View outputs[KERNEL_MAX_OUTPUTS]; /* value i of the expression; rows in the space that the kind
+                                         says */
     union {
         Contraction contraction;
         Window window;
@@ -285,8 +294,8 @@ int kernel_find_buffer(const Program *program, Region region, const char *name);
 /* The level of a masked space, or NULL. */
 const Level *kernel_find_level(const Program *program, const Space *space);
 
-/* A buffer that a kernel reads or writes; it may do both, in two entries. Position maps and the cell list count as read
- * where the kernel meets a masked space. */
+/* A buffer that a kernel reads or writes; it may do both, in two entries. Position maps and the
+ * cell list count as read where the kernel meets a masked space. */
 typedef struct KernelUse {
     int buffer;
     bool write;
@@ -296,12 +305,12 @@ typedef struct KernelUse {
 enum { KERNEL_MAX_USES = 2 * KERNEL_MAX_OPERANDS + KERNEL_MAX_OUTPUTS + 40 };
 int kernel_uses(const Program *program, const Kernel *kernel, KernelUse uses[KERNEL_MAX_USES]);
 
-/* The text of everything that the compiled code of a kernel depends on, and nothing else: kernels with the
- * same key share code. Names, buffers, batch, extents and rows are not in it. */
+/* The text of everything that the compiled code of a kernel depends on, and nothing else: kernels
+ * with the same key share code. Names, buffers, batch, extents and rows are not in it. */
 char *kernel_code_key(Arena *arena, const Program *program, const Kernel *kernel);
 
-/* Multiply-adds: those executed by a contract or weighted window (taps x rows x channels, rows with hidden
- * or outside taps counted), 0 for others. */
+/* Multiply-adds: those executed by a contract or weighted window (taps x rows x channels, rows with
+ * hidden or outside taps counted), 0 for others. */
 int64_t kernel_multiply_adds(const Program *program, const Kernel *kernel);
 
 #endif

@@ -23,14 +23,14 @@ Graph *parse_graph(Arena *arena, Diagnostics *diagnostics, const char *file, con
 /* The same from a file on disk. */
 Graph *parse_graph_file(Arena *arena, Diagnostics *diagnostics, const char *path);
 
-/* ---- What the texts of both levels of IR share ---------------------------------------------- */
+/* ---- What the texts of both levels of IR share ----------------------------------------------- */
 
-/* The lines "sparkc KIND VERSION", network, stage and geometry: an empty graph of that head, or NULL
- * after an error. */
+/* The lines "sparkc KIND VERSION", network, stage and geometry: an empty graph of that head, or
+ * NULL after an error. */
 Graph *parse_head(Scanner *scanner, const char *kind, int version);
 
-/* True if the current line belongs to the tables (segment, state): it is added to the graph, or its error
- * reported. `allowed` false: tables must not stand here any more. */
+/* True if the current line belongs to the tables (segment, state): it is added to the graph, or its
+ * error reported. `allowed` false: tables must not stand here any more. */
 bool parse_table_line(Scanner *scanner, Graph *graph, bool allowed);
 
 /* Reports a text without its line `end`, or one that goes on behind it. */

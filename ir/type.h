@@ -32,10 +32,10 @@ enum { TYPE_MAX_RANK = 5, TYPE_MAX_SPACE = 3 };
 typedef struct Type {
     DType dtype;
     Form form;
-    int rank;                    /* plain: 0..5 dimensions; dense, masked: 1..3 spatial extents */
+    int rank;                      /* plain: 0..5 dimensions; dense, masked: 1..3 spatial extents */
     int64_t extent[TYPE_MAX_RANK]; /* plain: the shape; dense, masked: the spatial extents */
-    int64_t batch, channels;     /* dense, masked, per image */
-    int64_t stride;              /* masked: image pixels per position, a power of two */
+    int64_t batch, channels;       /* dense, masked, per image */
+    int64_t stride;                /* masked: image pixels per position, a power of two */
 } Type;
 
 /* Constructors. Extents are copied. */

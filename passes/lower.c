@@ -97,7 +97,7 @@ Access lower_access(const Type *result, const Type *operand, View view) {
     return access;
 }
 
-/* ---- Kernels ---------------------------------------------------------------------------------- */
+/* ---- Kernels --------------------------------------------------------------------------------- */
 
 static int64_t type_channels(const Lowering *lowering, const Type *type) {
     bool has_rows = type_has_space(type) || type->form == FORM_PER_IMAGE;
@@ -151,7 +151,7 @@ Kernel *lower_copy(Lowering *lowering, const Node *node, const char *name, const
     return kernel;
 }
 
-/* ---- Taps ------------------------------------------------------------------------------------- */
+/* ---- Taps ------------------------------------------------------------------------------------ */
 
 static bool has_attribute(const Node *node, const char *name) {
     return op_attribute_index(node->op, name) >= 0;
@@ -273,7 +273,7 @@ void lower_use_level(Lowering *lowering, const Space *space, const int64_t *low,
     }
 }
 
-/* ---- Position maps ------------------------------------------------------------------------------ */
+/* ---- Position maps --------------------------------------------------------------------------- */
 
 /* The positions of a masked source that a tap set reads from a kernel's space. */
 static void use_taps(Lowering *lowering, const Space *walked, const TapSet *taps) {
@@ -341,7 +341,7 @@ static void add_cells(Lowering *lowering) {
                                     program->geometry.batch * program->geometry.keep);
 }
 
-/* ---- The whole graph ----------------------------------------------------------------------------- */
+/* ---- The whole graph ------------------------------------------------------------------------- */
 
 static LowerFunction *const lower_functions[OP_COUNT] = {
 #define OP(name, ...) [OP_##name] = lower_##name,
@@ -377,8 +377,8 @@ static void place_gradients(Lowering *lowering) {
     }
 }
 
-/* Every state has its place in the region, whether this entry uses it or not: all entries of a network
- * work on the same regions. */
+/* Every state has its place in the region, whether this entry uses it or not: all entries of a
+ * network work on the same regions. */
 static void place_regions(Lowering *lowering) {
     Program *program = lowering->program;
     const Graph *graph = lowering->graph;
@@ -391,8 +391,8 @@ static void place_regions(Lowering *lowering) {
     }
     Type flat = type_flat(DTYPE_F32);
     if (graph->segments.count)
-        lowering->params_buffer = add_buffer(lowering, "params", REGION_PARAMS, DTYPE_F32,
-                                             graph_elements(graph, &flat));
+        lowering->params_buffer =
+            add_buffer(lowering, "params", REGION_PARAMS, DTYPE_F32, graph_elements(graph, &flat));
 }
 
 /* Adds the values that have a place; `values` NULL: nobody asks. */

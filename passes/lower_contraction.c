@@ -1,5 +1,5 @@
-/* Convolutions, linear layers and their gradients. A convolution whose groups are single channels is a
- * weighted window; everything else is a contract. */
+/* Convolutions, linear layers and their gradients. A convolution whose groups are single channels
+ * is a weighted window; everything else is a contract. */
 #include "base/fatal.h"
 #include "passes/lower.h"
 
@@ -13,10 +13,9 @@ static bool is_depthwise(const Node *node, const Value *x, const Value *y) {
            channels_of(x) > 1;
 }
 
-/* The stored weight of a conv is [tap, in / groups, out], groups side by side in `out`. Seen from the
- * transposed conv, `in` and `out` change places. */
-static WeightView conv_weight(View view, int64_t in, int64_t out, int64_t groups,
-                              bool transposed) {
+/* The stored weight of a conv is [tap, in / groups, out], groups side by side in `out`. Seen from
+ * the transposed conv, `in` and `out` change places. */
+static WeightView conv_weight(View view, int64_t in, int64_t out, int64_t groups, bool transposed) {
     int64_t conv_out = transposed ? in : out, conv_in = transposed ? out : in;
     return (WeightView){.buffer = view.buffer,
                         .base = view.base,
@@ -26,12 +25,12 @@ static WeightView conv_weight(View view, int64_t in, int64_t out, int64_t groups
                         .group_stride = conv_out / groups};
 }
 
-/* One contract, or weighted window if `depthwise`, that writes all rows of y that `taps` speaks of. */
+/* One contract, or weighted window if `depthwise`, that writes the rows of y that `taps` names. */
 static void add_contract(Lowering *lowering, Node *node, const char *name, TapSet taps,
                          WeightView weight, int64_t groups, bool depthwise) {
     const Value *x = node->operands[0], *y = &node->results[0];
-    Kernel *kernel = lower_new_kernel(
-        lowering, node, depthwise ? KERNEL_WINDOW : KERNEL_CONTRACT, name, &y->type);
+    Kernel *kernel = lower_new_kernel(lowering, node, depthwise ? KERNEL_WINDOW : KERNEL_CONTRACT,
+                                      name, &y->type);
     View a = lower_operand_view(lowering, x);
     if (depthwise) {
         weight.in_stride = 0;
@@ -103,15 +102,14 @@ void lower_conv_weight_grad(Lowering *lowering, Node *node) {
     View a = lower_operand_view(lowering, x), b = lower_operand_view(lowering, dy);
     View target = lower_result_view(lowering, dw);
     TapSet taps = taps_of(lowering, node, x);
-    Kernel *kernel =
-        lower_new_kernel(lowering, node, depthwise ? KERNEL_WINDOW : KERNEL_CONTRACT_WEIGHT,
-                         dw->name, &dy->type);
+    Kernel *kernel = lower_new_kernel(
+        lowering, node, depthwise ? KERNEL_WINDOW : KERNEL_CONTRACT_WEIGHT, dw->name, &dy->type);
     WeightView weight = conv_weight(target, in, out, groups, false);
     if (depthwise) {
         weight.out_stride = weight.group_stride;
         weight.in_stride = weight.group_stride = 0;
-        kernel->window = (Window){
-            .kind = WINDOW_WEIGHT_GRAD, .taps = taps, .a = a, .b = b, .weight = weight};
+        kernel->window =
+            (Window){.kind = WINDOW_WEIGHT_GRAD, .taps = taps, .a = a, .b = b, .weight = weight};
         return;
     }
     kernel->contraction = (Contraction){
@@ -133,14 +131,13 @@ void lower_linear_weight_grad(Lowering *lowering, Node *node) {
     View a = lower_operand_view(lowering, x), b = lower_operand_view(lowering, dy);
     View target = lower_result_view(lowering, dw);
     TapSet taps = lower_point_taps(lowering, &x->type);
-    Kernel *kernel =
-        lower_new_kernel(lowering, node, KERNEL_CONTRACT_WEIGHT, dw->name, &dy->type);
-    kernel->contraction = (Contraction){
-        .taps = taps,
-        .a = a,
-        .b = b,
-        .weight = conv_weight(target, channels_of(x), channels_of(dy), 1, false),
-        .in = channels_of(x),
-        .out = channels_of(dy),
-        .groups = 1};
+    Kernel *kernel = lower_new_kernel(lowering, node, KERNEL_CONTRACT_WEIGHT, dw->name, &dy->type);
+    kernel->contraction =
+        (Contraction){.taps = taps,
+                      .a = a,
+                      .b = b,
+                      .weight = conv_weight(target, channels_of(x), channels_of(dy), 1, false),
+                      .in = channels_of(x),
+                      .out = channels_of(dy),
+                      .groups = 1};
 }

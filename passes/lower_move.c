@@ -100,7 +100,7 @@ void lower_squeeze(Lowering *lowering, Node *node) {
     lower_alias(lowering, &node->results[0], lower_operand_view(lowering, node->operands[0]));
 }
 
-/* ---- The mask --------------------------------------------------------------------------------- */
+/* ---- The mask -------------------------------------------------------------------------------- */
 
 static Access position_access(View view, const Space *source) {
     Access access = {.kind = ACCESS_POSITION, .view = view, .source = *source};
@@ -135,8 +135,8 @@ void lower_densify(Lowering *lowering, Node *node) {
     lower_add_operand(kernel, lower_access(&y->type, &token->type, hidden));
     ExpressionBuilder builder = expression_begin(lowering->arena);
     int visible = expression_visible(&builder, 0);
-    int result = expression_apply(&builder, SCALAR_select, visible,
-                                  expression_operand(&builder, 0), expression_operand(&builder, 1));
+    int result = expression_apply(&builder, SCALAR_select, visible, expression_operand(&builder, 0),
+                                  expression_operand(&builder, 1));
     kernel->expression = expression_end(&builder, &result, 1);
     lower_add_output(kernel, lower_result_view(lowering, y));
 }
@@ -157,9 +157,9 @@ void lower_hidden(Lowering *lowering, Node *node) {
     lower_add_output(kernel, lower_result_view(lowering, y));
 }
 
-/* ---- Segments ----------------------------------------------------------------------------------- */
+/* ---- Segments -------------------------------------------------------------------------------- */
 
-/* The gradients lie side by side in one flat buffer; those that were not written there are copied. */
+/* The gradients lie side by side in one flat buffer; those not written there are copied. */
 void lower_collect(Lowering *lowering, Node *node) {
     const Value *flat = &node->results[0];
     View target = lower_result_view(lowering, flat);

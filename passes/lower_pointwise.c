@@ -33,8 +33,8 @@ static int map_operand(MapBuilder *map, Access *accesses, int *count, const Valu
 }
 
 static void map_end(MapBuilder *map, Node *node, const Access *accesses, int count, int result) {
-    Kernel *kernel = lower_new_kernel(map->lowering, node, KERNEL_MAP, map->result->name,
-                                      &map->result->type);
+    Kernel *kernel =
+        lower_new_kernel(map->lowering, node, KERNEL_MAP, map->result->name, &map->result->type);
     for (int i = 0; i < count; i++)
         lower_add_operand(kernel, accesses[i]);
     kernel->expression = expression_end(&map->expression, &result, 1);
@@ -149,8 +149,7 @@ void lower_rstd(Lowering *lowering, Node *node) {
     int epsilon = expression_constant(builder, node_float(node, "eps"));
     int variance = expression_apply(builder, SCALAR_div, m2, terms, -1);
     int shifted = expression_apply(builder, SCALAR_add, variance, epsilon, -1);
-    map_end(&map, node, accesses, count,
-            expression_apply(builder, SCALAR_rsqrt, shifted, -1, -1));
+    map_end(&map, node, accesses, count, expression_apply(builder, SCALAR_rsqrt, shifted, -1, -1));
 }
 
 /* (x - mean) * rstd * weight + bias */
@@ -170,7 +169,8 @@ void lower_normalise(Lowering *lowering, Node *node) {
     map_end(&map, node, accesses, count, y);
 }
 
-/* ---- Activations: the formula of the table, and for _grad its product with the incoming gradient --- */
+/* ---- Activations: the formula of the table, and for _grad its product with the incoming gradient
+ * --- */
 
 static void lower_formula(Lowering *lowering, Node *node, const char *saved, const char *formula,
                           bool derivative) {
@@ -193,7 +193,7 @@ static void lower_formula(Lowering *lowering, Node *node, const char *saved, con
     map_end(&map, node, accesses, count, y);
 }
 
-#define ACTIVATION(name, attributes, saved, value, derivative)                                      \
+#define ACTIVATION(name, attributes, saved, value, derivative)                                     \
     void lower_##name(Lowering *lowering, Node *node) {                                            \
         lower_formula(lowering, node, "x", value, false);                                          \
     }                                                                                              \
@@ -203,7 +203,7 @@ static void lower_formula(Lowering *lowering, Node *node, const char *saved, con
 #include "ir/activations.def"
 #undef ACTIVATION
 
-/* ---- Random numbers: Philox-4x32-10 (Salmon et al., 2011), as in base/random.h --------------------- */
+/* ---- Random numbers: Philox-4x32-10 (Salmon et al., 2011), as in base/random.h --------------- */
 
 enum { PHILOX_ROUNDS = 10 };
 
@@ -239,6 +239,5 @@ void lower_bernoulli(Lowering *lowering, Node *node) {
     int threshold = expression_constant_u(b, (uint32_t)(rate * 4294967296.0));
     int dropped = expression_apply(b, SCALAR_less_u, counter[0], threshold, -1);
     int zero = expression_constant(b, 0), kept = expression_constant(b, 1 / (1 - rate));
-    map_end(&map, node, accesses, count,
-            expression_apply(b, SCALAR_select, dropped, zero, kept));
+    map_end(&map, node, accesses, count, expression_apply(b, SCALAR_select, dropped, zero, kept));
 }

@@ -7,8 +7,8 @@
 static const struct {
     const char *word;
     ReduceOver over;
-} over_words[] = {{"row", OVER_ROW},     {"image", OVER_IMAGE}, {"batch", OVER_BATCH},
-                  {"group", OVER_ROW},   {"all", OVER_ALL},     {"segment", OVER_SEGMENT}};
+} over_words[] = {{"row", OVER_ROW},   {"image", OVER_IMAGE}, {"batch", OVER_BATCH},
+                  {"group", OVER_ROW}, {"all", OVER_ALL},     {"segment", OVER_SEGMENT}};
 
 static ReduceOver over_of(const Node *node) {
     for (size_t i = 0; i < sizeof over_words / sizeof *over_words; i++)
@@ -17,7 +17,8 @@ static ReduceOver over_of(const Node *node) {
     invariant(false, "no reduction is called %s", node_text(node, "over"));
 }
 
-/* A reduction of values with the given accesses in the space of `walked`; the expression hands on its operands. */
+/* A reduction of values with the given accesses in the space of `walked`; the expression hands on
+ * its operands. */
 static Kernel *add_reduction(Lowering *lowering, const Node *node, const char *name,
                              const Type *walked, const View *sources, int source_count,
                              Reduction reduction) {
@@ -95,10 +96,11 @@ void lower_moments(Lowering *lowering, Node *node) {
         lower_add_output(kernel, sources[0]);
         lower_add_output(kernel, sources[1]);
         source_count = 2;
-        reduction = (Reduction){.kind = REDUCE_MERGE,
-                                .over = OVER_ROW,
-                                .groups = groups,
-                                .merge_count = graph_rows(lowering->graph, &x->type) / x->type.batch};
+        reduction =
+            (Reduction){.kind = REDUCE_MERGE,
+                        .over = OVER_ROW,
+                        .groups = groups,
+                        .merge_count = graph_rows(lowering->graph, &x->type) / x->type.batch};
         walked = channels;
     }
     View targets[2] = {lower_result_view(lowering, mean), lower_result_view(lowering, m2)};
@@ -108,7 +110,8 @@ void lower_moments(Lowering *lowering, Node *node) {
     lower_add_output(kernel, targets[1]);
 }
 
-/* Mean and squared distances of each cell, then (x - mean) / sqrt(m2 / (n - 1) + eps) at every position. */
+/* Mean and squared distances of each cell, then (x - mean) / sqrt(m2 / (n - 1) + eps) at every
+ * position. */
 void lower_patch_normalise(Lowering *lowering, Node *node) {
     const Value *x = node->operands[0], *y = &node->results[0];
     int64_t patch = node_int(node, "patch");

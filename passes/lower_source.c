@@ -55,8 +55,8 @@ void lower_parameters(Lowering *lowering, Node *node) {
     lower_alias(lowering, &node->results[0], view);
 }
 
-/* A column of the segment table is an input that the host fills once, so that changing a learning-rate
- * scale compiles nothing. */
+/* A column of the segment table is an input that the host fills once, so that changing a
+ * learning-rate scale compiles nothing. */
 void lower_segment_table(Lowering *lowering, Node *node) {
     const Value *value = &node->results[0];
     const char *name = arena_format(lowering->arena, "segments.%s", node_text(node, "column"));
@@ -66,8 +66,7 @@ void lower_segment_table(Lowering *lowering, Node *node) {
 void lower_output(Lowering *lowering, Node *node) {
     const Value *value = node->operands[0];
     View source = lower_operand_view(lowering, value);
-    View target =
-        lower_new_view(lowering, node_text(node, "name"), REGION_OUTPUTS, &value->type);
+    View target = lower_new_view(lowering, node_text(node, "name"), REGION_OUTPUTS, &value->type);
     lower_copy(lowering, node, arena_format(lowering->arena, "output.%s", node_text(node, "name")),
                &value->type, lower_access(&value->type, &value->type, source), target);
 }
@@ -80,9 +79,8 @@ void lower_commit(Lowering *lowering, Node *node) {
     View target = {.buffer = lowering->params_buffer, .channel_stride = 1};
     if (!params)
         target = find_or_add(lowering, name, REGION_STATE, &value->type);
-    lower_copy(lowering, node,
-               arena_format(lowering->arena, "commit.%s", params ? "params" : name), &value->type,
-               lower_access(&value->type, &value->type, source), target);
+    lower_copy(lowering, node, arena_format(lowering->arena, "commit.%s", params ? "params" : name),
+               &value->type, lower_access(&value->type, &value->type, source), target);
 }
 
 static void never_lowered(const Node *node) {

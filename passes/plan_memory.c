@@ -1,5 +1,5 @@
-/* Linear scan over the kernels with a list of free stretches: a buffer takes the smallest stretch that
- * holds it when its life begins, and gives it back when it ends. */
+/* Linear scan over the kernels with a list of free stretches: a buffer takes the smallest stretch
+ * that holds it when its life begins, and gives it back when it ends. */
 #include "passes/plan_memory.h"
 
 #include <stdlib.h>
@@ -100,8 +100,7 @@ static void give_back(Planner *planner, int64_t offset, int64_t bytes) {
     }
     if (place > 0 && items[place - 1].offset + items[place - 1].bytes == offset) {
         items[place - 1].bytes += items[place].bytes;
-        memmove(items + place, items + place + 1,
-                (--planner->free.count - place) * sizeof *items);
+        memmove(items + place, items + place + 1, (--planner->free.count - place) * sizeof *items);
     }
 }
 

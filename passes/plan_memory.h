@@ -9,10 +9,11 @@ typedef struct MemoryPlan {
     int64_t scratch_lower_bound; /* the largest sum of bytes that are alive at one kernel */
 } MemoryPlan;
 
-/* Sets the offset of every buffer. Scratch buffers share memory where their lives (from the first kernel that
- * touches them to the last) do not meet; all others lie one behind the other. `share` false: no scratch
- * buffer shares memory. Offsets are multiples of PLAN_ALIGNMENT (runtime/plan.h), and behind each buffer
- * lie that many bytes that may be read. False if a region would pass 2^62 bytes. */
+/* Sets the offset of every buffer. Scratch buffers share memory where their lives (from the first
+ * kernel that touches them to the last) do not meet; all others lie one behind the other. `share`
+ * false: no scratch buffer shares memory. Offsets are multiples of PLAN_ALIGNMENT (runtime/plan.h),
+ * and behind each buffer lie that many bytes that may be read. False if a region would pass 2^62
+ * bytes. */
 bool plan_memory(Program *program, bool share, MemoryPlan *plan);
 
 #endif

@@ -9,7 +9,7 @@ struct PlanExecutor {
     const Plan *plan;
     Threads *threads;
     char *regions[PLAN_REGIONS];
-    char *workspace;       /* of all threads, one behind the other */
+    char *workspace; /* of all threads, one behind the other */
     int64_t workspace_step;
     char ***launch_pointers;
 };
@@ -20,8 +20,8 @@ enum { PAGE = 4096 };
 static char *map_block(int64_t bytes) {
     if (bytes == 0)
         bytes = 1;
-    void *block = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                       -1, 0);
+    void *block =
+        mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED)
         return NULL;
     madvise(block, (size_t)bytes, MADV_HUGEPAGE);
@@ -72,13 +72,11 @@ static PlanExecutor *create(Arena *arena, const Plan *plan, Threads *threads) {
 static Status out_of_memory(Arena *arena, PlanExecutor *executor) {
     int64_t bytes = plan_executor_bytes(executor);
     plan_executor_destroy(executor);
-    return status_failure(arena,
-                          "not enough memory: the plan needs %.2f GB; try a smaller batch",
+    return status_failure(arena, "not enough memory: the plan needs %.2f GB; try a smaller batch",
                           (double)bytes * 1e-9);
 }
 
-Status plan_executor_create(Arena *arena, const Plan *plan, Threads *threads,
-                            PlanExecutor **out) {
+Status plan_executor_create(Arena *arena, const Plan *plan, Threads *threads, PlanExecutor **out) {
     PlanExecutor *executor = create(arena, plan, threads);
     bool fine = executor->workspace != NULL;
     for (int r = 0; r < PLAN_REGIONS; r++) {
@@ -93,8 +91,7 @@ Status plan_executor_create(Arena *arena, const Plan *plan, Threads *threads,
 }
 
 Status plan_executor_create_over(Arena *arena, const Plan *plan, Threads *threads,
-                                 PlanAddress *address_of, const void *context,
-                                 PlanExecutor **out) {
+                                 PlanAddress *address_of, const void *context, PlanExecutor **out) {
     PlanExecutor *executor = create(arena, plan, threads);
     if (!executor->workspace)
         return out_of_memory(arena, executor);

@@ -1,5 +1,5 @@
-/* Runs plans: one block of memory per region, the launches in order, chunks in parallel. Nothing is allocated
- * while a plan runs. */
+/* Runs plans: one block of memory per region, the launches in order, chunks in parallel. Nothing is
+ * allocated while a plan runs. */
 #ifndef SPARKC_RUNTIME_EXECUTOR_H
 #define SPARKC_RUNTIME_EXECUTOR_H
 

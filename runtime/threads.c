@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Kernels follow one another within microseconds, so a worker looks for work this often before it sleeps. */
+/* Kernels follow one another within microseconds, so a worker looks for work this often before it
+ * sleeps. */
 enum { SPINS = 20000 };
 
 typedef struct Worker {

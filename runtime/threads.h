@@ -16,7 +16,8 @@ Status threads_create(Arena *arena, int count, Threads **threads);
 void threads_destroy(Threads *threads);
 int threads_count(const Threads *threads);
 
-/* Runs job for chunks 0 .. chunks - 1, each once, in any order and on any thread; returns when all are done. */
+/* Runs job for chunks 0 .. chunks - 1, each once, in any order and on any thread; returns when all
+ * are done. */
 void threads_run(Threads *threads, ThreadsJob *job, void *context, int64_t chunks);
 
 /* The number of processors this process may run on. */

@@ -9,15 +9,15 @@
 /* What the emitter must know of the CPU it writes for. */
 typedef struct CpuTarget {
     const char *triple, *cpu, *features; /* as LLVM takes them; features sorted */
-    int lanes;      /* fp32 lanes of a vector: 16 AVX-512, 8 AVX2, 4 SSE and NEON */
-    int registers;  /* vector registers */
-    bool fused;     /* has fused multiply-add */
-    bool masked;    /* has masked vector loads and stores at full speed */
+    int lanes;     /* fp32 lanes of a vector: 16 AVX-512, 8 AVX2, 4 SSE and NEON */
+    int registers; /* vector registers */
+    bool fused;    /* has fused multiply-add */
+    bool masked;   /* has masked vector loads and stores at full speed */
 } CpuTarget;
 
-/* The host's CPU with the features that LLVM finds, or with `name` one of "x86-64-v4" (AVX-512), "x86-64-v3" (AVX2),
- * "x86-64" (SSE2), "generic" of any other triple. A CPU that the host cannot run is a failure unless
- * `cross` is set. triple NULL: the host's. */
+/* The host's CPU with the features that LLVM finds, or with `name` one of "x86-64-v4" (AVX-512),
+ * "x86-64-v3" (AVX2), "x86-64" (SSE2), "generic" of any other triple. A CPU that the host cannot
+ * run is a failure unless `cross` is set. triple NULL: the host's. */
 Status cpu_target(Arena *arena, const char *triple, const char *name, bool cross,
                   CpuTarget *target);
 
@@ -27,8 +27,8 @@ typedef struct CpuModule CpuModule;
 typedef struct CpuOptions {
     const CpuTarget *target;
     int threads;           /* compiling in parallel */
-    const char *cache_dir; /* NULL: no code cache */
-    const char *dump_dir;  /* NULL, or where LLVM IR and assembly are written */
+    const struct CodeCache *cache; /* codegen/cpu/cache.h; NULL: none */
+    const char *dump_dir;  /* NULL, or where LLVM IR and assembly are written; then nothing comes from the cache */
 } CpuOptions;
 
 typedef struct CpuStatistics {
@@ -37,14 +37,15 @@ typedef struct CpuStatistics {
     double seconds;
 } CpuStatistics;
 
-/* Compiles a program whose buffers are planned. The plan lives in `arena`, its functions as long as the module. */
+/* Compiles a program whose buffers are planned. The plan lives in `arena`, its functions as long as
+ * the module. */
 Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *options,
                    CpuModule **module, Plan **plan, CpuStatistics *statistics);
 void cpu_module_destroy(CpuModule *module);
 
-/* A plan that measures the machine: a launch of multiply-adds in registers, and one that reads its scratch
- * region once, which is far larger than a cache and has to be written before (memory that nobody wrote is no memory yet).
- * Their `multiply_adds` and `bytes` say how much was done. */
+/* A plan that measures the machine: a launch of multiply-adds in registers, and one that reads its
+ * scratch region once, which is far larger than a cache and has to be written before (memory that
+ * nobody wrote is no memory yet). Their `multiply_adds` and `bytes` say how much was done. */
 enum CpuPeakLaunch { CPU_PEAK_ARITHMETIC, CPU_PEAK_MEMORY, CPU_PEAK_LAUNCHES };
 Status cpu_peak(Arena *arena, const CpuTarget *target, CpuModule **module, Plan **plan);
 

@@ -2,7 +2,7 @@
 
 #include "base/fatal.h"
 
-/* ---- How elements are walked ------------------------------------------------------------------- */
+/* ---- How elements are walked ----------------------------------------------------------------- */
 
 static bool has_rows(const Space *space) {
     return space->kind != SPACE_ONE && space->kind != SPACE_FLAT;
@@ -72,7 +72,7 @@ LLVMValueRef emit_piece(Emitter *e, int table, LLVMValueRef piece, int field) {
     return emit_table_entry(e, table, emit_add(e, entry, emit_int(e, field)));
 }
 
-/* ---- Slots ---------------------------------------------------------------------------------------- */
+/* ---- Slots ----------------------------------------------------------------------------------- */
 
 static AccessSlots slot_access(Slots *slots, const Access *access, int64_t channels) {
     AccessSlots out = {.view = slot_view(slots, &access->view)};
@@ -97,7 +97,7 @@ ElementSlots slot_elements(Slots *slots, const Kernel *kernel) {
     return out;
 }
 
-/* ---- Rows ------------------------------------------------------------------------------------------ */
+/* ---- Rows ------------------------------------------------------------------------------------ */
 
 static LLVMValueRef position_address(Emitter *e, const Access *access, const AccessSlots *slots,
                                      const RowPlace *place, LLVMValueRef *visible) {
@@ -133,12 +133,11 @@ ElementRow elements_begin(Emitter *e, const Kernel *kernel, const ElementSlots *
             row->address[i] = emit_row_address(e, &slots->view, NULL, NULL);
     }
     for (int i = 0; i < kernel->output_count; i++)
-        row->output[i] =
-            emit_row_address(e, &row->slots->outputs[i], place->image, place->row);
+        row->output[i] = emit_row_address(e, &row->slots->outputs[i], place->image, place->row);
     return result;
 }
 
-/* ---- Vectors of channels ---------------------------------------------------------------------------- */
+/* ---- Vectors of channels --------------------------------------------------------------------- */
 
 LLVMValueRef emit_lane_numbers(Emitter *e, LLVMValueRef channel) {
     LLVMValueRef lanes[64];
@@ -154,8 +153,7 @@ static LLVMValueRef strided(Emitter *e, LLVMTypeRef element, LLVMValueRef addres
                             LLVMValueRef value) {
     LLVMTypeRef vector = LLVMVectorType(element, (unsigned)e->target->lanes);
     LLVMTypeRef pointers = LLVMVectorType(e->pointer, (unsigned)e->target->lanes);
-    LLVMValueRef scaled =
-        LLVMBuildMul(e->builder, indices, emit_splat(e, emit_int(e, stride)), "");
+    LLVMValueRef scaled = LLVMBuildMul(e->builder, indices, emit_splat(e, emit_int(e, stride)), "");
     LLVMValueRef places = emit_at(e, element, address, scaled);
     if (!mask)
         mask = LLVMConstAllOnes(e->vector_i1);
@@ -163,9 +161,9 @@ static LLVMValueRef strided(Emitter *e, LLVMTypeRef element, LLVMValueRef addres
     if (value)
         return emit_intrinsic(e, "llvm.masked.scatter", types, 2,
                               (LLVMValueRef[]){value, places, emit_int32(e, 4), mask}, 4);
-    return emit_intrinsic(
-        e, "llvm.masked.gather", types, 2,
-        (LLVMValueRef[]){places, emit_int32(e, 4), mask, LLVMConstNull(vector)}, 4);
+    return emit_intrinsic(e, "llvm.masked.gather", types, 2,
+                          (LLVMValueRef[]){places, emit_int32(e, 4), mask, LLVMConstNull(vector)},
+                          4);
 }
 
 /* Which channels of the operand the lanes read; NULL: the same, in order. */
@@ -202,8 +200,8 @@ static LLVMValueRef load_operand(Emitter *e, const ElementRow *row, int i, LLVMV
         value = emit_splat(
             e, emit_load(e, element, emit_at(e, element, row->address[i], row->segment), 4));
     else if ((channels = operand_channels(e, access, slots, channel)))
-        value = strided(e, element, row->address[i], channels, access->view.channel_stride, mask,
-                        NULL);
+        value =
+            strided(e, element, row->address[i], channels, access->view.channel_stride, mask, NULL);
     else
         value = emit_load_vector(e, vector, emit_at(e, element, row->address[i], channel), mask);
     if (row->visible[i])
@@ -226,8 +224,7 @@ void elements_evaluate(Emitter *e, const ElementRow *row, LLVMValueRef channel, 
         LLVMValueRef width = emit_slot(e, row->slots->channels);
         LLVMValueRef first = emit_add(e, emit_mul(e, row->logical_row, width), channel);
         LLVMValueRef index = emit_lane_numbers(e, first);
-        LLVMValueRef high =
-            LLVMBuildLShr(e->builder, index, emit_splat(e, emit_int(e, 32)), "");
+        LLVMValueRef high = LLVMBuildLShr(e->builder, index, emit_splat(e, emit_int(e, 32)), "");
         inputs.index_low = LLVMBuildTrunc(e->builder, index, e->vector_i32, "");
         inputs.index_high = LLVMBuildTrunc(e->builder, high, e->vector_i32, "");
     }

@@ -1,5 +1,6 @@
-/* The elements of a kernel in emitted code: reading operands of a row by their accesses, evaluating the kernel's
- * expression on a vector of channels, storing the values. Shared by all kinds of kernels. */
+/* The elements of a kernel in emitted code: reading operands of a row by their accesses, evaluating
+ * the kernel's expression on a vector of channels, storing the values. Shared by all kinds of
+ * kernels. */
 #ifndef SPARKC_CODEGEN_CPU_ELEMENTS_H
 #define SPARKC_CODEGEN_CPU_ELEMENTS_H
 
@@ -37,8 +38,8 @@ typedef struct ElementRow {
 ElementRow elements_begin(Emitter *emitter, const Kernel *kernel, const ElementSlots *slots,
                           RowPlace *place);
 
-/* The expression's values for `lanes` channels from `channel`. mask NULL: all lanes; `acc` is the extra last operand,
- * NULL if the kind has none. */
+/* The expression's values for `lanes` channels from `channel`. mask NULL: all lanes; `acc` is the
+ * extra last operand, NULL if the kind has none. */
 void elements_evaluate(Emitter *emitter, const ElementRow *row, LLVMValueRef channel,
                        LLVMValueRef mask, LLVMValueRef acc, LLVMValueRef *values);
 
@@ -46,22 +47,23 @@ void elements_evaluate(Emitter *emitter, const ElementRow *row, LLVMValueRef cha
 void elements_store(Emitter *emitter, const ElementRow *row, LLVMValueRef channel,
                     LLVMValueRef mask, LLVMValueRef const *values);
 
-/* Calls `body` for channels [begin, end): whole vectors with mask NULL, then the rest under a mask. */
+/* Calls `body` for channels [begin, end): whole vectors with mask NULL, the rest under a mask. */
 typedef void ElementBody(Emitter *emitter, void *context, LLVMValueRef channel, LLVMValueRef mask);
-void elements_each_vector(Emitter *emitter, LLVMValueRef begin, LLVMValueRef end,
-                          ElementBody *body, void *context);
+void elements_each_vector(Emitter *emitter, LLVMValueRef begin, LLVMValueRef end, ElementBody *body,
+                          void *context);
 
 /* The numbers channel, channel + 1, .. as a vector of i64. */
 LLVMValueRef emit_lane_numbers(Emitter *emitter, LLVMValueRef channel);
 
-/* How a kernel's elements are walked: row by row, or as one long row cut into chunks of channels (a space of one row;
- * or all operands lie like the result and none depends on the channel), or along the segments. */
+/* How a kernel's elements are walked: row by row, or as one long row cut into chunks of channels (a
+ * space of one row; or all operands lie like the result and none depends on the channel), or along
+ * the segments. */
 typedef enum Walk { WALK_ROWS, WALK_LONG_ROW, WALK_SEGMENTS } Walk;
 
 Walk elements_walk(const Program *program, const Kernel *kernel);
 
-/* The flat array cut at segments and every `chunk` elements, as a table: three entries a piece: start, end, segment.
- * Returns its slot; *pieces is their count. */
+/* The flat array cut at segments and every `chunk` elements, as a table: three entries a piece:
+ * start, end, segment. Returns its slot; *pieces is their count. */
 int slot_pieces(Slots *slots, int64_t chunk, int64_t *pieces);
 
 /* The number `field` (0 start, 1 end, 2 segment) of piece `piece`. */

@@ -4,7 +4,7 @@
 
 #include "base/fatal.h"
 
-/* ---- Slots ------------------------------------------------------------------------------------- */
+/* ---- Slots ----------------------------------------------------------------------------------- */
 
 int slot_buffer(Slots *slots, int buffer, int64_t base) {
     PlanPointer pointer = {-1, 0, buffer};
@@ -48,7 +48,7 @@ int slot_shared(Slots *slots, int64_t bytes) {
     return (int)slots->pointers.count - 1;
 }
 
-/* ---- Modules and functions ----------------------------------------------------------------------- */
+/* ---- Modules and functions ------------------------------------------------------------------- */
 
 Emitter *emitter_create(Arena *arena, const CpuTarget *target, const char *module_name) {
     Emitter *e = arena_new(arena, Emitter);
@@ -125,12 +125,10 @@ static LLVMBasicBlockRef enter_entry(Emitter *e) {
 /* A load of slot `slot` of an array argument, marked as never changing. */
 static LLVMValueRef load_slot(Emitter *e, LLVMTypeRef type, LLVMValueRef array, int slot) {
     LLVMBasicBlockRef here = enter_entry(e);
-    LLVMValueRef value =
-        emit_load(e, type, emit_at(e, e->i64, array, emit_int(e, slot)), 8);
+    LLVMValueRef value = emit_load(e, type, emit_at(e, e->i64, array, emit_int(e, slot)), 8);
     unsigned kind = LLVMGetMDKindIDInContext(e->context, "invariant.load", 14);
     LLVMSetMetadata(value, kind,
-                    LLVMMetadataAsValue(e->context,
-                                        LLVMMDNodeInContext2(e->context, NULL, 0)));
+                    LLVMMetadataAsValue(e->context, LLVMMDNodeInContext2(e->context, NULL, 0)));
     LLVMPositionBuilderAtEnd(e->builder, here);
     return value;
 }
@@ -148,7 +146,7 @@ LLVMValueRef emit_table_entry(Emitter *e, int table, LLVMValueRef index) {
     return emit_load(e, e->i64, emit_at(e, e->i64, e->numbers, place), 8);
 }
 
-/* ---- Small things ---------------------------------------------------------------------------------- */
+/* ---- Small things ---------------------------------------------------------------------------- */
 
 LLVMValueRef emit_int(Emitter *e, int64_t value) {
     return LLVMConstInt(e->i64, (unsigned long long)value, 1);
@@ -167,8 +165,8 @@ LLVMValueRef emit_float(Emitter *e, float value) {
 LLVMValueRef emit_splat(Emitter *e, LLVMValueRef scalar) {
     unsigned lanes = (unsigned)e->target->lanes;
     LLVMTypeRef vector = LLVMVectorType(LLVMTypeOf(scalar), lanes);
-    LLVMValueRef first = LLVMBuildInsertElement(e->builder, LLVMGetPoison(vector), scalar,
-                                                emit_int32(e, 0), "");
+    LLVMValueRef first =
+        LLVMBuildInsertElement(e->builder, LLVMGetPoison(vector), scalar, emit_int32(e, 0), "");
     return LLVMBuildShuffleVector(e->builder, first, LLVMGetPoison(vector),
                                   LLVMConstNull(e->vector_i32), "");
 }
@@ -223,8 +221,7 @@ LLVMValueRef emit_intrinsic(Emitter *e, const char *name, LLVMTypeRef *types, in
                             LLVMValueRef *arguments, int argument_count) {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     invariant(id, "LLVM has no intrinsic %s", name);
-    LLVMValueRef function =
-        LLVMGetIntrinsicDeclaration(e->module, id, types, (size_t)type_count);
+    LLVMValueRef function = LLVMGetIntrinsicDeclaration(e->module, id, types, (size_t)type_count);
     LLVMTypeRef type = LLVMIntrinsicGetType(e->context, id, types, (size_t)type_count);
     return LLVMBuildCall2(e->builder, type, function, arguments, (unsigned)argument_count, "");
 }
@@ -252,7 +249,7 @@ void emit_set(Emitter *e, LLVMValueRef variable, LLVMValueRef value) {
     LLVMBuildStore(e->builder, value, variable);
 }
 
-/* ---- Control ------------------------------------------------------------------------------------------ */
+/* ---- Control --------------------------------------------------------------------------------- */
 
 Loop loop_begin(Emitter *e, LLVMValueRef begin, LLVMValueRef end, LLVMValueRef step) {
     Loop loop = {.step_ = step};
@@ -297,7 +294,7 @@ void branch_end(Emitter *e, Branch *branch) {
     LLVMPositionBuilderAtEnd(e->builder, branch->exit_);
 }
 
-/* ---- Vectors of channels -------------------------------------------------------------------------------- */
+/* ---- Vectors of channels --------------------------------------------------------------------- */
 
 LLVMValueRef emit_lane_mask(Emitter *e, LLVMValueRef count) {
     LLVMValueRef lanes[64];
@@ -305,8 +302,7 @@ LLVMValueRef emit_lane_mask(Emitter *e, LLVMValueRef count) {
         lanes[i] = emit_int32(e, i);
     LLVMValueRef numbers = LLVMConstVector(lanes, (unsigned)e->target->lanes);
     LLVMValueRef bounded = emit_min(e, count, emit_int(e, e->target->lanes));
-    LLVMValueRef limit =
-        emit_splat(e, LLVMBuildTrunc(e->builder, bounded, e->i32, ""));
+    LLVMValueRef limit = emit_splat(e, LLVMBuildTrunc(e->builder, bounded, e->i32, ""));
     return LLVMBuildICmp(e->builder, LLVMIntSLT, numbers, limit, "");
 }
 
@@ -329,7 +325,7 @@ void emit_store_vector(Emitter *e, LLVMValueRef value, LLVMValueRef pointer, LLV
     emit_intrinsic(e, "llvm.masked.store", types, 2, arguments, 4);
 }
 
-/* ---- Reductions over lanes --------------------------------------------------------------------------- */
+/* ---- Reductions over lanes ------------------------------------------------------------------- */
 
 LLVMValueRef emit_lane_sum(Emitter *e, LLVMValueRef vector) {
     LLVMValueRef lanes[64];

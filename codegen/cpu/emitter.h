@@ -1,9 +1,11 @@
-/* Writing LLVM IR for CPU kernels: the function that is being emitted, its arguments, loops, vectors.
+/* Writing LLVM IR for CPU kernels: the function that is being emitted, its arguments, loops,
+ * vectors.
  *
- * Every kernel function has the type PlanFunction (runtime/plan.h). What differs between launches of the same code
- * (pointers, rows, extents, strides) is an argument: a *slot* of the launch, which the emitted code loads. So
- * emitting a kernel has two halves: bind_<kind> fills the slots of the launch, always in the same order for kernels
- * with the same code key; emit_<kind> writes the code that reads those slots, once per key. */
+ * Every kernel function has the type PlanFunction (runtime/plan.h). What differs between launches
+ * of the same code (pointers, rows, extents, strides) is an argument: a *slot* of the launch, which
+ * the emitted code loads. So emitting a kernel has two halves: bind_<kind> fills the slots of the
+ * launch, always in the same order for kernels with the same code key; emit_<kind> writes the code
+ * that reads those slots, once per key. */
 #ifndef SPARKC_CODEGEN_CPU_EMITTER_H
 #define SPARKC_CODEGEN_CPU_EMITTER_H
 
@@ -24,23 +26,23 @@ typedef struct Slots {
     VECTOR(int) tables;    /* slots that say where a table starts */
     int64_t shared_offset; /* bytes: where scratch beyond the program's own begins */
     int64_t chunks;
-    int64_t workspace;     /* bytes per thread that the kernel wants */
-    int64_t shared;        /* bytes that the stages of the kernel share, in scratch */
+    int64_t workspace; /* bytes per thread that the kernel wants */
+    int64_t shared;    /* bytes that the stages of the kernel share, in scratch */
 } Slots;
 
 /* Adds a slot and returns its number. A buffer's pointer points at element `base`. */
 int slot_buffer(Slots *slots, int buffer, int64_t base);
 int slot_number(Slots *slots, int64_t number);
 
-/* A table among the numbers, whose length differs between launches of the same code: starts one, and returns the slot
- * that says at which number it starts; adds an entry to the last one; puts all behind the other
- * numbers, once, when everything is bound. */
+/* A table among the numbers, whose length differs between launches of the same code: starts one,
+ * and returns the slot that says at which number it starts; adds an entry to the last one; puts all
+ * behind the other numbers, once, when everything is bound. */
 int slot_table(Slots *slots);
 void slot_table_entry(Slots *slots, int64_t entry);
 void slots_finish(Slots *slots);
 
-/* A pointer slot to `bytes` of scratch that all stages of this kernel share; the same in each stage if asked for
- * in the same order. */
+/* A pointer slot to `bytes` of scratch that all stages of this kernel share; the same in each stage
+ * if asked for in the same order. */
 int slot_shared(Slots *slots, int64_t bytes);
 
 typedef struct Emitter {
@@ -72,7 +74,7 @@ LLVMValueRef emit_table_entry(Emitter *emitter, int table, LLVMValueRef index);
 
 /* ---- Small things ---------------------------------------------------------------------------- */
 
-LLVMValueRef emit_int(Emitter *emitter, int64_t value);   /* i64 */
+LLVMValueRef emit_int(Emitter *emitter, int64_t value); /* i64 */
 LLVMValueRef emit_int32(Emitter *emitter, int32_t value);
 LLVMValueRef emit_float(Emitter *emitter, float value);
 LLVMValueRef emit_splat(Emitter *emitter, LLVMValueRef scalar); /* to a vector of `lanes` */
@@ -103,10 +105,10 @@ LLVMValueRef emit_variable(Emitter *emitter, LLVMTypeRef type, LLVMValueRef init
 LLVMValueRef emit_get(Emitter *emitter, LLVMTypeRef type, LLVMValueRef variable);
 void emit_set(Emitter *emitter, LLVMValueRef variable, LLVMValueRef value);
 
-/* ---- Control ----------------------------------------------------------------------------------- */
+/* ---- Control --------------------------------------------------------------------------------- */
 
-/* for (index = begin; index < end; index += step) { ... } with i64's. The code between loop_begin and loop_end is the
- * body; variables (emit_variable) carry values around. */
+/* for (index = begin; index < end; index += step) { ... } with i64's. The code between loop_begin
+ * and loop_end is the body; variables (emit_variable) carry values around. */
 typedef struct Loop {
     LLVMValueRef index;
     LLVMValueRef counter_, step_;
@@ -126,18 +128,18 @@ Branch branch_begin(Emitter *emitter, LLVMValueRef condition);
 void branch_else(Emitter *emitter, Branch *branch);
 void branch_end(Emitter *emitter, Branch *branch);
 
-/* ---- Reductions over lanes ----------------------------------------------------------------------- */
+/* ---- Reductions over lanes ------------------------------------------------------------------- */
 
 /* The sum of the lanes of a vector of `lanes` fp32, as a tree of halves. */
 LLVMValueRef emit_lane_sum(Emitter *emitter, LLVMValueRef vector);
 
-/* ---- Vectors of channels ------------------------------------------------------------------------- */
+/* ---- Vectors of channels --------------------------------------------------------------------- */
 
 /* A mask of the first `count` lanes (count may be larger than `lanes`: all). */
 LLVMValueRef emit_lane_mask(Emitter *emitter, LLVMValueRef count);
 
-/* Whole or masked vectors of `lanes` fp32 (or 32-bit whole numbers) from unaligned memory; masked-off lanes give
- * zero and are not touched. mask NULL: the whole vector. */
+/* Whole or masked vectors of `lanes` fp32 (or 32-bit whole numbers) from unaligned memory;
+ * masked-off lanes give zero and are not touched. mask NULL: the whole vector. */
 LLVMValueRef emit_load_vector(Emitter *emitter, LLVMTypeRef vector, LLVMValueRef pointer,
                               LLVMValueRef mask);
 void emit_store_vector(Emitter *emitter, LLVMValueRef value, LLVMValueRef pointer,

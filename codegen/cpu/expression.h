@@ -1,6 +1,6 @@
-/* Scalar expressions as vector code. Every operation has one formula, written here with the builder, the same for
- * every CPU: at most 2 ulp from the exact result where docs/kernel-ir.md does not say otherwise, right
- * for NaN, infinities and denormals. */
+/* Scalar expressions as vector code. Every operation has one formula, written here with the
+ * builder, the same for every CPU: at most 2 ulp from the exact result where docs/kernel-ir.md does
+ * not say otherwise, right for NaN, infinities and denormals. */
 #ifndef SPARKC_CODEGEN_CPU_EXPRESSION_H
 #define SPARKC_CODEGEN_CPU_EXPRESSION_H
 
@@ -14,8 +14,8 @@ typedef struct ExpressionInputs {
     LLVMValueRef index_low, index_high;             /* i32 vectors, if the expression asks */
 } ExpressionInputs;
 
-/* Emits the expression at the builder's place; values[i] is value i. `width`: lanes of the result: the target's, or 1
- * for scalar code. */
+/* Emits the expression at the builder's place; values[i] is value i. `width`: lanes of the result:
+ * the target's, or 1 for scalar code. */
 void emit_expression(Emitter *emitter, const Expression *expression, int width,
                      const ExpressionInputs *inputs, LLVMValueRef *values);
 

@@ -4,9 +4,10 @@
 
 #include "codegen/cpu/emitter.h"
 
-/* A kernel runs as `stages` launches, one after the other (partial sums, then their merge). bind fills the
- * slots of one of them (chunks 0: this stage is not needed, emit is not called) and returns a number that, beside the kernel's code key, decides the code (0 where
- * there is nothing more to know); emit writes the function body, reading the slots in the order of bind. */
+/* A kernel runs as `stages` launches, one after the other (partial sums, then their merge). bind
+ * fills the slots of one of them (chunks 0: this stage is not needed, emit is not called) and
+ * returns a number that, beside the kernel's code key, decides the code (0 where there is nothing
+ * more to know); emit writes the function body, reading the slots in the order of bind. */
 typedef struct KernelEmitter {
     int stages;
     int64_t (*bind)(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage);

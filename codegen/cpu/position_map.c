@@ -31,8 +31,8 @@ static void set_entry(Emitter *e, const PositionMapSlots *slots, LLVMValueRef co
     LLVMValueRef index = emit_int(e, 0);
     for (int d = 0; d < slots->map.rank; d++) {
         LLVMValueRef border = emit_slot(e, slots->map.border[d]);
-        LLVMValueRef width = emit_add(e, emit_slot(e, slots->map.extent[d]),
-                                      emit_mul(e, emit_int(e, 2), border));
+        LLVMValueRef width =
+            emit_add(e, emit_slot(e, slots->map.extent[d]), emit_mul(e, emit_int(e, 2), border));
         index = emit_add(e, emit_mul(e, index, width), emit_add(e, position[d], border));
     }
     index = emit_add(e, index, emit_mul(e, e->chunk, emit_slot(e, slots->map.map_rows)));

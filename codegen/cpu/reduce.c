@@ -1,7 +1,8 @@
-/* Reductions. Long ones run in two stages: tiles of at most 1,024 terms a lane in fp32, written to shared scratch, then
- * the merge of the tiles in double, in order. The tiles follow from the shapes alone, so the result does not
- * depend on the number of threads. Moments keep (mean, M2) per tile, computed in two passes over the tile
- * while it is in cache, and merge them by Chan, Golub and LeVeque (1983). */
+/* Reductions. Long ones run in two stages: tiles of at most 1,024 terms a lane in fp32, written to
+ * shared scratch, then the merge of the tiles in double, in order. The tiles follow from the shapes
+ * alone, so the result does not depend on the number of threads. Moments keep (mean, M2) per tile,
+ * computed in two passes over the tile while it is in cache, and merge them by Chan, Golub and
+ * LeVeque (1983). */
 #include "base/fatal.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/kinds.h"
@@ -9,20 +10,20 @@
 enum {
     SUM_TILE_ROWS = 1024,
     MOMENTS_TILE_ROWS = 128,
-    TILE_VECTORS = 4,           /* vectors of channels that are accumulated at a time */
-    LONG_ROW_VECTORS = 1024,    /* vectors per tile of a long row */
-    ROWS_PER_CHUNK = 64         /* reductions within a row */
+    TILE_VECTORS = 4,        /* vectors of channels that are accumulated at a time */
+    LONG_ROW_VECTORS = 1024, /* vectors per tile of a long row */
+    ROWS_PER_CHUNK = 64      /* reductions within a row */
 };
 
 typedef struct ReduceSlots {
     Walk walk;
     bool moments;
-    int groups;        /* of rows: 1, or the images */
-    int group_rows;    /* rows in each */
+    int groups;           /* of rows: 1, or the images */
+    int group_rows;       /* rows in each */
     int tile_rows, tiles; /* per group; long rows: elements per tile */
     int channels;
     int outputs_per_group;
-    int merge_count;   /* terms behind each pair that is merged */
+    int merge_count;         /* terms behind each pair that is merged */
     int partial, partial_m2; /* pointer slots: [group][tile][channel]; long rows: [tile] */
     int pieces, segments, segment_pieces; /* segments: tables; a table */
     ElementSlots elements;
@@ -32,7 +33,7 @@ static int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
-/* ---- Slots ---------------------------------------------------------------------------------------- */
+/* ---- Slots ----------------------------------------------------------------------------------- */
 
 /* For each segment the first piece, and one past the last of all. */
 static int slot_segment_pieces(Slots *slots, int64_t tile) {
@@ -51,8 +52,8 @@ static int slot_segment_pieces(Slots *slots, int64_t tile) {
     return table;
 }
 
-static ReduceSlots slot_long(Slots *slots, const Kernel *kernel, const CpuTarget *target,
-                             int stage, Walk walk) {
+static ReduceSlots slot_long(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage,
+                             Walk walk) {
     ReduceSlots out = {.walk = walk};
     const Geometry *geometry = &slots->program->geometry;
     int64_t elements = kernel->channels, tile = (int64_t)LONG_ROW_VECTORS * target->lanes;
@@ -122,7 +123,7 @@ static ReduceSlots slot_within(Slots *slots, const Kernel *kernel) {
     return out;
 }
 
-/* ---- Accumulating tiles of rows --------------------------------------------------------------------- */
+/* ---- Accumulating tiles of rows -------------------------------------------------------------- */
 
 typedef struct Tile {
     const Kernel *kernel;
@@ -131,8 +132,8 @@ typedef struct Tile {
     LLVMValueRef partial;            /* row of the partial arrays */
 } Tile;
 
-/* Sums `term` over the rows of the tile for `vectors` vectors of channels; centre[i] not NULL: the squares of the
- * distances from it. */
+/* Sums `term` over the rows of the tile for `vectors` vectors of channels; centre[i] not NULL: the
+ * squares of the distances from it. */
 static void sum_rows(Emitter *e, const Tile *tile, LLVMValueRef channel, LLVMValueRef mask,
                      int vectors, LLVMValueRef const *centre, LLVMValueRef *sums) {
     LLVMValueRef accumulators[TILE_VECTORS];
@@ -175,8 +176,8 @@ static void reduce_vectors(Emitter *e, const Tile *tile, LLVMValueRef channel, L
     LLVMValueRef sums[TILE_VECTORS], squares[TILE_VECTORS];
     sum_rows(e, tile, channel, mask, vectors, NULL, sums);
     if (tile->slots->moments) {
-        LLVMValueRef count = LLVMBuildSIToFP(
-            e->builder, emit_sub(e, tile->end_row, tile->first_row), e->f32, "");
+        LLVMValueRef count =
+            LLVMBuildSIToFP(e->builder, emit_sub(e, tile->end_row, tile->first_row), e->f32, "");
         for (int v = 0; v < vectors; v++)
             sums[v] = LLVMBuildFDiv(e->builder, sums[v], emit_splat(e, count), "");
         sum_rows(e, tile, channel, mask, vectors, sums, squares);
@@ -205,7 +206,7 @@ static void emit_tiles(Emitter *e, const Kernel *kernel, const ReduceSlots *slot
     elements_each_vector(e, whole, channels, reduce_one_vector, &tile);
 }
 
-/* ---- Merging tiles ------------------------------------------------------------------------------------ */
+/* ---- Merging tiles --------------------------------------------------------------------------- */
 
 static LLVMTypeRef vector_f64(Emitter *e) {
     return LLVMVectorType(e->f64, (unsigned)e->target->lanes);
@@ -224,8 +225,8 @@ typedef struct Merge {
 /* A vector of the partials of tile `tile` of the group. */
 static LLVMValueRef load_partial(Emitter *e, const Merge *merge, int slot, LLVMValueRef tile,
                                  LLVMValueRef channel, LLVMValueRef mask) {
-    LLVMValueRef row = emit_add(
-        e, emit_mul(e, merge->group, emit_slot(e, merge->slots->tiles)), tile);
+    LLVMValueRef row =
+        emit_add(e, emit_mul(e, merge->group, emit_slot(e, merge->slots->tiles)), tile);
     LLVMValueRef index =
         emit_add(e, emit_mul(e, row, emit_slot(e, merge->slots->channels)), channel);
     return widen(e, emit_load_vector(e, e->vector_f32,
@@ -252,16 +253,15 @@ static void merge_sums(Emitter *e, void *context, LLVMValueRef channel, LLVMValu
     const Merge *merge = context;
     LLVMTypeRef type = vector_f64(e);
     LLVMValueRef sum = emit_variable(e, type, LLVMConstNull(type));
-    Loop tiles =
-        loop_begin(e, emit_int(e, 0), emit_slot(e, merge->slots->tiles), emit_int(e, 1));
-    LLVMValueRef term =
-        load_partial(e, merge, merge->slots->partial, tiles.index, channel, mask);
+    Loop tiles = loop_begin(e, emit_int(e, 0), emit_slot(e, merge->slots->tiles), emit_int(e, 1));
+    LLVMValueRef term = load_partial(e, merge, merge->slots->partial, tiles.index, channel, mask);
     emit_set(e, sum, LLVMBuildFAdd(e->builder, emit_get(e, type, sum), term, ""));
     loop_end(e, &tiles);
     store_merged(e, merge, 0, channel, mask, emit_get(e, type, sum));
 }
 
-/* n, mean, M2 += tile: d = mean_t - mean; mean += d n_t / (n + n_t); M2 += M2_t + d d n n_t / (n + n_t). */
+/* n, mean, M2 += tile: d = mean_t - mean; mean += d n_t / (n + n_t); M2 += M2_t + d d n n_t / (n +
+ * n_t). */
 static void merge_moments(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
     const Merge *merge = context;
     LLVMBuilderRef b = e->builder;
@@ -269,8 +269,7 @@ static void merge_moments(Emitter *e, void *context, LLVMValueRef channel, LLVMV
     LLVMValueRef mean = emit_variable(e, type, LLVMConstNull(type));
     LLVMValueRef m2 = emit_variable(e, type, LLVMConstNull(type));
     LLVMValueRef count = emit_variable(e, e->f64, LLVMConstReal(e->f64, 0));
-    Loop tiles =
-        loop_begin(e, emit_int(e, 0), emit_slot(e, merge->slots->tiles), emit_int(e, 1));
+    Loop tiles = loop_begin(e, emit_int(e, 0), emit_slot(e, merge->slots->tiles), emit_int(e, 1));
     LLVMValueRef tile_mean =
         load_partial(e, merge, merge->slots->partial, tiles.index, channel, mask);
     LLVMValueRef tile_m2 =
@@ -309,14 +308,13 @@ static LLVMValueRef sum_numbers(Emitter *e, LLVMTypeRef type, LLVMValueRef point
 static void store_number(Emitter *e, const ReduceSlots *slots, LLVMValueRef index,
                          LLVMValueRef value) {
     LLVMValueRef place = emit_row_address(e, &slots->elements.outputs[0], NULL, NULL);
-    emit_store(e, LLVMBuildFPTrunc(e->builder, value, e->f32, ""),
-               emit_at(e, e->f32, place, index), 4);
+    emit_store(e, LLVMBuildFPTrunc(e->builder, value, e->f32, ""), emit_at(e, e->f32, place, index),
+               4);
 }
 
 static void emit_merge_rows(Emitter *e, const Kernel *kernel, const ReduceSlots *slots) {
     if (kernel->reduction.over == OVER_ALL) {
-        LLVMValueRef count =
-            emit_mul(e, emit_slot(e, slots->tiles), emit_slot(e, slots->channels));
+        LLVMValueRef count = emit_mul(e, emit_slot(e, slots->tiles), emit_slot(e, slots->channels));
         LLVMValueRef sum =
             sum_numbers(e, e->f32, emit_slot_pointer(e, slots->partial), emit_int(e, 0), count);
         store_number(e, slots, emit_int(e, 0), sum);
@@ -324,15 +322,15 @@ static void emit_merge_rows(Emitter *e, const Kernel *kernel, const ReduceSlots 
     }
     LLVMValueRef channels = emit_slot(e, slots->channels);
     LLVMValueRef block = emit_int(e, (int64_t)TILE_VECTORS * e->target->lanes);
-    LLVMValueRef blocks = emit_div(e, emit_add(e, channels, emit_sub(e, block, emit_int(e, 1))),
-                                   block);
+    LLVMValueRef blocks =
+        emit_div(e, emit_add(e, channels, emit_sub(e, block, emit_int(e, 1))), block);
     Merge merge = {kernel, slots, emit_div(e, e->chunk, blocks)};
     LLVMValueRef begin = emit_mul(e, emit_rem(e, e->chunk, blocks), block);
     LLVMValueRef end = emit_min(e, emit_add(e, begin, block), channels);
     elements_each_vector(e, begin, end, slots->moments ? merge_moments : merge_sums, &merge);
 }
 
-/* ---- Long rows ------------------------------------------------------------------------------------------ */
+/* ---- Long rows ------------------------------------------------------------------------------- */
 
 typedef struct LongSum {
     const ElementRow *row;
@@ -390,13 +388,13 @@ static void emit_merge_long(Emitter *e, const Kernel *kernel, const ReduceSlots 
                  sum_numbers(e, e->f64, emit_slot_pointer(e, slots->partial), begin, end));
 }
 
-/* ---- Within a row ----------------------------------------------------------------------------------------- */
+/* ---- Within a row ---------------------------------------------------------------------------- */
 
 typedef struct RowSum {
     const ElementRow *row;
-    LLVMValueRef centre;  /* NULL: sum the terms; else the squares of their distances from it */
-    LLVMValueRef sum;     /* variable */
-    LLVMValueRef second;  /* variable: sum of the second value, merge only */
+    LLVMValueRef centre; /* NULL: sum the terms; else the squares of their distances from it */
+    LLVMValueRef sum;    /* variable */
+    LLVMValueRef second; /* variable: sum of the second value, merge only */
 } RowSum;
 
 static void add_row_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
@@ -415,13 +413,13 @@ static void add_row_vector(Emitter *e, void *context, LLVMValueRef channel, LLVM
              LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f32, sum->sum), term, ""));
     if (!sum->second)
         return;
-    LLVMValueRef second =
-        mask ? LLVMBuildSelect(e->builder, mask, values[1], zero, "") : values[1];
+    LLVMValueRef second = mask ? LLVMBuildSelect(e->builder, mask, values[1], zero, "") : values[1];
     emit_set(e, sum->second,
              LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f32, sum->second), second, ""));
 }
 
-/* The sum over channels [begin, end) of the row, an fp32; *second: of the second value, if asked for. */
+/* The sum over channels [begin, end) of the row, an fp32; *second: of the second value, if asked
+ * for. */
 static LLVMValueRef sum_channels(Emitter *e, const ElementRow *row, LLVMValueRef begin,
                                  LLVMValueRef end, LLVMValueRef centre, LLVMValueRef *second) {
     LLVMValueRef zero = LLVMConstNull(e->vector_f32);
@@ -478,7 +476,7 @@ static void emit_within_rows(Emitter *e, const Kernel *kernel, const ReduceSlots
     loop_end(e, &rows);
 }
 
-/* ---- Cells of a dense map ------------------------------------------------------------------------------------ */
+/* ---- Cells of a dense map -------------------------------------------------------------------- */
 
 typedef struct CellSlots {
     ElementSlots elements;
@@ -522,16 +520,15 @@ static RowPlace cell_row(Emitter *e, const CellSlots *slots, LLVMValueRef index,
     return place;
 }
 
-/* The sum over the cell in double of the terms, or of the squares of their distances from `centre`. */
+/* The sum over the cell in double of the terms, or of their squared distances from `centre`. */
 static LLVMValueRef sum_cell(Emitter *e, const Kernel *kernel, const CellSlots *slots,
                              LLVMValueRef centre) {
     LLVMValueRef sum = emit_variable(e, e->f64, LLVMConstReal(e->f64, 0));
-    Loop rows =
-        loop_begin(e, emit_int(e, 0), emit_slot(e, slots->patch_rows), emit_int(e, 1));
+    Loop rows = loop_begin(e, emit_int(e, 0), emit_slot(e, slots->patch_rows), emit_int(e, 1));
     RowPlace place = cell_row(e, slots, rows.index, kernel->space.rank);
     ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
-    LLVMValueRef part = sum_channels(e, &row, emit_int(e, 0), emit_slot(e, slots->channels),
-                                     centre, NULL);
+    LLVMValueRef part =
+        sum_channels(e, &row, emit_int(e, 0), emit_slot(e, slots->channels), centre, NULL);
     part = LLVMBuildFPExt(e->builder, part, e->f64, "");
     emit_set(e, sum, LLVMBuildFAdd(e->builder, emit_get(e, e->f64, sum), part, ""));
     loop_end(e, &rows);
@@ -542,8 +539,7 @@ static void emit_cells(Emitter *e, const Kernel *kernel, const CellSlots *slots)
     LLVMValueRef count =
         emit_mul(e, emit_slot(e, slots->patch_rows), emit_slot(e, slots->channels));
     count = LLVMBuildSIToFP(e->builder, count, e->f64, "");
-    LLVMValueRef mean =
-        LLVMBuildFDiv(e->builder, sum_cell(e, kernel, slots, NULL), count, "");
+    LLVMValueRef mean = LLVMBuildFDiv(e->builder, sum_cell(e, kernel, slots, NULL), count, "");
     mean = LLVMBuildFPTrunc(e->builder, mean, e->f32, "");
     LLVMValueRef m2 = sum_cell(e, kernel, slots, mean);
     LLVMValueRef values[2] = {mean, LLVMBuildFPTrunc(e->builder, m2, e->f32, "")};
@@ -556,7 +552,7 @@ static void emit_cells(Emitter *e, const Kernel *kernel, const CellSlots *slots)
     }
 }
 
-/* ---- Which form -------------------------------------------------------------------------------------------------- */
+/* ---- Which form ------------------------------------------------------------------------------ */
 
 typedef enum ReduceForm { FORM_WITHIN, FORM_CELLS, FORM_LONG, FORM_SEGMENT, FORM_TILES } ReduceForm;
 
@@ -586,8 +582,7 @@ static ReduceSlots slot_reduce(Slots *slots, const Kernel *kernel, const CpuTarg
                      form == FORM_LONG ? WALK_LONG_ROW : WALK_SEGMENTS);
 }
 
-static int64_t bind_reduce(Slots *slots, const Kernel *kernel, const CpuTarget *target,
-                           int stage) {
+static int64_t bind_reduce(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage) {
     ReduceForm form = form_of(slots->program, kernel);
     if (form == FORM_CELLS)
         slot_cells(slots, kernel);

@@ -106,8 +106,8 @@ static LLVMValueRef masked_row_at(Emitter *e, const SpaceSlots *space, LLVMValue
     LLVMValueRef index = emit_int(e, 0);
     for (int d = 0; d < space->rank; d++) {
         LLVMValueRef border = emit_slot(e, space->border[d]);
-        LLVMValueRef width = emit_add(e, emit_slot(e, space->extent[d]),
-                                      emit_mul(e, emit_int(e, 2), border));
+        LLVMValueRef width =
+            emit_add(e, emit_slot(e, space->extent[d]), emit_mul(e, emit_int(e, 2), border));
         index = emit_add(e, emit_mul(e, index, width), emit_add(e, position[d], border));
     }
     index = emit_add(e, index, emit_mul(e, image, emit_slot(e, space->map_rows)));

@@ -1,5 +1,5 @@
-/* Rows and positions in emitted code: where row r of a space is in the picture, and which row a space
- * has at a position. */
+/* Rows and positions in emitted code: where row r of a space is in the picture, and which row a
+ * space has at a position. */
 #ifndef SPARKC_CODEGEN_CPU_ROWS_H
 #define SPARKC_CODEGEN_CPU_ROWS_H
 
@@ -9,14 +9,14 @@
 typedef struct SpaceSlots {
     SpaceKind kind;
     int rank;
-    int rows;                      /* per image */
-    int extent[TYPE_MAX_SPACE];    /* dense, masked */
-    int side;                      /* masked: of a cell in positions of this level */
-    int cell_rows;                 /* masked: side ^ rank */
+    int rows;                   /* per image */
+    int extent[TYPE_MAX_SPACE]; /* dense, masked */
+    int side;                   /* masked: of a cell in positions of this level */
+    int cell_rows;              /* masked: side ^ rank */
     int keep, grid[TYPE_MAX_SPACE];
-    int cells;                     /* masked: pointer slot of the cell list */
-    int map, border[TYPE_MAX_SPACE], map_rows; /* masked, if looked up: pointer slot, border, entries
-                                                  per image */
+    int cells;                                 /* masked: pointer slot of the cell list */
+    int map, border[TYPE_MAX_SPACE], map_rows; /* masked, if looked up: pointer slot, border,
+                                                  entries per image */
 } SpaceSlots;
 
 /* Adds the slots of a space that is walked (`lookup` false) or looked up by position (true). */
@@ -24,8 +24,8 @@ SpaceSlots slot_space(Slots *slots, const Space *space, bool lookup);
 
 /* A row in code. */
 typedef struct RowPlace {
-    LLVMValueRef image, row;                 /* i64: the image, the row within it */
-    LLVMValueRef position[TYPE_MAX_SPACE];   /* i64; only from emit_row_position */
+    LLVMValueRef image, row;               /* i64: the image, the row within it */
+    LLVMValueRef position[TYPE_MAX_SPACE]; /* i64; only from emit_row_position */
 } RowPlace;
 
 /* Image and row of row number `number` (counted over the whole batch). */
@@ -34,12 +34,13 @@ RowPlace emit_row_place(Emitter *emitter, const SpaceSlots *space, LLVMValueRef 
 /* Fills in the position of the row. Spaces without positions have none. */
 void emit_row_position(Emitter *emitter, const SpaceSlots *space, RowPlace *place);
 
-/* The row within the image at a position of a space, or a negative number: hidden, or outside (dense: any
- * position may be asked; masked: positions within the level's border). */
+/* The row within the image at a position of a space, or a negative number: hidden, or outside
+ * (dense: any position may be asked; masked: positions within the level's border). */
 LLVMValueRef emit_row_at(Emitter *emitter, const SpaceSlots *space, LLVMValueRef image,
                          LLVMValueRef const *position);
 
-/* The number of an element as if nothing were masked: ((image * positions + position) * channels + channel). */
+/* The number of an element as if nothing were masked: ((image * positions + position) * channels +
+ * channel). */
 LLVMValueRef emit_logical_row(Emitter *emitter, const SpaceSlots *space, const RowPlace *place);
 
 /* The slots of a view: its pointer and the strides. */

@@ -7,11 +7,12 @@
 /* The slots of a tap set. Offsets and weight numbers are a table: (rank + 1) entries a tap. */
 typedef struct TapSlots {
     SpaceSlots source;
-    int rank, count;                /* directions; slot of the number of taps */
+    int rank, count; /* directions; slot of the number of taps */
     int step[TYPE_MAX_SPACE], phase[TYPE_MAX_SPACE], scale[TYPE_MAX_SPACE];
     int table;
-    int phase_rows;                 /* rows of this phase per image, of the walked space */
-    int phase_extent[TYPE_MAX_SPACE]; /* positions of this phase per direction: of the map, or of a cell */
+    int phase_rows;                   /* rows of this phase per image, of the walked space */
+    int phase_extent[TYPE_MAX_SPACE]; /* positions of this phase per direction: of the map, or of a
+                                         cell */
 } TapSlots;
 
 TapSlots slot_taps(Slots *slots, const TapSet *taps, const Space *walked);
@@ -20,12 +21,12 @@ TapSlots slot_taps(Slots *slots, const TapSet *taps, const Space *walked);
 RowPlace emit_phase_row(Emitter *emitter, const TapSlots *taps, const SpaceSlots *walked,
                         LLVMValueRef number);
 
-/* What the positions of a row's taps start from: scale * (position - phase) / step, per direction. */
+/* Where the positions of a row's taps start: scale * (position - phase) / step, per direction. */
 void emit_tap_origin(Emitter *emitter, const TapSlots *taps, const RowPlace *place,
                      LLVMValueRef *origin);
 
 /* The row that tap `tap` (i64) reads, negative if hidden or outside: origin + the tap's offset.
- * KERNEL_OUTSIDE and KERNEL_HIDDEN are told apart for masked sources; dense ones give -1 outside. */
+ * KERNEL_OUTSIDE and KERNEL_HIDDEN are told apart for masked sources; dense ones give -1. */
 LLVMValueRef emit_tap_row(Emitter *emitter, const TapSlots *taps, LLVMValueRef image,
                           LLVMValueRef const *origin, LLVMValueRef tap);
 

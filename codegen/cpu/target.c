@@ -17,8 +17,8 @@ typedef struct CpuLevel {
 
 static const CpuLevel levels[] = {
     {"x86-64-v4", "x86_64", "+avx512f,+avx512bw,+avx512vl,+avx512dq,+fma",
-     "+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe", 16,
-     32, true, true},
+     "+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe",
+     16, 32, true, true},
     {"x86-64-v3", "x86_64", "+avx2,+fma", "+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe", 8, 16, true,
      true},
     {"x86-64", "x86_64", "", "", 4, 16, false, false},

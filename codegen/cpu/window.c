@@ -1,7 +1,8 @@
 /* Windows: per-channel sums and maxima over taps, and their gradients.
  *
- * For each row the taps that are rows are listed in the thread's workspace (address, factor, weight number); the
- * channels then run over the list. So hidden and outside taps cost nothing and need no zeros. */
+ * For each row the taps that are rows are listed in the thread's workspace (address, factor, weight
+ * number); the channels then run over the list. So hidden and outside taps cost nothing and need no
+ * zeros. */
 #include "base/fatal.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/kinds.h"
@@ -80,8 +81,7 @@ static WindowSlots slot_window(Slots *slots, const Kernel *kernel, int stage) {
         chunk = GRADIENT_TILE_ROWS;
     if (window->kind == WINDOW_MAX_GRAD) {
         chunk = rows / program->geometry.batch;
-        out.target_rows =
-            slot_number(slots, space_rows(&program->geometry, &window->taps.source));
+        out.target_rows = slot_number(slots, space_rows(&program->geometry, &window->taps.source));
     }
     out.rows = slot_number(slots, rows);
     out.channels = slot_number(slots, kernel->channels);
@@ -100,14 +100,13 @@ static WindowSlots slot_window(Slots *slots, const Kernel *kernel, int stage) {
     return out;
 }
 
-static int64_t bind_window(Slots *slots, const Kernel *kernel, const CpuTarget *target,
-                           int stage) {
+static int64_t bind_window(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage) {
     (void)target;
     slot_window(slots, kernel, stage);
     return 0;
 }
 
-/* ---- The list of taps ---------------------------------------------------------------------------------- */
+/* ---- The list of taps ------------------------------------------------------------------------ */
 
 typedef struct TapList {
     LLVMValueRef count; /* variable, i64 */
@@ -128,16 +127,16 @@ static void list_add(Emitter *e, const TapList *list, LLVMValueRef address, LLVM
     emit_set(e, list->count, emit_add(e, index, emit_int(e, 1)));
 }
 
-/* The divisor of the average at pooled position `position`: the taps inside the picture, or inside it widened by
- * the padding. */
+/* The divisor of the average at pooled position `position`: the taps inside the picture, or inside
+ * it widened by the padding. */
 static LLVMValueRef divisor_at(Emitter *e, const WindowSlots *slots, const Window *window,
                                LLVMValueRef const *position) {
     LLVMValueRef product = emit_int(e, 1), zero = emit_int(e, 0);
     for (int d = 0; d < slots->taps.rank; d++) {
         LLVMValueRef pad = emit_slot(e, slots->pool_pad[d]);
         LLVMValueRef extent = emit_slot(e, slots->pool_extent[d]);
-        LLVMValueRef begin = emit_sub(
-            e, emit_mul(e, position[d], emit_slot(e, slots->pool_stride[d])), pad);
+        LLVMValueRef begin =
+            emit_sub(e, emit_mul(e, position[d], emit_slot(e, slots->pool_stride[d])), pad);
         LLVMValueRef end = emit_add(e, begin, emit_slot(e, slots->pool_kernel[d]));
         LLVMValueRef low = zero, high = extent;
         if (window->count_pad) {
@@ -167,13 +166,11 @@ static void list_taps(Emitter *e, const Kernel *kernel, const WindowSlots *slots
     LLVMValueRef factor = emit_float(e, 1);
     if (window->kind == WINDOW_AVERAGE)
         factor = inverse(e, divisor_at(e, slots, window, place->position));
-    Loop taps =
-        loop_begin(e, emit_int(e, 0), emit_slot(e, slots->taps.count), emit_int(e, 1));
+    Loop taps = loop_begin(e, emit_int(e, 0), emit_slot(e, slots->taps.count), emit_int(e, 1));
     LLVMValueRef row = emit_tap_row(e, &slots->taps, place->image, origin, taps.index);
     bool hidden_counts = maximum && slots->taps.source.kind == SPACE_MASKED;
     LLVMValueRef least = emit_int(e, hidden_counts ? KERNEL_HIDDEN : 0);
-    Branch inside =
-        branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntSGE, row, least, ""));
+    Branch inside = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntSGE, row, least, ""));
     LLVMValueRef address = emit_row_address(e, &slots->a, place->image, row);
     if (hidden_counts)
         address = LLVMBuildSelect(e->builder, emit_less(e, row, emit_int(e, 0)),
@@ -191,7 +188,8 @@ static void list_taps(Emitter *e, const Kernel *kernel, const WindowSlots *slots
     loop_end(e, &taps);
 }
 
-/* ---- Bilinear upsampling: (p + 0.5) / factor - 0.5, cut at 0, between its two neighbours ------------------ */
+/* ---- Bilinear upsampling: (p + 0.5) / factor - 0.5, cut at 0, between its two neighbours
+ * ------------------ */
 
 /* The source coordinate of position p of the large map, fp32. */
 static LLVMValueRef bilinear_source(Emitter *e, LLVMValueRef position, LLVMValueRef factor) {
@@ -204,26 +202,27 @@ static LLVMValueRef bilinear_source(Emitter *e, LLVMValueRef position, LLVMValue
     return LLVMBuildSelect(b, negative, emit_float(e, 0), source, "");
 }
 
-/* The weight that position `large` gives to position `small` of a small map of `extent` positions in one direction. */
+/* The weight that position `large` gives to position `small` of a small map of `extent` positions
+ * in one direction. */
 static LLVMValueRef bilinear_weight(Emitter *e, LLVMValueRef large, LLVMValueRef small,
                                     LLVMValueRef factor, LLVMValueRef extent) {
     LLVMBuilderRef b = e->builder;
     LLVMValueRef source = bilinear_source(e, large, factor);
     LLVMValueRef lower = LLVMBuildFPToSI(b, source, e->i64, "");
-    LLVMValueRef share =
-        LLVMBuildFSub(b, source, LLVMBuildSIToFP(b, lower, e->f32, ""), "");
+    LLVMValueRef share = LLVMBuildFSub(b, source, LLVMBuildSIToFP(b, lower, e->f32, ""), "");
     LLVMValueRef upper =
         emit_min(e, emit_add(e, lower, emit_int(e, 1)), emit_sub(e, extent, emit_int(e, 1)));
     LLVMValueRef zero = emit_float(e, 0);
     LLVMValueRef is_lower = LLVMBuildICmp(b, LLVMIntEQ, small, lower, "");
     LLVMValueRef is_upper = LLVMBuildICmp(b, LLVMIntEQ, small, upper, "");
-    LLVMValueRef low = LLVMBuildSelect(
-        b, is_lower, LLVMBuildFSub(b, emit_float(e, 1), share, ""), zero, "");
+    LLVMValueRef low =
+        LLVMBuildSelect(b, is_lower, LLVMBuildFSub(b, emit_float(e, 1), share, ""), zero, "");
     LLVMValueRef high = LLVMBuildSelect(b, is_upper, share, zero, "");
     return LLVMBuildFAdd(b, low, high, "");
 }
 
-/* Lists the positions of the other map that a row of a bilinear kernel reads, one loop per direction. */
+/* Lists the positions of the other map that a row of a bilinear kernel reads, one loop per
+ * direction. */
 static void list_bilinear(Emitter *e, const Kernel *kernel, const WindowSlots *slots,
                           const RowPlace *place, const TapList *list) {
     bool grad = kernel->window.kind == WINDOW_BILINEAR_GRAD;
@@ -261,7 +260,7 @@ static void list_bilinear(Emitter *e, const Kernel *kernel, const WindowSlots *s
         loop_end(e, &loops[d]);
 }
 
-/* ---- Rows to rows -------------------------------------------------------------------------------------- */
+/* ---- Rows to rows ---------------------------------------------------------------------------- */
 
 typedef struct WindowRow {
     const Kernel *kernel;
@@ -282,8 +281,8 @@ static LLVMValueRef load_tap_or_zero(Emitter *e, LLVMValueRef index, LLVMValueRe
     LLVMValueRef address = emit_load(e, e->pointer, entry_at(e, index, 0), 8);
     LLVMValueRef value = emit_variable(e, e->vector_f32, zero);
     Branch there = branch_begin(e, LLVMBuildIsNotNull(e->builder, address, ""));
-    emit_set(e, value, emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, address, channel),
-                                        mask));
+    emit_set(e, value,
+             emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, address, channel), mask));
     branch_end(e, &there);
     return emit_get(e, e->vector_f32, value);
 }
@@ -296,8 +295,8 @@ static LLVMValueRef load_factor(Emitter *e, LLVMValueRef index) {
 static LLVMValueRef weight_address(Emitter *e, const WindowSlots *slots, LLVMValueRef index,
                                    LLVMValueRef channel) {
     LLVMValueRef number = emit_load(e, e->i32, entry_at(e, index, 12), 4);
-    LLVMValueRef tap = emit_mul(e, LLVMBuildZExt(e->builder, number, e->i64, ""),
-                                emit_slot(e, slots->tap_stride));
+    LLVMValueRef tap =
+        emit_mul(e, LLVMBuildZExt(e->builder, number, e->i64, ""), emit_slot(e, slots->tap_stride));
     return emit_at(e, e->f32, emit_slot_pointer(e, slots->weight), emit_add(e, tap, channel));
 }
 
@@ -315,23 +314,20 @@ static void window_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMV
     if (kind == WINDOW_MAX)
         start = emit_splat(e, emit_float(e, -__builtin_inff()));
     LLVMValueRef acc = emit_variable(e, e->vector_f32, start);
-    Loop taps =
-        loop_begin(e, emit_int(e, 0), emit_get(e, e->i64, at->list->count), emit_int(e, 1));
+    Loop taps = loop_begin(e, emit_int(e, 0), emit_get(e, e->i64, at->list->count), emit_int(e, 1));
     LLVMValueRef so_far = emit_get(e, e->vector_f32, acc);
     if (kind == WINDOW_MAX) {
         LLVMValueRef value = load_tap_or_zero(e, taps.index, channel, mask);
         so_far = LLVMBuildSelect(e->builder, is_larger(e, value, so_far), value, so_far, "");
     } else if (kind == WINDOW_WEIGHTED) {
-        LLVMValueRef weight =
-            emit_load_vector(e, e->vector_f32,
-                             weight_address(e, at->slots, taps.index, channel), mask);
+        LLVMValueRef weight = emit_load_vector(
+            e, e->vector_f32, weight_address(e, at->slots, taps.index, channel), mask);
         so_far = emit_fma(e, load_tap(e, taps.index, channel, mask), weight, so_far);
     } else if (kind == WINDOW_SUM) {
-        so_far =
-            LLVMBuildFAdd(e->builder, so_far, load_tap(e, taps.index, channel, mask), "");
+        so_far = LLVMBuildFAdd(e->builder, so_far, load_tap(e, taps.index, channel, mask), "");
     } else {
-        so_far = emit_fma(e, load_tap(e, taps.index, channel, mask),
-                          load_factor(e, taps.index), so_far);
+        so_far =
+            emit_fma(e, load_tap(e, taps.index, channel, mask), load_factor(e, taps.index), so_far);
     }
     emit_set(e, acc, so_far);
     loop_end(e, &taps);
@@ -365,12 +361,13 @@ static void emit_rows(Emitter *e, const Kernel *kernel, const WindowSlots *slots
     loop_end(e, &rows);
 }
 
-/* ---- Gradient of the maximum: one chunk an image, rows in order ---------------------------------------- */
+/* ---- Gradient of the maximum: one chunk an image, rows in order ------------------------------ */
 
 typedef struct MaxGrad {
     const WindowSlots *slots;
     const TapList *list;
-    LLVMValueRef gradient, a_start, target_start; /* addresses: the row of b; row 0 of the image in a, in the output */
+    LLVMValueRef gradient, a_start,
+        target_start; /* addresses: the row of b; row 0 of the image in a, in the output */
 } MaxGrad;
 
 static void max_grad_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
@@ -378,8 +375,7 @@ static void max_grad_vector(Emitter *e, void *context, LLVMValueRef channel, LLV
     LLVMBuilderRef b = e->builder;
     LLVMValueRef best =
         emit_variable(e, e->vector_f32, emit_splat(e, emit_float(e, -__builtin_inff())));
-    LLVMValueRef winner =
-        emit_variable(e, e->vector_i32, emit_splat(e, emit_int32(e, -1)));
+    LLVMValueRef winner = emit_variable(e, e->vector_i32, emit_splat(e, emit_int32(e, -1)));
     LLVMValueRef count = emit_get(e, e->i64, at->list->count), one = emit_int(e, 1);
     Loop taps = loop_begin(e, emit_int(e, 0), count, one);
     LLVMValueRef value = load_tap_or_zero(e, taps.index, channel, mask);
@@ -396,14 +392,12 @@ static void max_grad_vector(Emitter *e, void *context, LLVMValueRef channel, LLV
     Loop again = loop_begin(e, emit_int(e, 0), count, one);
     LLVMValueRef address = emit_load(e, e->pointer, entry_at(e, again.index, 0), 8);
     Branch there = branch_begin(e, LLVMBuildIsNotNull(b, address, ""));
-    LLVMValueRef offset =
-        emit_sub(e, LLVMBuildPtrToInt(b, address, e->i64, ""),
-                 LLVMBuildPtrToInt(b, at->a_start, e->i64, ""));
-    LLVMValueRef target =
-        emit_at(e, e->f32, emit_at(e, e->i8, at->target_start, offset), channel);
-    LLVMValueRef mine = LLVMBuildICmp(
-        b, LLVMIntEQ, emit_get(e, e->vector_i32, winner),
-        emit_splat(e, LLVMBuildTrunc(b, again.index, e->i32, "")), "");
+    LLVMValueRef offset = emit_sub(e, LLVMBuildPtrToInt(b, address, e->i64, ""),
+                                   LLVMBuildPtrToInt(b, at->a_start, e->i64, ""));
+    LLVMValueRef target = emit_at(e, e->f32, emit_at(e, e->i8, at->target_start, offset), channel);
+    LLVMValueRef mine =
+        LLVMBuildICmp(b, LLVMIntEQ, emit_get(e, e->vector_i32, winner),
+                      emit_splat(e, LLVMBuildTrunc(b, again.index, e->i32, "")), "");
     LLVMValueRef old = emit_load_vector(e, e->vector_f32, target, mask);
     LLVMValueRef share = LLVMBuildSelect(b, mine, dy, LLVMConstNull(e->vector_f32), "");
     emit_store_vector(e, LLVMBuildFAdd(b, old, share, ""), target, mask);
@@ -412,8 +406,7 @@ static void max_grad_vector(Emitter *e, void *context, LLVMValueRef channel, LLV
 }
 
 static void store_zero(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
-    emit_store_vector(e, LLVMConstNull(e->vector_f32), emit_at(e, e->f32, context, channel),
-                      mask);
+    emit_store_vector(e, LLVMConstNull(e->vector_f32), emit_at(e, e->f32, context, channel), mask);
 }
 
 static void emit_max_grad(Emitter *e, const Kernel *kernel, const WindowSlots *slots) {
@@ -437,14 +430,14 @@ static void emit_max_grad(Emitter *e, const Kernel *kernel, const WindowSlots *s
     loop_end(e, &rows);
 }
 
-/* ---- Gradient of depthwise weights: products of a tile of rows, then the tiles in double ------------------ */
+/* ---- Gradient of depthwise weights: products of a tile of rows, then the tiles in double
+ * ------------------ */
 
 typedef struct WeightGrad {
     LLVMValueRef a, b, partial; /* addresses of rows */
 } WeightGrad;
 
-static void weight_grad_vector(Emitter *e, void *context, LLVMValueRef channel,
-                               LLVMValueRef mask) {
+static void weight_grad_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
     const WeightGrad *at = context;
     LLVMValueRef a = emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, at->a, channel), mask);
     LLVMValueRef b = emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, at->b, channel), mask);
@@ -455,9 +448,8 @@ static void weight_grad_vector(Emitter *e, void *context, LLVMValueRef channel,
 
 static LLVMValueRef partial_row(Emitter *e, const WindowSlots *slots, LLVMValueRef tile,
                                 LLVMValueRef tap) {
-    LLVMValueRef index =
-        emit_add(e, emit_mul(e, tile, emit_slot(e, slots->partial_count)),
-                 emit_mul(e, tap, emit_slot(e, slots->channels)));
+    LLVMValueRef index = emit_add(e, emit_mul(e, tile, emit_slot(e, slots->partial_count)),
+                                  emit_mul(e, tap, emit_slot(e, slots->channels)));
     return emit_at(e, e->f32, emit_slot_pointer(e, slots->partial), index);
 }
 
@@ -497,10 +489,9 @@ static void merge_weight_vector(Emitter *e, void *context, LLVMValueRef channel,
     emit_set(e, sum, LLVMBuildFAdd(e->builder, emit_get(e, type, sum), part, ""));
     loop_end(e, &tiles);
     LLVMValueRef tap = emit_mul(e, e->chunk, emit_slot(e, merge->slots->tap_stride));
-    LLVMValueRef place = emit_at(e, e->f32, emit_slot_pointer(e, merge->slots->weight),
-                                 emit_add(e, tap, channel));
-    LLVMValueRef total =
-        LLVMBuildFPTrunc(e->builder, emit_get(e, type, sum), e->vector_f32, "");
+    LLVMValueRef place =
+        emit_at(e, e->f32, emit_slot_pointer(e, merge->slots->weight), emit_add(e, tap, channel));
+    LLVMValueRef total = LLVMBuildFPTrunc(e->builder, emit_get(e, type, sum), e->vector_f32, "");
     emit_store_vector(e, total, place, mask);
 }
 
