@@ -23,6 +23,11 @@ static double normal_pdf(double x) {
     return exp(-0.5 * x * x) * 0.5 * M_2_SQRTPI * M_SQRT1_2;
 }
 
+/* NaN stays NaN. */
+static double clamp(double x, double low, double high) {
+    return x < low ? low : x > high ? high : x;
+}
+
 #define VALUE(name, expression)                                                                    \
     static double name##_value(double x, double a) {                                               \
         (void)a;                                                                                   \
@@ -34,10 +39,10 @@ static double normal_pdf(double x) {
         return expression;                                                                         \
     }
 
-VALUE(relu, x > 0 ? x : 0)
+VALUE(relu, clamp(x, 0, INFINITY))
 DERIVATIVE(relu, y, y > 0 ? 1 : 0)
 
-VALUE(relu6, x > 0 ? fmin(x, 6) : 0)
+VALUE(relu6, clamp(x, 0, 6))
 DERIVATIVE(relu6, y, y > 0 && y < 6 ? 1 : 0)
 
 VALUE(sigmoid, sigmoid(x))
@@ -49,10 +54,10 @@ DERIVATIVE(tanh, y, 1 - y * y)
 VALUE(silu, sigmoid(x) * x)
 DERIVATIVE(silu, x, sigmoid(x) + x * sigmoid(x) * sigmoid(-x))
 
-VALUE(hard_sigmoid, fmin(fmax(x + 3, 0), 6) / 6)
+VALUE(hard_sigmoid, clamp(x + 3, 0, 6) / 6)
 DERIVATIVE(hard_sigmoid, x, x > -3 && x < 3 ? 1.0 / 6 : 0)
 
-VALUE(hard_swish, x *(fmin(fmax(x + 3, 0), 6) / 6))
+VALUE(hard_swish, x *(clamp(x + 3, 0, 6) / 6))
 DERIVATIVE(hard_swish, x, x <= -3 ? 0 : x >= 3 ? 1 : x / 3 + 0.5)
 
 VALUE(mish, tanh(softplus(x)) * x)
