@@ -198,8 +198,7 @@ static const OpCase activation_cases[] = {
     {OP_softplus, "~f32<2x4x6x3>", "beta=2.5"},
 };
 
-/* ---- The lists ---------------------------------------------------------------------------------
- */
+/* ---- The lists ------------------------------------------------------------------------------- */
 
 #define CASES(name)                                                                                \
     const OpCases op_cases_##name = {#name, name##_cases,                                          \

@@ -162,8 +162,7 @@ static void whole_numbers_wrap(void) {
     CU_ASSERT_EQUAL(apply(SCALAR_to_u, 5e9f, 0).u, UINT32_MAX);
 }
 
-/* ---- The builder -------------------------------------------------------------------------------
- */
+/* ---- The builder ----------------------------------------------------------------------------- */
 
 static void equal_instructions_are_one(void) {
     Arena *arena = arena_create();
@@ -262,8 +261,7 @@ static void activations_are_formulas(void) {
     arena_destroy(arena);
 }
 
-/* ---- The text
- * ------------------------------------------------------------------------------------ */
+/* ---- The text -------------------------------------------------------------------------------- */
 
 static void expressions_read_back(void) {
     Arena *arena = arena_create();

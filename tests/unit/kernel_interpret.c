@@ -367,8 +367,7 @@ static void moments_are_exact_far_from_zero(void) {
     kernel_fixture_destroy(&f);
 }
 
-/* ---- The interpreter itself
- * -------------------------------------------------------------------------- */
+/* ---- The interpreter itself ------------------------------------------------------------------ */
 
 #define TWO_MAPS                                                                                   \
     "buffer x : f32 inputs {elements=8, offset=0}\n"                                               \

@@ -33,8 +33,7 @@ static void fail(const Comparison *c, const char *what, const char *detail) {
     CU_FAIL("a lowered program differs");
 }
 
-/* ---- The same numbers for both -----------------------------------------------------------------
- */
+/* ---- The same numbers for both --------------------------------------------------------------- */
 
 static void check_status(const Comparison *c, Status status) {
     if (status.message)
@@ -122,8 +121,7 @@ static void set_values(const Comparison *c) {
     set_states(c);
 }
 
-/* ---- Comparing
- * --------------------------------------------------------------------------------------- */
+/* ---- Comparing ------------------------------------------------------------------------------- */
 
 static void compare(const Comparison *c, const char *name, Tensor expected, Tensor actual) {
     double worst = 0, largest = 1e-3;
@@ -199,8 +197,7 @@ static void check_graph(Arena *arena, const char *text, Graph *graph, double tol
         run_both(&c, true);
 }
 
-/* ---- The cases
- * ---------------------------------------------------------------------------------------- */
+/* ---- The cases ------------------------------------------------------------------------------- */
 
 static void check_list(const OpCases *list) {
     for (size_t i = 0; i < list->count; i++) {

@@ -1,4 +1,5 @@
 /* The text of programs: it reads back the same, and what is wrong in it is said where it stands. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "ir/kernel_parse.h"
@@ -201,8 +202,68 @@ static void damaged_texts_do_no_harm(void) {
     }
 }
 
-/* ---- Keys
- * ------------------------------------------------------------------------------------------ */
+/* ---- The documentation ----------------------------------------------------------------------- */
+
+static char *documentation(Arena *arena) {
+    const char *root = getenv("SPARKC_SOURCE"), *error = NULL;
+    size_t length;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(root);
+    char *page = text_read_file(arena, arena_format(arena, "%s/docs/kernel-ir.md", root), 1 << 20,
+                                &length, &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(page);
+    return page;
+}
+
+/* The example at the page's end, its indentation taken away. */
+static char *documented_example(Arena *arena) {
+    const char *line = strstr(documentation(arena), "    sparkc program 1\n    network");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(line);
+    Text example = text_create(arena);
+    for (; strncmp(line, "    ", 4) == 0; line = strchr(line, '\n') + 1)
+        text_append_bytes(&example, line + 4, strcspn(line, "\n") - 3);
+    return example.data;
+}
+
+static void the_documented_example_is_true(void) {
+    Arena *arena = arena_create();
+    Diagnostics *diagnostics = diagnostics_create(arena, 5);
+    const char *text = documented_example(arena);
+    Program *program = kernel_parse(arena, diagnostics, "docs", text, strlen(text));
+    CU_ASSERT_STRING_EQUAL(diagnostics_text(diagnostics, false), "");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(program);
+    CU_ASSERT_STRING_EQUAL(kernel_print_text(arena, program), text);
+    int64_t forward = kernel_multiply_adds(program, program->kernels.items[2]), backward = 0;
+    for (size_t i = 3; i < program->kernels.count; i++)
+        backward += kernel_multiply_adds(program, program->kernels.items[i]);
+    CU_ASSERT_EQUAL(forward, 2 * 12 * 9 * 2 * 4);
+    CU_ASSERT_EQUAL(forward, backward);
+    arena_destroy(arena);
+}
+
+/* True if a row of one of the page's tables begins with a cell that has this word. */
+static bool has_row(Arena *arena, const char *page, const char *name) {
+    for (const char *row = strstr(page, "\n| "); row; row = strstr(row + 1, "\n| ")) {
+        char *rest, *cell = arena_copy_text(arena, row + 3, strcspn(row + 3, "|"));
+        for (char *word = strtok_r(cell, " ,", &rest); word; word = strtok_r(NULL, " ,", &rest))
+            if (strcmp(word, name) == 0)
+                return true;
+    }
+    return false;
+}
+
+static void every_operation_is_documented(void) {
+    Arena *arena = arena_create();
+    const char *page = documentation(arena);
+    for (int op = 0; op < SCALAR_OP_COUNT; op++) {
+        bool found = has_row(arena, page, scalar_name((ScalarOp)op));
+        CU_ASSERT(found);
+        if (!found)
+            printf("\n%s is not in docs/kernel-ir.md", scalar_name((ScalarOp)op));
+    }
+    arena_destroy(arena);
+}
+
+/* ---- Keys ------------------------------------------------------------------------------------ */
 
 static const char *key_of(Arena *arena, const char *text, const char *kernel) {
     const char *errors;
@@ -243,6 +304,8 @@ CU_TestInfo kernel_text_tests[] = {
     {"mistakes are shown where they stand", mistakes_are_shown_where_they_stand},
     {"other texts are named", other_texts_are_named},
     {"damaged texts do no harm", damaged_texts_do_no_harm},
+    {"the documented example is true", the_documented_example_is_true},
+    {"every operation is documented", every_operation_is_documented},
     {"keys hold what code depends on", keys_hold_what_code_depends_on},
     CU_TEST_INFO_NULL,
 };
