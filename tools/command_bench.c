@@ -1,40 +1,28 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "runtime/threads.h"
 #include "tools/bench.h"
+#include "tools/code_options.h"
 #include "tools/command.h"
 #include "tools/network.h"
 #include "tools/options.h"
 
 typedef struct BenchOptions {
     Options common;
+    CodeOptions code;
     BenchSettings settings;
     int top;
     bool json;
 } BenchOptions;
 
-enum {
-    KEY_ENTRY = 0x200,
-    KEY_THREADS,
-    KEY_CPU,
-    KEY_STEPS,
-    KEY_WARM_UP,
-    KEY_TOP,
-    KEY_SEED,
-    KEY_DUMP
-};
+enum { KEY_ENTRY = 0x200, KEY_STEPS, KEY_WARM_UP, KEY_TOP, KEY_SEED };
 
 static const struct argp_option option_table[] = {
     {"entry", KEY_ENTRY, "NAME", 0, "features, logits, reconstruct or train_step (default)", 0},
-    {"threads", KEY_THREADS, "N", 0, "Threads (default: all processors)", 0},
-    {"cpu", KEY_CPU, "NAME", 0, "Compile for x86-64-v4, x86-64-v3 or x86-64 (default: this CPU)",
-     0},
     {"steps", KEY_STEPS, "N", 0, "Steps that are timed (5)", 0},
     {"warm-up", KEY_WARM_UP, "N", 0, "Steps before those (1)", 0},
     {"top", KEY_TOP, "N", 0, "How many of the slowest kernels are printed (20)", 0},
     {"seed", KEY_SEED, "N", 0, "Of weights, pictures and masks (0)", 0},
-    {"dump-code", KEY_DUMP, "DIR", 0, "Write LLVM IR and assembly of every kernel there", 0},
     OPTIONS_JSON,
     {0},
 };
@@ -57,16 +45,11 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->common;
+        state->child_inputs[1] = &options->code;
         return 0;
     case KEY_ENTRY:
         options->common.pass.entry = parse_entry(state, argument);
         options->common.pass.training = options->common.pass.entry == ENTRY_TRAIN_STEP;
-        return 0;
-    case KEY_THREADS:
-        options->settings.run.threads = (int)options_integer(state, "threads", argument, 1, 1024);
-        return 0;
-    case KEY_CPU:
-        options->settings.run.cpu = argument;
         return 0;
     case KEY_STEPS:
         options->settings.steps = (int)options_integer(state, "steps", argument, 1, 100000);
@@ -83,9 +66,6 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     case OPTIONS_KEY_JSON:
         options->json = true;
         return 0;
-    case KEY_DUMP:
-        options->settings.run.dump_dir = argument;
-        return 0;
     case ARGP_KEY_SUCCESS:
         if (!options->common.model)
             argp_error(state, "name a .cnn file");
@@ -94,6 +74,9 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         return ARGP_ERR_UNKNOWN;
     }
 }
+
+static const struct argp_child children[] = {
+    {&options_program_argp, 0, NULL, 0}, {&code_options_argp, 0, NULL, 0}, {0}};
 
 static const struct argp argp = {
     option_table,
@@ -107,7 +90,7 @@ static const struct argp argp = {
     "  sparkc bench models/resnet.cnn --network resnet50 --batch 8 --threads 2\n"
     "  sparkc bench models/resnet.cnn --network resnet50 --mask-ratio 0 --json\n"
     "  sparkc bench models/convnext.cnn --network convnext_tiny --entry features\n",
-    options_program,
+    children,
     NULL,
     NULL};
 
@@ -145,11 +128,14 @@ static int measure(Arena *arena, const BenchOptions *options, BenchResult *resul
 
 int command_bench(int argc, char **argv) {
     Arena *arena = arena_create();
-    BenchOptions options = {
-        .common = options_default(arena), .settings = {.warm_up = 1, .steps = 5}, .top = 20};
-    options.settings.run.threads = threads_available();
+    BenchOptions options = {.common = options_default(arena),
+                            .code = code_options_default(),
+                            .settings = {.warm_up = 1, .steps = 5},
+                            .top = 20};
     options_parse(&argp, argc, argv, &options);
+    code_options_open_cache(arena, &options.code);
     options.settings.pass = options.common.pass;
+    options.settings.run = options.code.run;
     Diagnostics *diagnostics;
     BenchResult result = {0};
     NetworkSource *network = network_open(arena, &options.common, &diagnostics);
@@ -157,6 +143,7 @@ int command_bench(int argc, char **argv) {
     bool fine = graph && bench_passes(arena, graph, &options.common.pass, diagnostics, &result);
     network_print(diagnostics);
     int status = fine ? measure(arena, &options, &result) : EXIT_FAILED;
+    code_options_close_cache(&options.code);
     arena_destroy(arena);
     return status;
 }

@@ -39,11 +39,13 @@ struct Executor {
     const Graph *graph; /* borrowed */
 };
 
-/* How programs are compiled and run; interpreters need none of it. */
+/* How programs are compiled and run; the graph's interpreter needs none of it. */
 typedef struct ExecutorOptions {
     int threads;
-    const char *cpu;      /* NULL: the host's (codegen/cpu/cpu.h) */
-    const char *dump_dir; /* NULL, or where LLVM IR and assembly are written */
+    const char *cpu;               /* NULL: the host's (codegen/cpu/cpu.h) */
+    const struct CodeCache *cache; /* codegen/cpu/cache.h; NULL: none */
+    const char *dump_dir;          /* NULL, or where LLVM IR and assembly are written */
+    bool check_memory; /* run in guarded memory as well (tools/program_run.h), compare every bit */
 } ExecutorOptions;
 
 /* Prepares to run a graph; parameters start at zero, states at their initial values. */

@@ -132,8 +132,10 @@ static Status compile(ProgramExecutor *made, Arena *arena, const ExecutorOptions
     if (!plan_memory(c->program, true, &c->memory))
         return status_failure(arena, "the network needs more memory than can be addressed");
     status_return_if_failed(cpu_target(made->arena, NULL, options->cpu, false, &c->target));
-    CpuOptions cpu = {
-        .target = &c->target, .threads = options->threads, .dump_dir = options->dump_dir};
+    CpuOptions cpu = {.target = &c->target,
+                      .threads = options->threads,
+                      .cache = options->cache,
+                      .dump_dir = options->dump_dir};
     status_return_if_failed(
         cpu_compile(made->arena, c->program, &cpu, &c->module, &c->plan, &c->statistics));
     status_return_if_failed(threads_create(made->arena, options->threads, &c->threads));

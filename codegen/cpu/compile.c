@@ -8,17 +8,20 @@
 
 #include "base/fatal.h"
 #include "base/text.h"
+#include "codegen/cpu/cache.h"
 #include "codegen/cpu/kinds.h"
 #include "codegen/cpu/object.h"
 #include "ir/kernel_footprint.h"
 
 /* One function: the first kernel and stage that needs it. */
 typedef struct Code {
-    char *key; /* of the hash table */
-    const char *name;
+    char *key; /* of the hash table, and of the cache */
+    const char *
+        name; /* of the function: from the key alone, so that equal code is equal in all programs */
     const Kernel *kernel;
     int stage;
     Object object;
+    bool cached;
     PlanFunction *function;
     UT_hash_handle hh;
 } Code;
@@ -27,7 +30,9 @@ typedef struct Compilation {
     Arena *arena;
     const Program *program;
     const CpuOptions *options;
-    Code *table;        /* by key */
+    const CodeCache *cache;
+    const char *environment; /* what all keys begin with */
+    Code *table;             /* by key */
     VECTOR(Code *) codes;
     VECTOR(PlanLaunch) launches;
     VECTOR(Code *) launch_codes; /* beside the launches */
@@ -59,7 +64,14 @@ static double now(void) {
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* ---- Launches ------------------------------------------------------------------------------------ */
+/* ---- Launches
+ * ------------------------------------------------------------------------------------ */
+
+static const char *function_name(Arena *arena, const char *key) {
+    char digits[CODE_HASH_DIGITS + 1];
+    code_cache_hash(key, strlen(key), digits);
+    return arena_format(arena, "kernel_%.32s", digits);
+}
 
 static Code *find_code(Compilation *c, char *key, const Kernel *kernel, int stage) {
     Code *code;
@@ -68,7 +80,7 @@ static Code *find_code(Compilation *c, char *key, const Kernel *kernel, int stag
         return code;
     code = arena_new(c->arena, Code);
     code->key = key;
-    code->name = arena_format(c->arena, "kernel_%zu", c->codes.count);
+    code->name = function_name(c->arena, key);
     code->kernel = kernel;
     code->stage = stage;
     HASH_ADD_KEYPTR(hh, c->table, code->key, strlen(code->key), code);
@@ -94,14 +106,14 @@ static int64_t kernel_bytes(const Program *program, const Kernel *kernel, Footpr
 
 static void add_launch(Compilation *c, const Kernel *kernel, int stage) {
     const KernelEmitter *emitter = emitter_of(kernel);
-    Slots slots = {
-        .arena = c->arena, .program = c->program, .shared_offset = c->program_scratch};
+    Slots slots = {.arena = c->arena, .program = c->program, .shared_offset = c->program_scratch};
     int64_t variant = emitter->bind(&slots, kernel, c->options->target, stage);
     if (slots.chunks == 0)
         return;
     slots_finish(&slots);
-    char *key = arena_format(c->arena, "%s/%d/%lld", kernel_code_key(c->arena, c->program, kernel),
-                             stage, (long long)variant);
+    char *key =
+        arena_format(c->arena, "%skernel %s\nstage %d variant %lld\n", c->environment,
+                     kernel_code_key(c->arena, c->program, kernel), stage, (long long)variant);
     PlanLaunch launch = {.kernel = kernel->name,
                          .pointer_count = (int)slots.pointers.count,
                          .number_count = (int)slots.numbers.count,
@@ -131,18 +143,30 @@ static void add_launches(Compilation *c) {
     }
 }
 
-/* ---- Object code ------------------------------------------------------------------------------------ */
+/* ---- Object code
+ * ------------------------------------------------------------------------------------ */
 
-/* Emits, optimises and assembles one function. Runs on any thread, with its own context and arena. */
+/* Emits, optimises and assembles one function. Runs on any thread, with its own context and arena.
+ */
 static void compile_code(const Compilation *c, Code *code, LLVMTargetMachineRef machine) {
     Arena *arena = arena_create();
     Emitter *e = emitter_create(arena, c->options->target, code->name);
     emitter_begin(e, code->name);
     emitter_of(code->kernel)->emit(e, c->program, code->kernel, code->stage);
     emitter_end(e);
-    code->object = object_compile(e, machine, code->name, c->options->dump_dir);
+    char *dump_name = arena_format(arena, "%s.%d", code->kernel->name, code->stage);
+    code->object = object_compile(e, machine, dump_name, c->options->dump_dir);
     emitter_destroy(e);
     arena_destroy(arena);
+}
+
+static void make_code(const Compilation *c, Code *code, LLVMTargetMachineRef machine) {
+    code->cached = c->cache && code_cache_read(c->cache, code->key, &code->object);
+    if (code->cached)
+        return;
+    compile_code(c, code, machine);
+    if (c->cache)
+        code_cache_write(c->cache, code->key, code->object);
 }
 
 static void *compile_worker(void *context) {
@@ -150,7 +174,7 @@ static void *compile_worker(void *context) {
     LLVMTargetMachineRef machine = object_machine(c->options->target);
     size_t i;
     while ((i = atomic_fetch_add(&c->next, 1)) < c->codes.count)
-        compile_code(c, c->codes.items[i], machine);
+        make_code(c, c->codes.items[i], machine);
     LLVMDisposeTargetMachine(machine);
     return NULL;
 }
@@ -159,15 +183,15 @@ static void compile_all(Compilation *c) {
     enum { MAX_THREADS = 64 };
     pthread_t threads[MAX_THREADS];
     int wanted = c->options->threads < MAX_THREADS ? c->options->threads : MAX_THREADS, started = 0;
-    while (started < wanted - 1 &&
-           pthread_create(&threads[started], NULL, compile_worker, c) == 0)
+    while (started < wanted - 1 && pthread_create(&threads[started], NULL, compile_worker, c) == 0)
         started++;
     compile_worker(c);
     for (int i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
 }
 
-/* ---- Linking -------------------------------------------------------------------------------------------- */
+/* ---- Linking
+ * -------------------------------------------------------------------------------------------- */
 
 static Status link_codes(Compilation *c, CpuModule *module) {
     for (size_t i = 0; i < c->codes.count; i++)
@@ -183,7 +207,8 @@ static void free_objects(Compilation *c) {
         object_destroy(&c->codes.items[i]->object);
 }
 
-/* ---- The plan --------------------------------------------------------------------------------------------- */
+/* ---- The plan
+ * --------------------------------------------------------------------------------------------- */
 
 static Plan *make_plan(Compilation *c) {
     const Program *program = c->program;
@@ -196,9 +221,8 @@ static Plan *make_plan(Compilation *c) {
         if (end > plan->region_bytes[buffer->region])
             plan->region_bytes[buffer->region] = end;
         if (buffer->region != REGION_SCRATCH)
-            plan->buffers[plan->buffer_count++] =
-                (PlanBuffer){buffer->name, (int)buffer->region, buffer->offset, buffer->elements,
-                             (int)bytes};
+            plan->buffers[plan->buffer_count++] = (PlanBuffer){
+                buffer->name, (int)buffer->region, buffer->offset, buffer->elements, (int)bytes};
     }
     plan->region_bytes[PLAN_SCRATCH] = c->program_scratch + c->shared + PLAN_ALIGNMENT;
     plan->workspace_bytes = c->workspace;
@@ -220,6 +244,13 @@ static int64_t scratch_bytes(const Program *program) {
     return (end + 2 * PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
 }
 
+static int count_cached(const Compilation *c) {
+    int count = 0;
+    for (size_t i = 0; i < c->codes.count; i++)
+        count += c->codes.items[i]->cached;
+    return count;
+}
+
 static int count_contracts(const Compilation *c) {
     int count = 0;
     for (size_t i = 0; i < c->codes.count; i++)
@@ -234,9 +265,14 @@ Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *optio
     Compilation c = {.arena = arena, .program = program, .options = options};
     c.program_scratch = scratch_bytes(program);
     object_start();
+    const char *environment = object_environment(arena, options->target);
+    c.environment = environment ? environment : "";
+    c.cache = environment && !options->dump_dir ? options->cache : NULL;
     add_launches(&c);
     HASH_CLEAR(hh, c.table);
     compile_all(&c);
+    if (c.cache && count_cached(&c) < (int)c.codes.count)
+        code_cache_trim(c.cache);
     Status status = object_module_create(arena, module);
     status = status_fine(status) ? link_codes(&c, *module) : status;
     free_objects(&c);
@@ -245,6 +281,7 @@ Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *optio
     *statistics = (CpuStatistics){.kernels = (int)program->kernels.count,
                                   .distinct_kernels = (int)c.codes.count,
                                   .distinct_contracts = count_contracts(&c),
+                                  .cache_hits = count_cached(&c),
                                   .seconds = now() - start};
     return STATUS_FINE;
 }

@@ -26,9 +26,10 @@ typedef struct CpuModule CpuModule;
 
 typedef struct CpuOptions {
     const CpuTarget *target;
-    int threads;           /* compiling in parallel */
+    int threads;                   /* compiling in parallel */
     const struct CodeCache *cache; /* codegen/cpu/cache.h; NULL: none */
-    const char *dump_dir;  /* NULL, or where LLVM IR and assembly are written; then nothing comes from the cache */
+    const char *dump_dir; /* NULL, or where LLVM IR and assembly are written; then nothing comes
+                             from the cache */
 } CpuOptions;
 
 typedef struct CpuStatistics {

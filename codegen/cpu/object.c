@@ -1,5 +1,6 @@
 #include "codegen/cpu/object.h"
 
+#include <llvm-c/Core.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Orc.h>
@@ -9,12 +10,13 @@
 #include <string.h>
 
 #include "base/fatal.h"
+#include "codegen/cpu/build_id.h"
 
 struct CpuModule {
     LLVMOrcLLJITRef jit;
 };
 
-const char object_passes[] =
+static const char passes[] =
     "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-simplify,"
     "lcssa,loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>,simplifycfg)";
 
@@ -23,6 +25,21 @@ void object_start(void) {
     LLVMInitializeAllTargets();
     LLVMInitializeAllTargetMCs();
     LLVMInitializeAllAsmPrinters();
+}
+
+const char *object_environment(Arena *arena, const CpuTarget *target) {
+    unsigned major, minor, patch;
+    const char *own = build_id_find(arena, (const void *)(uintptr_t)object_environment);
+    const char *llvm = build_id_find(arena, (const void *)(uintptr_t)LLVMGetVersion);
+    if (!own || !llvm)
+        return NULL;
+    LLVMGetVersion(&major, &minor, &patch);
+    return arena_format(arena,
+                        "sparkc %s\nllvm %u.%u.%u %s\ntriple %s\ncpu %s\nfeatures %s\nlanes %d "
+                        "registers %d fused %d masked %d\npasses %s\n",
+                        own, major, minor, patch, llvm, target->triple, target->cpu,
+                        target->features, target->lanes, target->registers, target->fused,
+                        target->masked, passes);
 }
 
 LLVMTargetMachineRef object_machine(const CpuTarget *target) {
@@ -68,7 +85,7 @@ static void run_passes(Emitter *e, LLVMTargetMachineRef machine) {
     LLVMSetModuleDataLayout(e->module, layout);
     LLVMDisposeTargetData(layout);
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef failure = LLVMRunPasses(e->module, object_passes, machine, options);
+    LLVMErrorRef failure = LLVMRunPasses(e->module, passes, machine, options);
     invariant(!failure, "LLVM passes: %s", LLVMGetErrorMessage(failure));
     LLVMDisposePassBuilderOptions(options);
 }

@@ -17,9 +17,9 @@ void object_destroy(Object *object);
 /* Makes LLVM's targets known. Once per process is enough, more do no harm. */
 void object_start(void);
 
-/* The passes that run over every function, as LLVM's pass builder reads them, and the level of code
- * generation. Part of what decides the code. */
-extern const char object_passes[];
+/* Everything but the kernel that decides the code: the build of this program and of LLVM, the
+ * target, the passes. NULL if the builds cannot be told, so that code must not be kept. */
+const char *object_environment(Arena *arena, const CpuTarget *target);
 
 /* A target machine serves one thread, and any number of modules. */
 LLVMTargetMachineRef object_machine(const CpuTarget *target);
