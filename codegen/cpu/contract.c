@@ -9,6 +9,7 @@
 
 enum {
     DEPTH = 256,          /* terms of a part: a panel of them stays in the first cache */
+    PACKED_ROW = DEPTH + 16, /* elements from row to row: not a power of two, so that rows spread over the cache */
     BLOCK_ROWS = 240,     /* rows of a chunk at most; a multiple of every register block */
     BLOCK_COLUMNS = 256,  /* columns of a chunk at most; a multiple of every panel */
     ENOUGH_CHUNKS = 16    /* so that threads end together */
@@ -25,7 +26,8 @@ typedef struct ContractSlots {
     int rows;                      /* of this phase, all images */
     int block_rows, row_blocks, block_columns, column_blocks; /* column blocks per group */
     int taps_per_part, channels_per_part;
-    int sums;                      /* offset in the workspace of [block_rows][block_columns], after the packed rows */
+    int sums, table;               /* offsets in the workspace, behind the packed rows: [block_rows][block_columns],
+                                      row table */
     int in_stride, out_stride;     /* slots */
 } ContractSlots;
 
@@ -86,8 +88,11 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
     out.column_blocks = slot_number(slots, column_blocks);
     out.taps_per_part = slot_number(slots, taps);
     out.channels_per_part = slot_number(slots, channels);
-    out.sums = slot_number(slots, block_rows * DEPTH);
-    slots->workspace = (block_rows * DEPTH + block_rows * block_columns) * (int64_t)sizeof(float);
+    int64_t packed = block_rows * PACKED_ROW, sums = block_rows * block_columns;
+    out.sums = slot_number(slots, packed);
+    out.table = slot_number(slots, packed + sums);
+    slots->workspace = (packed + sums) * (int64_t)sizeof(float) +
+                       block_rows * ROW_TABLE_ENTRIES * (int64_t)sizeof(int64_t);
     slots->chunks = stage == 0 ? c->groups * panels
                                : divide_up(rows, block_rows) * column_blocks * c->groups;
     return out;
@@ -160,7 +165,7 @@ typedef struct Block {
     const ContractSlots *slots;
     LLVMValueRef group, first_row, row_count, padded_rows; /* padded to whole register blocks */
     LLVMValueRef first_panel, panel_count, first_column, column_count; /* within the group */
-    LLVMValueRef packed_rows, sums; /* workspace */
+    LLVMValueRef packed_rows, sums, table; /* workspace */
 } Block;
 
 static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
@@ -187,6 +192,7 @@ static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *
                                  emit_sub(e, emit_slot(e, slots->panels), block.first_panel));
     block.packed_rows = e->workspace;
     block.sums = emit_at(e, e->f32, e->workspace, emit_slot(e, slots->sums));
+    block.table = emit_at(e, e->f32, e->workspace, emit_slot(e, slots->table));
     return block;
 }
 
@@ -199,13 +205,12 @@ static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part) {
                              emit_mul(e, block->group, emit_slot(e, slots->in)));
     Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
     LLVMValueRef target = emit_at(e, e->f32, block->packed_rows,
-                                  emit_mul(e, rows.index, emit_int(e, DEPTH)));
-    emit_pack_row(e, &slots->taps, &slots->elements.space, &a, &shifted,
-                  emit_add(e, block->first_row, rows.index), target);
+                                  emit_mul(e, rows.index, emit_int(e, PACKED_ROW)));
+    emit_pack_row(e, &slots->taps, &a, &shifted, block->table, rows.index, target);
     loop_end(e, &rows);
     Loop padding = loop_begin(e, block->row_count, block->padded_rows, emit_int(e, 1));
     emit_clear(e, emit_at(e, e->f32, block->packed_rows,
-                          emit_mul(e, padding.index, emit_int(e, DEPTH))),
+                          emit_mul(e, padding.index, emit_int(e, PACKED_ROW))),
                emit_int(e, DEPTH));
     loop_end(e, &padding);
 }
@@ -220,19 +225,17 @@ static void multiply(Emitter *e, const Block *block, LLVMValueRef first_term, LL
     LLVMValueRef number =
         emit_add(e, group_panels, emit_add(e, block->first_panel, panels.index));
     LLVMValueRef term = emit_add(e, emit_mul(e, number, all), first_term);
-    GemmOperands o = {.a_row = emit_int(e, DEPTH),
+    LLVMValueRef column = emit_mul(e, panels.index, width);
+    GemmOperands o = {.a = block->packed_rows,
+                      .a_row = emit_int(e, PACKED_ROW),
                       .a_depth = emit_int(e, 1),
+                      .b = emit_at(e, e->f32, emit_slot_pointer(e, slots->packed),
+                                   emit_mul(e, term, width)),
+                      .c = emit_at(e, e->f32, block->sums, column),
                       .c_row = emit_slot(e, slots->block_columns),
                       .depth = depth,
                       .accumulate = LLVMBuildICmp(e->builder, LLVMIntSGT, first_term, zero, "")};
-    o.b = emit_at(e, e->f32, emit_slot_pointer(e, slots->packed), emit_mul(e, term, width));
-    Loop rows = loop_begin(e, zero, block->padded_rows, emit_int(e, gemm_block(e->target).rows));
-    o.a = emit_at(e, e->f32, block->packed_rows, emit_mul(e, rows.index, o.a_row));
-    LLVMValueRef corner =
-        emit_add(e, emit_mul(e, rows.index, o.c_row), emit_mul(e, panels.index, width));
-    o.c = emit_at(e, e->f32, block->sums, corner);
-    emit_gemm_block(e, &o);
-    loop_end(e, &rows);
+    emit_gemm_panel(e, &o, block->padded_rows, emit_sub(e, block->column_count, column));
     loop_end(e, &panels);
 }
 
@@ -275,6 +278,8 @@ static void emit_block(Emitter *e, const Kernel *kernel, const ContractSlots *sl
     emit_clear(e, block.sums,
                emit_mul(e, block.padded_rows, emit_slot(e, slots->block_columns)));
     branch_end(e, &nothing);
+    emit_row_table(e, &slots->taps, &slots->elements.space, block.first_row, block.row_count,
+                   block.table);
     LLVMValueRef tap_step = emit_slot(e, slots->taps_per_part);
     LLVMValueRef channel_step = emit_slot(e, slots->channels_per_part);
     Loop tap = loop_begin(e, zero, taps, tap_step);

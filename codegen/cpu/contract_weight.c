@@ -10,7 +10,8 @@
 enum {
     STRETCH = 256,       /* rows that are packed at a time */
     FLOAT_ROWS = 1024,   /* rows that are summed in fp32 */
-    BLOCK_ROWS = 96,     /* of the weight's rows (tap, input channel); a multiple of every register block */
+    BLOCK_ROWS = 192,    /* of the weight's rows (tap, input channel); a multiple of every register block */
+    PACKED_ROW = BLOCK_ROWS + 16, /* elements from row to row, not a power of two times a line */
     BLOCK_COLUMNS = 256
 };
 
@@ -22,7 +23,7 @@ typedef struct WeightSlots {
     int in, out; /* channels per group */
     int rows;    /* of the space, all images */
     int taps_per_block, tap_blocks, channels_per_block, channel_blocks, block_columns, column_blocks;
-    int packed_b, sums, totals; /* offsets in the workspace, in fp32 elements */
+    int packed_b, sums, totals, table; /* offsets in the workspace, in fp32 elements */
 } WeightSlots;
 
 static int64_t divide_up(int64_t a, int64_t b) {
@@ -37,8 +38,12 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     const Geometry *geometry = &slots->program->geometry;
     int64_t rows = space_rows(geometry, &kernel->space) * geometry->batch;
     int64_t in = c->in / c->groups, columns = c->out / c->groups, panel = gemm_panel(target);
-    int64_t channels = in < BLOCK_ROWS ? in : BLOCK_ROWS;
-    int64_t taps = in < BLOCK_ROWS ? BLOCK_ROWS / in : 1;
+    int64_t unit = gemm_block(target).rows;
+    int64_t channels = in, taps = 1;
+    if (in > BLOCK_ROWS) /* equal blocks of whole register blocks */
+        channels = divide_up(divide_up(in, divide_up(in, BLOCK_ROWS)), unit) * unit;
+    else /* as many taps as fit, spread evenly */
+        taps = divide_up(c->taps.tap_count, divide_up(c->taps.tap_count, BLOCK_ROWS / in));
     int64_t padded = divide_up(columns, panel) * panel;
     int64_t block_columns = padded < BLOCK_COLUMNS ? padded : BLOCK_COLUMNS;
     out.space = slot_space(slots, &kernel->space, false);
@@ -60,12 +65,13 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     out.channel_blocks = slot_number(slots, channel_blocks);
     out.block_columns = slot_number(slots, block_columns);
     out.column_blocks = slot_number(slots, column_blocks);
-    int64_t packed = (int64_t)STRETCH * BLOCK_ROWS, block = BLOCK_ROWS * block_columns;
+    int64_t packed = (int64_t)STRETCH * PACKED_ROW, block = BLOCK_ROWS * block_columns;
     out.packed_b = slot_number(slots, packed);
     out.sums = slot_number(slots, packed + STRETCH * block_columns);
     out.totals = slot_number(slots, packed + STRETCH * block_columns + block);
-    slots->workspace =
-        (packed + STRETCH * block_columns + 3 * block) * (int64_t)sizeof(float);
+    out.table = slot_number(slots, packed + STRETCH * block_columns + 3 * block);
+    slots->workspace = (packed + STRETCH * block_columns + 3 * block) * (int64_t)sizeof(float) +
+                       (int64_t)STRETCH * ROW_TABLE_ENTRIES * (int64_t)sizeof(int64_t);
     slots->chunks = c->groups * tap_blocks * channel_blocks * column_blocks;
     return out;
 }
@@ -82,7 +88,7 @@ typedef struct WeightBlock {
     LLVMValueRef group, first_column, column_count;
     PackedTaps part;   /* channels within the group */
     LLVMValueRef rows; /* of the weight in this block: taps x channels */
-    LLVMValueRef packed_a, packed_b, sums, totals;
+    LLVMValueRef packed_a, packed_b, sums, totals, table;
 } WeightBlock;
 
 static LLVMValueRef workspace_at(Emitter *e, int slot) {
@@ -116,6 +122,7 @@ static WeightBlock begin_chunk(Emitter *e, const WeightSlots *slots) {
     block.packed_b = workspace_at(e, slots->packed_b);
     block.sums = workspace_at(e, slots->sums);
     block.totals = workspace_at(e, slots->totals);
+    block.table = workspace_at(e, slots->table);
     return block;
 }
 
@@ -129,10 +136,11 @@ static void pack_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef firs
         emit_add(e, emit_mul(e, block->group, emit_slot(e, slots->out)), block->first_column);
     PackedTaps part = block->part;
     part.first = emit_add(e, part.first, in_start);
+    emit_row_table(e, &slots->taps, &slots->space, first, emit_sub(e, end, first), block->table);
     Loop rows = loop_begin(e, first, end, emit_int(e, 1));
     LLVMValueRef nth = emit_sub(e, rows.index, first);
-    emit_pack_row(e, &slots->taps, &slots->space, &slots->a, &part, rows.index,
-                  emit_at(e, e->f32, block->packed_a, emit_mul(e, nth, emit_int(e, BLOCK_ROWS))));
+    emit_pack_row(e, &slots->taps, &slots->a, &part, block->table, nth,
+                  emit_at(e, e->f32, block->packed_a, emit_mul(e, nth, emit_int(e, PACKED_ROW))));
     RowPlace place = emit_row_place(e, &slots->space, rows.index);
     LLVMValueRef source =
         emit_at(e, e->f32, emit_row_address(e, &slots->b, place.image, place.row), out_start);
@@ -155,19 +163,20 @@ static void pack_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef firs
 static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef depth,
                              LLVMValueRef accumulate) {
     LLVMValueRef zero = emit_int(e, 0), panel = emit_int(e, gemm_panel(e->target));
-    GemmOperands o = {.a_row = emit_int(e, 1),
-                      .a_depth = emit_int(e, BLOCK_ROWS),
+    LLVMValueRef unit = emit_int(e, gemm_block(e->target).rows);
+    LLVMValueRef up = emit_add(e, block->rows, emit_sub(e, unit, emit_int(e, 1)));
+    LLVMValueRef padded = emit_mul(e, emit_div(e, up, unit), unit);
+    Loop panels = loop_begin(e, zero, block->column_count, panel);
+    GemmOperands o = {.a = block->packed_a,
+                      .a_row = emit_int(e, 1),
+                      .a_depth = emit_int(e, PACKED_ROW),
+                      .b = emit_at(e, e->f32, block->packed_b,
+                                   emit_mul(e, panels.index, emit_int(e, STRETCH))),
+                      .c = emit_at(e, e->f32, block->sums, panels.index),
                       .c_row = emit_slot(e, block->slots->block_columns),
                       .depth = depth,
                       .accumulate = accumulate};
-    Loop panels = loop_begin(e, zero, block->column_count, panel);
-    o.b = emit_at(e, e->f32, block->packed_b, emit_mul(e, panels.index, emit_int(e, STRETCH)));
-    Loop rows = loop_begin(e, zero, block->rows, emit_int(e, gemm_block(e->target).rows));
-    o.a = emit_at(e, e->f32, block->packed_a, rows.index);
-    o.c = emit_at(e, e->f32, block->sums,
-                  emit_add(e, emit_mul(e, rows.index, o.c_row), panels.index));
-    emit_gemm_block(e, &o);
-    loop_end(e, &rows);
+    emit_gemm_panel(e, &o, padded, emit_sub(e, block->column_count, panels.index));
     loop_end(e, &panels);
 }
 

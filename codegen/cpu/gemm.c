@@ -38,8 +38,8 @@ static Accumulators begin_block(Emitter *e, const GemmOperands *o, GemmBlock blo
     return acc;
 }
 
-void emit_gemm_block(Emitter *e, const GemmOperands *o) {
-    GemmBlock block = gemm_block(e->target);
+void emit_gemm_block(Emitter *e, const GemmOperands *o, int vectors) {
+    GemmBlock block = {gemm_block(e->target).rows, vectors};
     LLVMValueRef panel = emit_int(e, gemm_panel(e->target));
     Accumulators acc = begin_block(e, o, block);
     Loop depth = loop_begin(e, emit_int(e, 0), o->depth, emit_int(e, 1));
@@ -65,6 +65,28 @@ void emit_gemm_block(Emitter *e, const GemmOperands *o) {
                               c_address(e, o, m, v), NULL);
 }
 
+/* The rows of one panel, `vectors` vectors wide. */
+static void emit_gemm_rows(Emitter *e, const GemmOperands *operands, LLVMValueRef rows,
+                           int vectors) {
+    GemmOperands o = *operands;
+    Loop blocks = loop_begin(e, emit_int(e, 0), rows, emit_int(e, gemm_block(e->target).rows));
+    o.a = emit_at(e, e->f32, operands->a, emit_mul(e, blocks.index, o.a_row));
+    o.c = emit_at(e, e->f32, operands->c, emit_mul(e, blocks.index, o.c_row));
+    emit_gemm_block(e, &o, vectors);
+    loop_end(e, &blocks);
+}
+
+void emit_gemm_panel(Emitter *e, const GemmOperands *operands, LLVMValueRef rows,
+                     LLVMValueRef columns) {
+    LLVMValueRef narrow = LLVMBuildICmp(e->builder, LLVMIntSLE, columns,
+                                        emit_int(e, e->target->lanes), "");
+    Branch width = branch_begin(e, narrow);
+    emit_gemm_rows(e, operands, rows, 1);
+    branch_else(e, &width);
+    emit_gemm_rows(e, operands, rows, BLOCK_VECTORS);
+    branch_end(e, &width);
+}
+
 static void clear_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
     emit_store_vector(e, LLVMConstNull(e->vector_f32), emit_at(e, e->f32, context, channel),
                       mask);
@@ -86,17 +108,36 @@ void emit_copy(Emitter *e, LLVMValueRef target, LLVMValueRef source, LLVMValueRe
     elements_each_vector(e, emit_int(e, 0), count, copy_vector, pair);
 }
 
-void emit_pack_row(Emitter *e, const TapSlots *taps, const SpaceSlots *walked, const ViewSlots *a,
-                   const PackedTaps *part, LLVMValueRef row_number, LLVMValueRef target) {
+static LLVMValueRef table_entry(Emitter *e, LLVMValueRef table, LLVMValueRef row, int field) {
+    LLVMValueRef index =
+        emit_add(e, emit_mul(e, row, emit_int(e, ROW_TABLE_ENTRIES)), emit_int(e, field));
+    return emit_at(e, e->i64, table, index);
+}
+
+void emit_row_table(Emitter *e, const TapSlots *taps, const SpaceSlots *walked,
+                    LLVMValueRef first, LLVMValueRef count, LLVMValueRef table) {
+    Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     LLVMValueRef origin[TYPE_MAX_SPACE];
-    RowPlace place = emit_phase_row(e, taps, walked, row_number);
+    RowPlace place = emit_phase_row(e, taps, walked, emit_add(e, first, rows.index));
     emit_tap_origin(e, taps, &place, origin);
+    emit_store(e, place.image, table_entry(e, table, rows.index, 0), 8);
+    for (int d = 0; d < taps->source.rank; d++)
+        emit_store(e, origin[d], table_entry(e, table, rows.index, 1 + d), 8);
+    loop_end(e, &rows);
+}
+
+void emit_pack_row(Emitter *e, const TapSlots *taps, const ViewSlots *a, const PackedTaps *part,
+                   LLVMValueRef table, LLVMValueRef row_index, LLVMValueRef target) {
+    LLVMValueRef origin[TYPE_MAX_SPACE];
+    LLVMValueRef image = emit_load(e, e->i64, table_entry(e, table, row_index, 0), 8);
+    for (int d = 0; d < taps->source.rank; d++)
+        origin[d] = emit_load(e, e->i64, table_entry(e, table, row_index, 1 + d), 8);
     Loop tap = loop_begin(e, part->first_tap, part->end_tap, emit_int(e, 1));
     LLVMValueRef nth = emit_sub(e, tap.index, part->first_tap);
     LLVMValueRef here = emit_at(e, e->f32, target, emit_mul(e, nth, part->count));
-    LLVMValueRef row = emit_tap_row(e, taps, place.image, origin, tap.index);
+    LLVMValueRef row = emit_tap_row(e, taps, image, origin, tap.index);
     Branch there = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntSGE, row, emit_int(e, 0), ""));
-    LLVMValueRef source = emit_row_address(e, a, place.image, row);
+    LLVMValueRef source = emit_row_address(e, a, image, row);
     emit_copy(e, here, emit_at(e, e->f32, source, part->first), part->count);
     branch_else(e, &there);
     emit_clear(e, here, part->count);
