@@ -195,6 +195,8 @@ static Tensor no_tensor(void) {
 }
 
 Tensor interpreter_param(Interpreter *interpreter, const char *segment) {
+    if (!segment)
+        return interpreter->params;
     const Segment *found = graph_find_segment(interpreter->graph, segment);
     if (!found)
         return no_tensor();
@@ -464,8 +466,7 @@ static void apply_commit(Interpreter *interpreter, const Step *step) {
     const Tensor *from = &step->operands[0]->tensor;
     Tensor to = strcmp(node_text(step->node, "region"), "state") == 0
                     ? interpreter_state(interpreter, name)
-                : *name ? interpreter_param(interpreter, name)
-                        : interpreter->params;
+                    : interpreter_param(interpreter, *name ? name : NULL);
     invariant(to.data && to.count == from->count, "commit to \"%s\" does not fit", name);
     memcpy(to.data, from->data, to.count * sizeof *to.data);
 }

@@ -25,9 +25,9 @@ typedef struct Interpreter Interpreter;
 Interpreter *interpreter_create(const Graph *graph);
 void interpreter_destroy(Interpreter *interpreter);
 
-/* The region arrays, for reading and writing between runs: a parameter (stored order), a state.
- * Names that do not exist give a tensor with data NULL. Committed values appear here after a run.
- */
+/* The region arrays, for reading and writing between runs: a parameter (stored order; NULL: all of
+ * them, flat), a state. Names that do not exist give a tensor with data NULL. Committed values
+ * appear here after a run. */
 Tensor interpreter_param(Interpreter *interpreter, const char *segment);
 Tensor interpreter_state(Interpreter *interpreter, const char *name);
 

@@ -122,15 +122,26 @@ KernelInterpreter *kernel_interpreter_create(const Program *program) {
     return interpreter;
 }
 
-KernelInterpreter *kernel_interpreter_create_planned(const Program *program, void *const *regions) {
+KernelInterpreter *kernel_interpreter_create_over(const Program *program, void *const *buffers) {
     KernelInterpreter *interpreter = create(program, true);
     for (size_t i = 0; i < program->buffers.count; i++) {
-        const Buffer *buffer = &program->buffers.items[i];
-        invariant(buffer->offset >= 0, "buffer %s is not planned", buffer->name);
-        interpreter->buffers[i] = (unsigned char *)regions[buffer->region] + buffer->offset;
+        interpreter->buffers[i] = buffers[i];
         interpreter->given[i] = true;
     }
     fill_segment_columns(interpreter);
+    return interpreter;
+}
+
+KernelInterpreter *kernel_interpreter_create_planned(const Program *program, void *const *regions) {
+    Arena *arena = arena_create();
+    void **buffers = arena_new_array(arena, void *, program->buffers.count);
+    for (size_t i = 0; i < program->buffers.count; i++) {
+        const Buffer *buffer = &program->buffers.items[i];
+        invariant(buffer->offset >= 0, "buffer %s is not planned", buffer->name);
+        buffers[i] = (unsigned char *)regions[buffer->region] + buffer->offset;
+    }
+    KernelInterpreter *interpreter = kernel_interpreter_create_over(program, buffers);
+    arena_destroy(arena);
     return interpreter;
 }
 

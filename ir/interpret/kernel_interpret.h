@@ -26,6 +26,10 @@ KernelInterpreter *kernel_interpreter_create(const Program *program);
  * table. */
 KernelInterpreter *kernel_interpreter_create_planned(const Program *program, void *const *regions);
 
+/* The same over one piece of memory per buffer, by its index in the program, which need not be
+ * planned. Scratch that is not accessible is only touched by kernel_interpreter_run. */
+KernelInterpreter *kernel_interpreter_create_over(const Program *program, void *const *buffers);
+
 void kernel_interpreter_destroy(KernelInterpreter *interpreter);
 
 /* Sets a parameter (stored order), a state, an input; `data` is copied, rounded to the buffer's

@@ -87,8 +87,7 @@ static double units(double terms) {
     return UNIT * (4 + 4 * sqrt(terms));
 }
 
-/* ---- How many terms ----------------------------------------------------------------------------
- */
+/* ---- How many terms -------------------------------------------------------------------------- */
 
 static double plain_elements(const Type *type) {
     double count = 1;
@@ -138,92 +137,160 @@ static double count_terms(const Graph *graph, const Node *node) {
     }
 }
 
-/* ---- Magnitudes ---------------------------------------------------------------------------------
- */
-
-static Tensor signed_magnitudes(Arena *arena, Tensor tensor, char sign) {
-    if (!tensor.data || sign == '=')
-        return tensor;
-    double *data = arena_new_array(arena, double, tensor.count);
-    for (size_t i = 0; i < tensor.count; i++)
-        data[i] = sign == '-' ? -fabs(tensor.data[i]) : fabs(tensor.data[i]);
-    tensor.data = data;
-    return tensor;
-}
-
-/* The results of the node on operands with other signs, copied into the arena. */
-static void evaluate(Interpreter *interpreter, Arena *arena, const Node *node, const char *signs,
-                     Tensor results[OP_MAX_RESULTS]) {
-    const Tensor *given = engine_operands(interpreter);
-    Tensor *operands = arena_new_array(arena, Tensor, (size_t)node->operand_count);
-    for (int i = 0; i < node->operand_count; i++)
-        operands[i] = signed_magnitudes(arena, given[i], signs[i]);
-    Status status = engine_evaluate(interpreter, arena, node, operands, results);
-    invariant(status_fine(status), "%s", status.message);
-    for (int i = 0; i < op_info(node->op)->result_count; i++) {
-        double *data = arena_new_array(arena, double, results[i].count);
-        memcpy(data, results[i].data, results[i].count * sizeof *data);
-        free(results[i].data);
-        results[i].data = data;
-    }
-}
-
-static const char *unchanged(Arena *arena, const Node *node) {
-    char *signs = arena_format(arena, "%*s", node->operand_count, "");
-    memset(signs, '=', (size_t)node->operand_count);
-    return signs;
-}
-
-/* ---- Bounds
- * --------------------------------------------------------------------------------------- */
+/* ---- Evaluating on other operands ------------------------------------------------------------ */
 
 typedef struct Bounding {
     Interpreter *interpreter;
     Arena *arena;
     const Graph *graph;
     const Node *node;
-    int index;                      /* of the result */
-    Tensor results[OP_MAX_RESULTS]; /* on the node's own operands */
-    double *bounds;                 /* filled; zero at first */
+    int index; /* of the result */
+    const Tensor *operands;
+    const double *const *operand_bounds; /* NULL: all exact */
+    Tensor results[OP_MAX_RESULTS];      /* on these operands */
+    double *bounds;                      /* filled; zero at first */
 } Bounding;
+
+static const double *operand_bound(const Bounding *b, int operand) {
+    return b->operand_bounds ? b->operand_bounds[operand] : NULL;
+}
+
+static bool all_exact(const Bounding *b) {
+    for (int i = 0; i < b->node->operand_count; i++)
+        if (operand_bound(b, i))
+            return false;
+    return true;
+}
+
+/* The operands, of the node's number, in an array that may be changed. */
+static Tensor *copy_operands(const Bounding *b) {
+    size_t count = (size_t)b->node->operand_count;
+    Tensor *operands = arena_new_array(b->arena, Tensor, count);
+    for (size_t i = 0; i < count; i++)
+        operands[i] = b->operands[i];
+    return operands;
+}
+
+/* The results of the node on other operands, in the arena. */
+static void evaluate(const Bounding *b, const Tensor *operands, Tensor results[OP_MAX_RESULTS]) {
+    Status status = engine_evaluate(b->interpreter, b->arena, b->node, operands, results);
+    invariant(status_fine(status), "%s", status.message);
+    for (int i = 0; i < op_info(b->node->op)->result_count; i++) {
+        double *data = arena_new_array(b->arena, double, results[i].count);
+        memcpy(data, results[i].data, results[i].count * sizeof *data);
+        free(results[i].data);
+        results[i].data = data;
+    }
+}
+
+/* x + scale * bounds, in the arena. */
+static Tensor moved(Arena *arena, Tensor x, const double *bounds, double scale) {
+    double *data = arena_new_array(arena, double, x.count);
+    for (size_t i = 0; i < x.count; i++)
+        data[i] = x.data[i] + scale * bounds[i];
+    x.data = data;
+    return x;
+}
+
+/* Adds how far the result moves if operand `operand` moves by its bounds, up or down. */
+static void add_spread(const Bounding *b, int operand) {
+    const double *bounds = operand_bound(b, operand);
+    const Tensor *result = &b->results[b->index];
+    Tensor *operands = copy_operands(b), up[OP_MAX_RESULTS], down[OP_MAX_RESULTS];
+    operands[operand] = moved(b->arena, b->operands[operand], bounds, 1);
+    evaluate(b, operands, up);
+    operands[operand] = moved(b->arena, b->operands[operand], bounds, -1);
+    evaluate(b, operands, down);
+    for (size_t i = 0; i < result->count; i++)
+        b->bounds[i] += fmax(fabs(up[b->index].data[i] - result->data[i]),
+                             fabs(down[b->index].data[i] - result->data[i]));
+}
+
+static void add_spreads(const Bounding *b) {
+    for (int i = 0; i < b->node->operand_count; i++)
+        if (operand_bound(b, i))
+            add_spread(b, i);
+}
+
+/* The result of the node on its operands' magnitudes, raised by their bounds or not. */
+static const double *magnitudes(const Bounding *b, bool raised) {
+    const char *signs = rules[b->node->op].signs;
+    Tensor *operands = copy_operands(b), results[OP_MAX_RESULTS];
+    for (int i = 0; i < b->node->operand_count; i++) {
+        const double *bounds = raised ? operand_bound(b, i) : NULL;
+        if (!operands[i].data || signs[i] == '=')
+            continue;
+        double sign = signs[i] == '-' ? -1 : 1;
+        double *data = arena_new_array(b->arena, double, operands[i].count);
+        for (size_t k = 0; k < operands[i].count; k++)
+            data[k] = sign * (fabs(operands[i].data[k]) + (bounds ? bounds[k] : 0));
+        operands[i].data = data;
+    }
+    evaluate(b, operands, results);
+    return results[b->index].data;
+}
+
+/* ---- Bounds
+ * --------------------------------------------------------------------------------------- */
+
+static void bound_exact(Bounding *b) {
+    add_spreads(b);
+}
 
 static void bound_result(Bounding *b) {
     const Tensor *result = &b->results[b->index];
     for (size_t i = 0; i < result->count; i++)
         b->bounds[i] = units(1) * fabs(result->data[i]);
+    add_spreads(b);
 }
 
+/* The terms' own bounds add up as they are: raised magnitudes less the magnitudes. */
 static void bound_terms(Bounding *b) {
-    Tensor magnitudes[OP_MAX_RESULTS];
-    evaluate(b->interpreter, b->arena, b->node, rules[b->node->op].signs, magnitudes);
+    const char *signs = rules[b->node->op].signs;
+    const double *raised = magnitudes(b, true),
+                 *plain = all_exact(b) ? raised : magnitudes(b, false);
     double factor = units(count_terms(b->graph, b->node));
-    for (size_t i = 0; i < magnitudes[b->index].count; i++)
-        b->bounds[i] = factor * fabs(magnitudes[b->index].data[i]);
+    for (size_t i = 0; i < b->results[b->index].count; i++)
+        b->bounds[i] = factor * fabs(raised[i]) + fabs(raised[i] - plain[i]);
+    for (int i = 0; i < b->node->operand_count; i++)
+        if (signs[i] == '=' && operand_bound(b, i))
+            add_spread(b, i);
 }
 
 /* Activations: operand 0 is x; of derivatives operand 0 is what is saved, 1 is dy. */
 static void bound_activation(Bounding *b) {
-    const Tensor *operands = engine_operands(b->interpreter), *y = &b->results[0];
+    const Tensor *y = &b->results[0];
     bool derivative = rules[b->node->op].kind == BOUND_DERIVATIVE;
     for (size_t i = 0; i < y->count; i++) {
-        double x = fabs(operands[0].data[i]);
-        b->bounds[i] =
-            units(1) * (derivative ? (1 + x) * fabs(operands[1].data[i]) : x + fabs(y->data[i]));
+        double x = fabs(b->operands[0].data[i]);
+        double magnitude =
+            derivative ? (1 + x) * fabs(b->operands[1].data[i]) : x + fabs(y->data[i]);
+        b->bounds[i] = units(1) * magnitude;
     }
+    add_spreads(b);
 }
 
-/* m2 is a sum of squares about a mean that is itself rounded to u |mean|: each distance is that
- * much off. */
+/* m2 is a sum of squares about a mean that is itself rounded: each distance is that much off. If
+ * the terms are off by d, by Cauchy and Schwarz m2 is by up to 2 sqrt(m2 sum d^2) + sum d^2. */
 static void bound_moments(Bounding *b) {
     if (b->index < 2) {
         bound_terms(b);
         return;
     }
     double terms = count_terms(b->graph, b->node), n = b->results[0].data[0];
+    Tensor off[OP_MAX_RESULTS], *operands = copy_operands(b);
+    if (!all_exact(b)) {
+        operands[0] = moved(b->arena, b->operands[0], operand_bound(b, 0), 1);
+        for (size_t i = 0; i < operands[0].count; i++)
+            operands[0].data[i] -= b->operands[0].data[i];
+        evaluate(b, operands, off);
+    }
     for (size_t i = 0; i < b->results[2].count; i++) {
-        double mean = fabs(b->results[1].data[i]), m2 = b->results[2].data[i];
-        double offset = 4 * UNIT * mean;
-        b->bounds[i] = units(terms) * m2 + 2 * offset * sqrt(n * m2) + n * offset * offset;
+        double mean = b->results[1].data[i], m2 = b->results[2].data[i];
+        double rounding = 4 * UNIT * mean, squares = n * rounding * rounding;
+        if (!all_exact(b))
+            squares += off[2].data[i] + n * off[1].data[i] * off[1].data[i];
+        b->bounds[i] = units(terms) * m2 + 2 * sqrt(m2 * squares) + squares;
     }
 }
 
@@ -261,7 +328,7 @@ static Patch *measure_patches(const Bounding *b, const Tensor *x) {
 
 /* (x - mean) / sd, where the mean is rounded, and sd as the moments' m2 is. */
 static void bound_patches(Bounding *b) {
-    const Tensor *x = &engine_operands(b->interpreter)[0];
+    const Tensor *x = &b->operands[0];
     const Patch *patches = measure_patches(b, x);
     double eps = node_float(b->node, "eps");
     for (size_t i = 0; i < x->count; i++) {
@@ -270,6 +337,7 @@ static void bound_patches(Bounding *b) {
         double mean = patch->magnitude / patch->count, y = fabs(b->results[0].data[i]);
         b->bounds[i] = units(patch->count) * ((fabs(x->data[i]) + mean) / sd + y * (1 + mean / sd));
     }
+    add_spreads(b);
 }
 
 /* What rounding to the result's own dtype adds. */
@@ -281,11 +349,13 @@ static void add_storage(Bounding *b) {
         b->bounds[i] = low > 0 ? b->bounds[i] + unit * fabs(result->data[i]) + low : 0;
 }
 
-const double *tolerance_bounds(Interpreter *interpreter, Arena *arena, const Value *value) {
+const double *tolerance_bounds(Interpreter *interpreter, Arena *arena, const Value *value,
+                               const double *const *operand_bounds) {
     static void (*const functions[])(Bounding *) = {
-        [BOUND_RESULT] = bound_result,    [BOUND_TERMS] = bound_terms,
-        [BOUND_VALUE] = bound_activation, [BOUND_DERIVATIVE] = bound_activation,
-        [BOUND_MOMENTS] = bound_moments,  [BOUND_PATCHES] = bound_patches,
+        [BOUND_EXACT] = bound_exact,           [BOUND_RESULT] = bound_result,
+        [BOUND_TERMS] = bound_terms,           [BOUND_VALUE] = bound_activation,
+        [BOUND_DERIVATIVE] = bound_activation, [BOUND_MOMENTS] = bound_moments,
+        [BOUND_PATCHES] = bound_patches,
     };
     const Node *node = value->node;
     const Rule *rule = &rules[node->op];
@@ -294,12 +364,13 @@ const double *tolerance_bounds(Interpreter *interpreter, Arena *arena, const Val
                   .arena = arena,
                   .graph = engine_graph(interpreter),
                   .node = node,
-                  .index = value->index};
-    size_t count = engine_count(b.graph, &value->type);
-    b.bounds = arena_new_array(arena, double, count);
-    if (rule->kind == BOUND_EXACT)
+                  .index = value->index,
+                  .operands = engine_operands(interpreter),
+                  .operand_bounds = operand_bounds};
+    b.bounds = arena_new_array(arena, double, engine_count(b.graph, &value->type));
+    if (rule->kind == BOUND_EXACT && all_exact(&b))
         return b.bounds;
-    evaluate(interpreter, arena, node, unchanged(arena, node), b.results);
+    evaluate(&b, copy_operands(&b), b.results);
     functions[rule->kind](&b);
     add_storage(&b);
     return b.bounds;
