@@ -18,59 +18,78 @@ typedef struct Worker {
     int number;
 } Worker;
 
+/* The ticket says which job is running and which chunk is next: the job's number in the upper bits.
+ * A thread takes a chunk only if the ticket still speaks of the job it came for, so one that wakes
+ * late takes nothing, and nobody waits for it. */
+enum { CHUNK_BITS = 40 };
+static const uint64_t CHUNK_MASK = ((uint64_t)1 << CHUNK_BITS) - 1;
+
 struct Threads {
     int count;
     Worker *workers; /* count - 1 of them */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-    ThreadsJob *job;
+    ThreadsJob *job; /* read only by who holds a chunk of it */
     void *context;
-    int64_t chunks;
-    atomic_int_fast64_t next;
-    atomic_uint generation; /* of jobs; workers wait for it to change */
-    atomic_int busy;        /* workers that have not finished the present job */
+    _Atomic uint64_t ticket;
+    _Atomic int64_t chunks; /* of the job of the ticket */
+    _Atomic int64_t done;   /* of these */
     atomic_bool stop;
 };
 
-static void run_chunks(Threads *threads, int number) {
-    for (;;) {
-        int64_t chunk = atomic_fetch_add_explicit(&threads->next, 1, memory_order_relaxed);
-        if (chunk >= threads->chunks)
+static uint64_t job_number(uint64_t ticket) {
+    return ticket >> CHUNK_BITS;
+}
+
+/* Runs chunks of job `number` until there are none left. */
+static void run_chunks(Threads *threads, uint64_t number, int thread) {
+    uint64_t ticket = atomic_load(&threads->ticket);
+    while (job_number(ticket) == number) {
+        int64_t chunk = (int64_t)(ticket & CHUNK_MASK);
+        if (chunk >= atomic_load(&threads->chunks))
             return;
-        threads->job(threads->context, chunk, number);
+        if (!atomic_compare_exchange_weak(&threads->ticket, &ticket, ticket + 1))
+            continue;
+        threads->job(threads->context, chunk, thread);
+        atomic_fetch_add(&threads->done, 1);
+        ticket = atomic_load(&threads->ticket);
     }
 }
 
-/* Waits until there is a job newer than `seen`; returns its generation. */
-static unsigned wait_for_job(Threads *threads, unsigned seen) {
-    for (int i = 0; i < SPINS; i++)
-        if (atomic_load(&threads->generation) != seen)
-            return atomic_load(&threads->generation);
+/* Waits until there is a job other than number `seen`; returns its number. */
+static uint64_t wait_for_job(Threads *threads, uint64_t seen) {
+    uint64_t number = seen;
+    for (int i = 0; i < SPINS && number == seen; i++)
+        number = job_number(atomic_load(&threads->ticket));
+    if (number != seen)
+        return number;
     pthread_mutex_lock(&threads->mutex);
-    while (atomic_load(&threads->generation) == seen)
+    while ((number = job_number(atomic_load(&threads->ticket))) == seen)
         pthread_cond_wait(&threads->wake, &threads->mutex);
     pthread_mutex_unlock(&threads->mutex);
-    return atomic_load(&threads->generation);
+    return number;
 }
 
 static void *work(void *context) {
     Worker *worker = context;
     Threads *threads = worker->threads;
-    unsigned seen = 0;
+    uint64_t seen = 0;
     for (;;) {
         seen = wait_for_job(threads, seen);
         if (atomic_load(&threads->stop))
             return NULL;
-        run_chunks(threads, worker->number);
-        atomic_fetch_sub(&threads->busy, 1);
+        run_chunks(threads, seen, worker->number);
     }
 }
 
-static void announce(Threads *threads) {
+/* Makes the next job known; what it consists of is set before. */
+static uint64_t announce(Threads *threads) {
+    uint64_t number = job_number(atomic_load(&threads->ticket)) + 1;
     pthread_mutex_lock(&threads->mutex);
-    atomic_fetch_add(&threads->generation, 1);
+    atomic_store(&threads->ticket, number << CHUNK_BITS);
     pthread_cond_broadcast(&threads->wake);
     pthread_mutex_unlock(&threads->mutex);
+    return number;
 }
 
 Status threads_create(Arena *arena, int count, Threads **out) {
@@ -123,14 +142,14 @@ void threads_run(Threads *threads, ThreadsJob *job, void *context, int64_t chunk
             job(context, chunk, 0);
         return;
     }
+    /* From here on nobody can take a chunk of the old job, whatever `chunks` says. */
+    atomic_fetch_or(&threads->ticket, CHUNK_MASK);
     threads->job = job;
     threads->context = context;
-    threads->chunks = chunks;
-    atomic_store(&threads->next, 0);
-    atomic_store(&threads->busy, threads->count - 1);
-    announce(threads);
-    run_chunks(threads, 0);
-    while (atomic_load(&threads->busy) > 0)
+    atomic_store(&threads->done, 0);
+    atomic_store(&threads->chunks, chunks);
+    run_chunks(threads, announce(threads), 0);
+    while (atomic_load(&threads->done) < chunks)
         sched_yield();
 }
 
