@@ -197,8 +197,8 @@ typedef enum ReduceOver {
     OVER_SEGMENT /* flat -> ONE [segments] */
 } ReduceOver;
 
-/* Long sums: fp32 over at most 1,024 terms a lane, then double. Chunks and the tree that merges
- * them depend on the shapes alone: `chunk` rows each, merged pairwise, neighbours first. */
+/* Long sums: fp32 over at most 1,024 terms a lane, then double. The tiles, and the order in which
+ * they are merged, depend on the shapes and the target alone, never on the number of threads. */
 typedef struct Reduction {
     ReduceKind kind;
     ReduceOver over;
