@@ -1,7 +1,7 @@
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/fatal.h"
 #include "ir/verify.h"
 #include "passes/cse.h"
@@ -100,12 +100,6 @@ static bool check_start(const Graph *graph, int begin, unsigned *facts, Diagnost
     return verify_graph(graph, diagnostics);
 }
 
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 bool passes_run(Graph *graph, const PassOptions *options, const char *until,
                 Diagnostics *diagnostics, PassObserver *observer, void *context) {
     int begin = pass_index(graph->stage) + 1;
@@ -119,9 +113,9 @@ bool passes_run(Graph *graph, const PassOptions *options, const char *until,
     for (int i = begin; i < end; i++) {
         const PassInfo *pass = &pass_table[i];
         int errors = diagnostics_error_count(diagnostics);
-        double start = seconds_now();
+        double start = clock_seconds();
         bool changed = pass->run(graph, options, diagnostics);
-        double seconds = seconds_now() - start;
+        double seconds = clock_seconds() - start;
         if (diagnostics_error_count(diagnostics) > errors)
             return false;
         facts = facts_after(pass, facts);
