@@ -181,12 +181,12 @@ typedef struct Body {
     VECTOR(Statement *) statements;
 } Body;
 
-typedef struct Branch {
+typedef struct IfBranch {
     Expr *condition;
     Body *body;
-} Branch;
+} IfBranch;
 
-typedef VECTOR(Branch) BranchList;
+typedef VECTOR(IfBranch) BranchList;
 
 typedef enum StatementKind {
     STATEMENT_ASSIGN,

@@ -196,8 +196,8 @@ stmt: names '=' expr         { $$ = make_statement(parser, STATEMENT_ASSIGN, $3,
       }
     ;
 
-branches: IF test body               { $$ = (BranchList){0}; Branch branch = {$2, $3}; vector_push(parser->arena, &$$, branch); }
-        | branches else_if test body { $$ = $1; Branch branch = {$3, $4}; vector_push(parser->arena, &$$, branch); }
+branches: IF test body               { $$ = (BranchList){0}; IfBranch branch = {$2, $3}; vector_push(parser->arena, &$$, branch); }
+        | branches else_if test body { $$ = $1; IfBranch branch = {$3, $4}; vector_push(parser->arena, &$$, branch); }
         ;
 
 else_if: ELSE IF

@@ -234,7 +234,7 @@ static Definition *find_definition(const Parser *parser, const char *name) {
     return definition;
 }
 
-/* Makes the results of the current line known, for now without values. */
+/* Makes the names of the current line's results known; the values follow once there is a node. */
 static void define_results(Parser *parser) {
     Arena *arena = parser->scanner.arena;
     for (size_t i = 0; i < parser->results.count; i++) {

@@ -7,7 +7,7 @@
 #include "ir/rules_window.h"
 
 /* A 1 x 1 value allows only a window that leaves it so. */
-static bool want_single_tap(Rule *rule, const Type *x, const Window *window) {
+static bool want_single_tap(Rule *rule, const Type *x, const RuleWindow *window) {
     for (int d = 0; d < window->space; d++) {
         if (window->kernel[d] != 1 || window->stride[d] != 1 || window->pad[d] != 0)
             return rules_fail_attribute(
@@ -25,7 +25,7 @@ static int directions(const Rule *rule, const Type *x) {
     return type_has_space(x) ? x->rank : count;
 }
 
-static bool read_conv(Rule *rule, const Type *x, Window *window) {
+static bool read_conv(Rule *rule, const Type *x, RuleWindow *window) {
     int space = directions(rule, x);
     if (space < 1)
         return rules_fail_attribute(rule, "kernel", "%s needs a kernel", rule->info->name);
@@ -34,14 +34,14 @@ static bool read_conv(Rule *rule, const Type *x, Window *window) {
 }
 
 /* The type of x after the window. */
-static bool conv_positions(Rule *rule, const Type *x, const Window *window, Type *result) {
+static bool conv_positions(Rule *rule, const Type *x, const RuleWindow *window, Type *result) {
     *result = *x;
     return !type_has_space(x) || rules_window_apply(rule, x, window, result);
 }
 
 /* Operand 1 must be a weight [kernel.., in / groups, out], with one of in and out known; the other
  * is returned. Counts of channels are those of the conv, not of its transpose. */
-static bool read_weight(Rule *rule, const Window *window, bool in_known, int64_t known,
+static bool read_weight(Rule *rule, const RuleWindow *window, bool in_known, int64_t known,
                         int64_t *other) {
     const Type *weight = rules_type(rule, 1);
     int64_t groups = node_int(rule->node, "groups");
@@ -63,7 +63,7 @@ static bool read_weight(Rule *rule, const Window *window, bool in_known, int64_t
 
 bool rules_shape_conv(Rule *rule) {
     const Type *x = rules_type(rule, 0);
-    Window window;
+    RuleWindow window;
     int64_t out;
     Type y;
     return rules_want_tensor(rule, 0) && read_conv(rule, x, &window) &&
@@ -73,7 +73,8 @@ bool rules_shape_conv(Rule *rule) {
 
 /* size = (n - 1) stride - 2 pad + dilation (kernel - 1) + 1 + output_pad, 0 <= output_pad < stride
  */
-static bool check_output_pad(Rule *rule, const Type *x, const Window *window, const int64_t *size) {
+static bool check_output_pad(Rule *rule, const Type *x, const RuleWindow *window,
+                             const int64_t *size) {
     int64_t extra[TYPE_MAX_SPACE];
     bool fits = true;
     for (int d = 0; d < window->space; d++) {
@@ -91,7 +92,8 @@ static bool check_output_pad(Rule *rule, const Type *x, const Window *window, co
 }
 
 /* The type before the conv whose result is x. */
-static bool transposed_positions(Rule *rule, const Type *x, const Window *window, Type *result) {
+static bool transposed_positions(Rule *rule, const Type *x, const RuleWindow *window,
+                                 Type *result) {
     int64_t size[TYPE_MAX_SPACE];
     *result = *x;
     if (!type_has_space(x))
@@ -103,7 +105,7 @@ static bool transposed_positions(Rule *rule, const Type *x, const Window *window
 
 bool rules_shape_conv_transpose(Rule *rule) {
     const Type *x = rules_type(rule, 0);
-    Window window;
+    RuleWindow window;
     int64_t out;
     Type y;
     return rules_want_tensor(rule, 0) && read_conv(rule, x, &window) &&
@@ -115,7 +117,7 @@ bool rules_shape_conv_transpose(Rule *rule) {
 bool rules_shape_conv_weight_grad(Rule *rule) {
     const Type *x = rules_type(rule, 0), *dy = rules_type(rule, 1);
     int64_t groups = node_int(rule->node, "groups");
-    Window window;
+    RuleWindow window;
     Type y;
     if (!rules_want_tensor(rule, 0) || !rules_want_tensor(rule, 1) ||
         !read_conv(rule, x, &window) || !rules_want_groups(rule, groups, x->channels) ||

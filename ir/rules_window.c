@@ -25,7 +25,7 @@ bool rules_window_ints(Rule *rule, const char *name, int space, int64_t numbers[
     return true;
 }
 
-bool rules_window_read(Rule *rule, int space, Window *window) {
+bool rules_window_read(Rule *rule, int space, RuleWindow *window) {
     Op op = rule->node->op;
     window->space = space;
     for (int d = 0; d < TYPE_MAX_SPACE; d++)
@@ -40,12 +40,12 @@ bool rules_window_read(Rule *rule, int space, Window *window) {
            rules_window_ints(rule, "pad", space, window->pad);
 }
 
-static int64_t window_size(const Window *window, int d, int64_t n, int64_t pad) {
+static int64_t window_size(const RuleWindow *window, int d, int64_t n, int64_t pad) {
     return rules_window_size(n, window->kernel[d], window->stride[d], pad, window->dilation[d],
                              window->ceil_mode);
 }
 
-static bool fail_too_large(Rule *rule, const Type *x, const Window *window) {
+static bool fail_too_large(Rule *rule, const Type *x, const RuleWindow *window) {
     int64_t reach[TYPE_MAX_SPACE], padded[TYPE_MAX_SPACE];
     bool dilated = false, pads = false;
     for (int d = 0; d < window->space; d++) {
@@ -63,7 +63,7 @@ static bool fail_too_large(Rule *rule, const Type *x, const Window *window) {
 
 /* The pad in direction d that makes n positions `wanted`, or -1. It is at most half the kernel, as
  * pools want it. */
-static int64_t fitting_pad(const Window *window, int d, int64_t n, int64_t wanted) {
+static int64_t fitting_pad(const RuleWindow *window, int d, int64_t n, int64_t wanted) {
     int64_t reach = window->dilation[d] * (window->kernel[d] - 1) + 1;
     int64_t pad = (reach - window->stride[d] + 1) / 2;
     if (pad < 0)
@@ -72,7 +72,7 @@ static int64_t fitting_pad(const Window *window, int d, int64_t n, int64_t wante
 }
 
 /* A hint of the pad that keeps the map on its cells, if there is one. */
-static bool hint_pad(Rule *rule, const Type *x, const Window *window, const int64_t *wanted) {
+static bool hint_pad(Rule *rule, const Type *x, const RuleWindow *window, const int64_t *wanted) {
     int64_t pads[TYPE_MAX_SPACE];
     for (int d = 0; d < window->space; d++) {
         pads[d] = fitting_pad(window, d, x->extent[d], wanted[d]);
@@ -83,7 +83,7 @@ static bool hint_pad(Rule *rule, const Type *x, const Window *window, const int6
 }
 
 /* The stride of a window over a masked map: one power of two, and no further than the cells. */
-static bool masked_stride(Rule *rule, const Type *x, const Window *window, int64_t *stride) {
+static bool masked_stride(Rule *rule, const Type *x, const RuleWindow *window, int64_t *stride) {
     const char *problem = NULL;
     *stride = window->stride[0];
     for (int d = 1; d < window->space; d++) {
@@ -100,7 +100,7 @@ static bool masked_stride(Rule *rule, const Type *x, const Window *window, int64
                                 rules_numbers_text(rule, window->stride, window->space), problem);
 }
 
-static bool masked_window(Rule *rule, const Type *x, const Window *window, Type *result) {
+static bool masked_window(Rule *rule, const Type *x, const RuleWindow *window, Type *result) {
     int64_t stride, wanted[TYPE_MAX_SPACE];
     if (!masked_stride(rule, x, window, &stride))
         return false;
@@ -119,7 +119,7 @@ static bool masked_window(Rule *rule, const Type *x, const Window *window, Type 
     return hint_pad(rule, x, window, wanted);
 }
 
-bool rules_window_apply(Rule *rule, const Type *x, const Window *window, Type *result) {
+bool rules_window_apply(Rule *rule, const Type *x, const RuleWindow *window, Type *result) {
     *result = *x;
     for (int d = 0; d < window->space; d++) {
         result->extent[d] = window_size(window, d, x->extent[d], window->pad[d]);
@@ -129,7 +129,7 @@ bool rules_window_apply(Rule *rule, const Type *x, const Window *window, Type *r
     return x->form != FORM_MASKED || masked_window(rule, x, window, result);
 }
 
-bool rules_window_invert(Rule *rule, const Type *y, const Window *window, const int64_t *size,
+bool rules_window_invert(Rule *rule, const Type *y, const RuleWindow *window, const int64_t *size,
                          Type *result) {
     *result = *y;
     for (int d = 0; d < window->space; d++)
@@ -152,7 +152,7 @@ bool rules_window_invert(Rule *rule, const Type *y, const Window *window, const 
 }
 
 /* A pool's window; padding may not be all of it. */
-static bool read_pool(Rule *rule, int space, Window *window) {
+static bool read_pool(Rule *rule, int space, RuleWindow *window) {
     if (!rules_window_read(rule, space, window))
         return false;
     for (int d = 0; d < space; d++) {
@@ -165,7 +165,7 @@ static bool read_pool(Rule *rule, int space, Window *window) {
 }
 
 static bool pool(Rule *rule, Type *result) {
-    Window window;
+    RuleWindow window;
     const Type *x = rules_type(rule, 0);
     return rules_want_map(rule, 0) && read_pool(rule, x->rank, &window) &&
            rules_window_apply(rule, x, &window, result);
@@ -182,7 +182,7 @@ bool rules_shape_max_pool_grad(Rule *rule) {
 }
 
 bool rules_shape_avg_pool_grad(Rule *rule) {
-    Window window;
+    RuleWindow window;
     int64_t size[TYPE_MAX_SPACE];
     const Type *dy = rules_type(rule, 0);
     return rules_want_map(rule, 0) && read_pool(rule, dy->rank, &window) &&

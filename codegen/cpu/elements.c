@@ -1,5 +1,7 @@
 #include "codegen/cpu/elements.h"
 
+#include <string.h>
+
 #include "base/fatal.h"
 
 /* ---- How elements are walked ----------------------------------------------------------------- */
@@ -40,7 +42,7 @@ static bool uses_segments(const Kernel *kernel) {
     return false;
 }
 
-Walk elements_walk(const Program *program, const Kernel *kernel) {
+ElementWalk elements_walk(const Program *program, const Kernel *kernel) {
     if (uses_segments(kernel) ||
         (kernel->kind == KERNEL_REDUCE && kernel->reduction.over == OVER_SEGMENT))
         return WALK_SEGMENTS;
@@ -87,6 +89,18 @@ static AccessSlots slot_access(Slots *slots, const Access *access, int64_t chann
     return out;
 }
 
+static int slot_constants(Slots *slots, const Expression *expression) {
+    int first = (int)slots->numbers.count;
+    for (int i = 0; expression && i < expression->instruction_count; i++) {
+        uint32_t bits;
+        if (expression->instructions[i].op != SCALAR_CONSTANT)
+            continue;
+        memcpy(&bits, &expression->instructions[i].constant, sizeof bits);
+        slot_number(slots, bits);
+    }
+    return first;
+}
+
 ElementSlots slot_elements(Slots *slots, const Kernel *kernel) {
     ElementSlots out = {.space = slot_space(slots, &kernel->space, false)};
     out.channels = slot_number(slots, kernel->channels);
@@ -94,6 +108,7 @@ ElementSlots slot_elements(Slots *slots, const Kernel *kernel) {
         out.operands[i] = slot_access(slots, &kernel->operands[i], kernel->channels);
     for (int i = 0; i < kernel->output_count; i++)
         out.outputs[i] = slot_view(slots, &kernel->outputs[i]);
+    out.constants = slot_constants(slots, kernel->expression);
     return out;
 }
 
@@ -212,7 +227,7 @@ static LLVMValueRef load_operand(Emitter *e, const ElementRow *row, int i, LLVMV
 void elements_evaluate(Emitter *e, const ElementRow *row, LLVMValueRef channel, LLVMValueRef mask,
                        LLVMValueRef acc, LLVMValueRef *values) {
     const Kernel *kernel = row->kernel;
-    ExpressionInputs inputs = {0};
+    ExpressionInputs inputs = {.constants_in_slots = true, .constants = row->slots->constants};
     for (int i = 0; i < kernel->operand_count; i++) {
         inputs.operands[i] = load_operand(e, row, i, channel, mask);
         if (row->visible[i])

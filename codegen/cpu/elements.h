@@ -20,6 +20,7 @@ typedef struct ElementSlots {
     int channels;
     AccessSlots operands[KERNEL_MAX_OPERANDS];
     ViewSlots outputs[KERNEL_MAX_OUTPUTS];
+    int constants; /* first of the expression's fp32 constants, as bits */
 } ElementSlots;
 
 ElementSlots slot_elements(Slots *slots, const Kernel *kernel);
@@ -58,9 +59,9 @@ LLVMValueRef emit_lane_numbers(Emitter *emitter, LLVMValueRef channel);
 /* How a kernel's elements are walked: row by row, or as one long row cut into chunks of channels (a
  * space of one row; or all operands lie like the result and none depends on the channel), or along
  * the segments. */
-typedef enum Walk { WALK_ROWS, WALK_LONG_ROW, WALK_SEGMENTS } Walk;
+typedef enum ElementWalk { WALK_ROWS, WALK_LONG_ROW, WALK_SEGMENTS } ElementWalk;
 
-Walk elements_walk(const Program *program, const Kernel *kernel);
+ElementWalk elements_walk(const Program *program, const Kernel *kernel);
 
 /* The flat array cut at segments and every `chunk` elements, as a table: three entries a piece:
  * start, end, segment. Returns its slot; *pieces is their count. */

@@ -6,7 +6,7 @@
 enum { CHUNK_ELEMENTS = 16384 };
 
 typedef struct MapSlots {
-    Walk walk;
+    ElementWalk walk;
     int rows, channels, chunk_size; /* all rows of the batch; chunk_size in rows or channels */
     int pieces;                     /* along segments: first slot, see slot_pieces */
     ElementSlots elements;

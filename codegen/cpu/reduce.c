@@ -16,7 +16,7 @@ enum {
 };
 
 typedef struct ReduceSlots {
-    Walk walk;
+    ElementWalk walk;
     bool moments;
     int groups;           /* of rows: 1, or the images */
     int group_rows;       /* rows in each */
@@ -53,7 +53,7 @@ static int slot_segment_pieces(Slots *slots, int64_t tile) {
 }
 
 static ReduceSlots slot_long(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage,
-                             Walk walk) {
+                             ElementWalk walk) {
     ReduceSlots out = {.walk = walk};
     const Geometry *geometry = &slots->program->geometry;
     int64_t elements = kernel->channels, tile = (int64_t)LONG_ROW_VECTORS * target->lanes;

@@ -9,7 +9,7 @@
 /* One evaluation of a node. Result tensors are allocated, zeroed, before the call; after it the
  * engine writes zeros at the hidden positions of masked results and rounds to the result's dtype,
  * so ops do neither. */
-typedef struct Call {
+typedef struct OpCall {
     Interpreter *interpreter;
     const Graph *graph;
     const Node *node;
@@ -19,26 +19,26 @@ typedef struct Call {
     bool training; /* see interpreter_set_training */
     Arena *arena;  /* for the message of a failure */
     Status status; /* fine at first; an op that cannot go on sets it */
-} Call;
+} OpCall;
 
 /* Every op of ir/ops.def has one. */
-typedef void InterpretFunction(Call *call);
+typedef void InterpretFunction(OpCall *call);
 #define OP(name, ...) InterpretFunction interpret_##name;
 #include "ir/ops.def"
 #undef OP
 
 /* What sources read; NULL with call->status set if there is no such thing or it has no value.
  * Borrowed. */
-const double *engine_input(Call *call, const char *name);
-const double *engine_scalar(Call *call, const char *name);
+const double *engine_input(OpCall *call, const char *name);
+const double *engine_scalar(OpCall *call, const char *name);
 
 /* Makes result 0 a view of the region arrays instead of a copy: params from element `offset` on, or
  * a state. */
-void engine_view_params(Call *call, int64_t offset);
-void engine_view_state(Call *call, const char *name);
+void engine_view_params(OpCall *call, int64_t offset);
+void engine_view_state(OpCall *call, const char *name);
 
 /* For each row (image x position) of a masked type whether it is visible; NULL for other types. */
-const bool *engine_visible(const Call *call, const Type *type);
+const bool *engine_visible(const OpCall *call, const Type *type);
 
 /* The graph that is run. */
 const Graph *engine_graph(const Interpreter *interpreter);

@@ -283,7 +283,7 @@ Tensor interpreter_output(Interpreter *interpreter, const char *name) {
 
 /* --- what ops ask of the engine --- */
 
-static const double *named_data(Call *call, Named *table, const char *kind, const char *name) {
+static const double *named_data(OpCall *call, Named *table, const char *kind, const char *name) {
     const Named *named = find_named(table, name);
     if (!named || !named->given) {
         call->status = status_failure(call->arena, "%s \"%s\" has no value", kind, name);
@@ -292,16 +292,16 @@ static const double *named_data(Call *call, Named *table, const char *kind, cons
     return named->tensor.data;
 }
 
-const double *engine_input(Call *call, const char *name) {
+const double *engine_input(OpCall *call, const char *name) {
     return named_data(call, call->interpreter->inputs, "input", name);
 }
 
-const double *engine_scalar(Call *call, const char *name) {
+const double *engine_scalar(OpCall *call, const char *name) {
     return named_data(call, call->interpreter->scalars, "scalar", name);
 }
 
 /* Results are allocated before an op runs; a view of f32 needs no copy of its own. */
-static void view(Call *call, double *data) {
+static void view(OpCall *call, double *data) {
     Tensor *result = &call->results[0];
     if (result->type.dtype != DTYPE_F32) {
         memcpy(result->data, data, result->count * sizeof *data);
@@ -312,13 +312,13 @@ static void view(Call *call, double *data) {
     call->borrowed = true;
 }
 
-void engine_view_params(Call *call, int64_t offset) {
+void engine_view_params(OpCall *call, int64_t offset) {
     invariant((size_t)offset + call->results[0].count <= call->interpreter->params.count,
               "%%%s reads past the parameters", call->node->results[0].name);
     view(call, call->interpreter->params.data + offset);
 }
 
-void engine_view_state(Call *call, const char *name) {
+void engine_view_state(OpCall *call, const char *name) {
     const Named *state = find_named(call->interpreter->states, name);
     invariant(state && state->tensor.count == call->results[0].count,
               "there is no state \"%s\" of the type of %%%s", name, call->node->results[0].name);
@@ -350,7 +350,7 @@ static bool *make_visible(const Interpreter *interpreter, const Type *type) {
     return visible;
 }
 
-const bool *engine_visible(const Call *call, const Type *type) {
+const bool *engine_visible(const OpCall *call, const Type *type) {
     if (type->form != FORM_MASKED)
         return NULL;
     int place = 0;
@@ -370,7 +370,7 @@ static InterpretFunction *const functions[OP_COUNT] = {
 };
 #undef OP
 
-static void finish_result(const Call *call, Tensor *tensor) {
+static void finish_result(const OpCall *call, Tensor *tensor) {
     const bool *visible = engine_visible(call, &tensor->type);
     int64_t channels = tensor->type.channels;
     if (visible)
@@ -393,7 +393,7 @@ static void own(Slot *slot) {
     slot->borrowed = false;
 }
 
-static void store_results(Interpreter *interpreter, const Step *step, const Call *call) {
+static void store_results(Interpreter *interpreter, const Step *step, const OpCall *call) {
     for (int i = 0; i < op_info(step->node->op)->result_count; i++) {
         Slot *slot = step->results[i];
         slot->borrowed = call->borrowed;
@@ -415,20 +415,20 @@ static void release_dead(const Step *step, int index) {
 }
 
 /* Runs a node's function; `results` get their types and new memory, or a view of a region. */
-static Call evaluate(Interpreter *interpreter, Arena *arena, const Node *node,
-                     const Tensor *operands, Tensor results[OP_MAX_RESULTS]) {
+static OpCall evaluate(Interpreter *interpreter, Arena *arena, const Node *node,
+                       const Tensor *operands, Tensor results[OP_MAX_RESULTS]) {
     for (int i = 0; i < op_info(node->op)->result_count; i++) {
         results[i].type = node->results[i].type;
         results[i].count = engine_count(interpreter->graph, &results[i].type);
         results[i].data = engine_allocate(results[i].count);
     }
-    Call call = {.interpreter = interpreter,
-                 .graph = interpreter->graph,
-                 .node = node,
-                 .operands = operands,
-                 .results = results,
-                 .training = interpreter->training,
-                 .arena = arena};
+    OpCall call = {.interpreter = interpreter,
+                   .graph = interpreter->graph,
+                   .node = node,
+                   .operands = operands,
+                   .results = results,
+                   .training = interpreter->training,
+                   .arena = arena};
     functions[node->op](&call);
     return call;
 }
@@ -439,7 +439,7 @@ static Status run_step(Interpreter *interpreter, Arena *arena, int index) {
     for (int i = 0; i < step->node->operand_count; i++)
         interpreter->operand_scratch[i] =
             step->operands[i] ? step->operands[i]->tensor : no_tensor();
-    Call call = evaluate(interpreter, arena, step->node, interpreter->operand_scratch, results);
+    OpCall call = evaluate(interpreter, arena, step->node, interpreter->operand_scratch, results);
     store_results(interpreter, step, &call);
     release_dead(step, index);
     return call.status;
@@ -455,7 +455,7 @@ const Tensor *engine_operands(const Interpreter *interpreter) {
 
 Status engine_evaluate(Interpreter *interpreter, Arena *arena, const Node *node,
                        const Tensor *operands, Tensor results[OP_MAX_RESULTS]) {
-    Call call = evaluate(interpreter, arena, node, operands, results);
+    OpCall call = evaluate(interpreter, arena, node, operands, results);
     for (int i = 0; i < op_info(node->op)->result_count && !call.borrowed; i++)
         finish_result(&call, &results[i]);
     return call.status;

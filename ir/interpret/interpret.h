@@ -4,8 +4,8 @@
  *
  * A masked value is held in dense x mask form: all positions, zeros at hidden ones. So each op is
  * written as the paper has it, and nothing here knows how back ends pack. */
-#ifndef SPARKC_IR_INTERPRET_H
-#define SPARKC_IR_INTERPRET_H
+#ifndef SPARKC_IR_INTERPRET_INTERPRET_H
+#define SPARKC_IR_INTERPRET_INTERPRET_H
 
 #include "base/status.h"
 #include "ir/graph.h"

@@ -99,13 +99,13 @@ static double attribute_of(const Node *node) {
     return op_info(node->op)->attribute_count ? node->attributes[0].real : 0;
 }
 
-static void apply_value(Call *call, Function *value) {
+static void apply_value(OpCall *call, Function *value) {
     double a = attribute_of(call->node);
     for (size_t i = 0; i < call->results[0].count; i++)
         call->results[0].data[i] = value(call->operands[0].data[i], a);
 }
 
-static void apply_derivative(Call *call, Function *derivative) {
+static void apply_derivative(OpCall *call, Function *derivative) {
     double a = attribute_of(call->node);
     const double *saved = call->operands[0].data, *dy = call->operands[1].data;
     for (size_t i = 0; i < call->results[0].count; i++)
@@ -113,10 +113,10 @@ static void apply_derivative(Call *call, Function *derivative) {
 }
 
 #define ACTIVATION(name, ...)                                                                      \
-    void interpret_##name(Call *call) {                                                            \
+    void interpret_##name(OpCall *call) {                                                          \
         apply_value(call, name##_value);                                                           \
     }                                                                                              \
-    void interpret_##name##_grad(Call *call) {                                                     \
+    void interpret_##name##_grad(OpCall *call) {                                                   \
         apply_derivative(call, name##_derivative);                                                 \
     }
 #include "ir/activations.def"

@@ -8,7 +8,7 @@
 #include "ir/interpret/engine.h"
 
 /* The operand's value for a channel; `missing` if the operand is absent. */
-static double per_channel(const Call *call, int index, int64_t channel, double missing) {
+static double per_channel(const OpCall *call, int index, int64_t channel, double missing) {
     if (index >= call->node->operand_count || !call->operands[index].data)
         return missing;
     return call->operands[index].data[channel];
@@ -24,7 +24,7 @@ typedef struct Statistics {
 } Statistics;
 
 /* Over the visible rows of a block. */
-static Statistics statistics_of(const Call *call, const Block *block) {
+static Statistics statistics_of(const OpCall *call, const Block *block) {
     const Tensor *x = &call->operands[0];
     const bool *visible = engine_visible(call, &x->type);
     Statistics statistics = {0, 0};
@@ -43,7 +43,7 @@ static Statistics statistics_of(const Call *call, const Block *block) {
 
 /* y = (x - mean) / sqrt(variance + eps) * weight + bias over a block; operand `affine` is the
  * weight, the next one the bias. */
-static void normalise_block(Call *call, const Block *block, Statistics statistics, int affine) {
+static void normalise_block(OpCall *call, const Block *block, Statistics statistics, int affine) {
     int64_t channels = call->operands[0].type.channels;
     double scale = 1 / sqrt(statistics.variance + node_float(call->node, "eps"));
     for (int64_t row = block->begin; row < block->end; row++)
@@ -54,11 +54,11 @@ static void normalise_block(Call *call, const Block *block, Statistics statistic
                 per_channel(call, affine + 1, c, 0);
 }
 
-static int64_t rows_of(const Call *call) {
+static int64_t rows_of(const OpCall *call) {
     return engine_rows(call->graph, &call->operands[0].type);
 }
 
-void interpret_batch_norm(Call *call) {
+void interpret_batch_norm(OpCall *call) {
     for (int64_t c = 0; c < call->operands[0].type.channels; c++) {
         Block block = {0, rows_of(call), c, 1};
         Statistics running = {call->operands[1].data[c], call->operands[2].data[c]};
@@ -66,14 +66,14 @@ void interpret_batch_norm(Call *call) {
     }
 }
 
-void interpret_layer_norm(Call *call) {
+void interpret_layer_norm(OpCall *call) {
     for (int64_t row = 0; row < rows_of(call); row++) {
         Block block = {row, row + 1, 0, call->operands[0].type.channels};
         normalise_block(call, &block, statistics_of(call, &block), 1);
     }
 }
 
-static void normalise_groups(Call *call, int64_t groups) {
+static void normalise_groups(OpCall *call, int64_t groups) {
     const Type *type = &call->operands[0].type;
     int64_t positions = type_positions(type), width = type->channels / groups;
     for (int64_t image = 0; image < type->batch; image++)
@@ -83,17 +83,17 @@ static void normalise_groups(Call *call, int64_t groups) {
         }
 }
 
-void interpret_group_norm(Call *call) {
+void interpret_group_norm(OpCall *call) {
     normalise_groups(call, node_int(call->node, "groups"));
 }
 
-void interpret_instance_norm(Call *call) {
+void interpret_instance_norm(OpCall *call) {
     normalise_groups(call, call->operands[0].type.channels);
 }
 
 /* y = x + weight * x * g / (mean of g over the channels + eps) + bias; g the L2 norm of a channel
  * of an image (Woo et al. 2023, ConvNeXt V2). */
-static void respond(Call *call, int64_t image) {
+static void respond(OpCall *call, int64_t image) {
     const Type *type = &call->operands[0].type;
     int64_t positions = type_positions(type), channels = type->channels;
     int64_t begin = image * positions * channels;
@@ -113,12 +113,12 @@ static void respond(Call *call, int64_t image) {
     free(norm);
 }
 
-void interpret_grn(Call *call) {
+void interpret_grn(OpCall *call) {
     for (int64_t image = 0; image < call->operands[0].type.batch; image++)
         respond(call, image);
 }
 
-void interpret_global_avg_pool(Call *call) {
+void interpret_global_avg_pool(OpCall *call) {
     const Type *type = &call->operands[0].type;
     int64_t positions = type_positions(type);
     for (int64_t image = 0; image < type->batch; image++)
@@ -129,7 +129,7 @@ void interpret_global_avg_pool(Call *call) {
 }
 
 /* Scales element i of x by 0 or 1 / (1 - rate), drawn for number i / share. */
-static void drop(Call *call, size_t share) {
+static void drop(OpCall *call, size_t share) {
     const Tensor *x = &call->operands[0];
     double rate = node_float(call->node, "rate");
     double *y = call->results[0].data;
@@ -148,10 +148,10 @@ static void drop(Call *call, size_t share) {
                     : 0;
 }
 
-void interpret_dropout(Call *call) {
+void interpret_dropout(OpCall *call) {
     drop(call, 1);
 }
 
-void interpret_drop_path(Call *call) {
+void interpret_drop_path(OpCall *call) {
     drop(call, call->operands[0].count / (size_t)call->operands[0].type.batch);
 }

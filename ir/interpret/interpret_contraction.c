@@ -37,9 +37,9 @@ typedef struct Contraction {
     Pairs pairs;    /* of the current tap */
 } Contraction;
 
-static Contraction contraction_create(const Call *call, const Type *large, const Type *small) {
-    Window window = window_of(call->node);
-    Space large_space = window_space(large), small_space = window_space(small);
+static Contraction contraction_create(const OpCall *call, const Type *large, const Type *small) {
+    MapWindow window = window_of(call->node);
+    Extents large_space = window_space(large), small_space = window_space(small);
     return (Contraction){.batch = small->batch,
                          .taps = window_positions(&window.kernel),
                          .large_positions = window_positions(&large_space),
@@ -228,7 +228,7 @@ static int64_t matrix_size(const Matrix *matrix) {
     return matrix->group_in * matrix_out(matrix);
 }
 
-void interpret_conv(Call *call) {
+void interpret_conv(OpCall *call) {
     const Tensor *x = &call->operands[0], *y = &call->results[0];
     Contraction contraction = contraction_create(call, &x->type, &y->type);
     Matrix matrix = matrix_of(call->node, x->type.channels, y->type.channels);
@@ -241,7 +241,7 @@ void interpret_conv(Call *call) {
     contraction_destroy(&contraction);
 }
 
-void interpret_conv_transpose(Call *call) {
+void interpret_conv_transpose(OpCall *call) {
     const Tensor *x = &call->operands[0], *y = &call->results[0];
     Contraction contraction = contraction_create(call, &y->type, &x->type);
     Matrix matrix = matrix_of(call->node, y->type.channels, x->type.channels);
@@ -256,7 +256,7 @@ void interpret_conv_transpose(Call *call) {
     contraction_destroy(&contraction);
 }
 
-void interpret_conv_weight_grad(Call *call) {
+void interpret_conv_weight_grad(OpCall *call) {
     const Tensor *x = &call->operands[0], *dy = &call->operands[1];
     Contraction contraction = contraction_create(call, &x->type, &dy->type);
     Matrix matrix = matrix_of(call->node, x->type.channels, dy->type.channels);
@@ -270,7 +270,7 @@ void interpret_conv_weight_grad(Call *call) {
 }
 
 /* A linear layer is one tap in which each row meets itself. */
-static Pairs own_rows(const Call *call, const Type *type) {
+static Pairs own_rows(const OpCall *call, const Type *type) {
     int64_t rows = engine_rows(call->graph, type);
     const bool *visible = engine_visible(call, type);
     Pairs pairs = pairs_create(rows);
@@ -280,7 +280,7 @@ static Pairs own_rows(const Call *call, const Type *type) {
     return pairs;
 }
 
-void interpret_linear(Call *call) {
+void interpret_linear(OpCall *call) {
     const Tensor *x = &call->operands[0], *weight = &call->operands[1], *y = &call->results[0];
     Matrix stored = {weight->data, 1, weight->type.extent[0], weight->type.extent[1]};
     bool transposes = node_bool(call->node, "transpose");
@@ -292,7 +292,7 @@ void interpret_linear(Call *call) {
         free((double *)matrix.data);
 }
 
-void interpret_linear_weight_grad(Call *call) {
+void interpret_linear_weight_grad(OpCall *call) {
     const Tensor *x = &call->operands[0], *dy = &call->operands[1];
     Matrix matrix = {NULL, 1, x->type.channels, dy->type.channels};
     Pairs pairs = own_rows(call, &x->type);

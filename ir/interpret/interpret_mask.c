@@ -7,21 +7,21 @@
 #include "ir/interpret/window.h"
 
 /* The engine zeroes the hidden positions of a masked result, so entering the mask is a copy. */
-static void copy(Call *call) {
+static void copy(OpCall *call) {
     const Tensor *x = &call->operands[0];
     invariant(x->count == call->results[0].count, "the mask changes no extents");
     memcpy(call->results[0].data, x->data, x->count * sizeof(double));
 }
 
-void interpret_mask(Call *call) {
+void interpret_mask(OpCall *call) {
     copy(call);
 }
 
-void interpret_gather(Call *call) {
+void interpret_gather(OpCall *call) {
     copy(call);
 }
 
-void interpret_densify(Call *call) {
+void interpret_densify(OpCall *call) {
     const Tensor *x = &call->operands[0], *token = &call->operands[1];
     const bool *visible = engine_visible(call, &x->type);
     invariant(visible, "densify takes a masked value");
@@ -32,7 +32,7 @@ void interpret_densify(Call *call) {
                    token->count * sizeof(double));
 }
 
-void interpret_hidden(Call *call) {
+void interpret_hidden(OpCall *call) {
     Tensor *y = &call->results[0];
     Type masked = type_masked(y->type, call->graph->geometry.image[0] / y->type.extent[0]);
     const bool *visible = engine_visible(call, &masked);
@@ -44,13 +44,13 @@ void interpret_hidden(Call *call) {
 
 /* A patch: where it begins and how the rows of the map that belong to it are found. */
 typedef struct Patch {
-    Space map, size;
+    Extents map, size;
     int64_t channels;
 } Patch;
 
 /* The elements of a pixel of a patch; `corner` is the patch's first position. */
-static double *pixel(const Patch *patch, double *image, const Space *corner, int64_t number) {
-    Space offset = window_place(&patch->size, number);
+static double *pixel(const Patch *patch, double *image, const Extents *corner, int64_t number) {
+    Extents offset = window_place(&patch->size, number);
     int64_t position = 0;
     for (int d = 0; d < SPACE; d++)
         position = position * patch->map.extent[d] + corner->extent[d] + offset.extent[d];
@@ -58,7 +58,7 @@ static double *pixel(const Patch *patch, double *image, const Space *corner, int
 }
 
 /* The sum of (x - center)^power over a patch. */
-static double power_sum(const Patch *patch, double *image, const Space *corner, double center,
+static double power_sum(const Patch *patch, double *image, const Extents *corner, double center,
                         int power) {
     double sum = 0;
     for (int64_t number = 0; number < window_positions(&patch->size); number++) {
@@ -69,7 +69,7 @@ static double power_sum(const Patch *patch, double *image, const Space *corner, 
     return sum;
 }
 
-static void normalise_patch(const Patch *patch, double *x, double *y, const Space *corner,
+static void normalise_patch(const Patch *patch, double *x, double *y, const Extents *corner,
                             double eps) {
     double count = (double)(window_positions(&patch->size) * patch->channels);
     double mean = power_sum(patch, x, corner, 0, 1) / count;
@@ -82,12 +82,12 @@ static void normalise_patch(const Patch *patch, double *x, double *y, const Spac
     }
 }
 
-void interpret_patch_normalise(Call *call) {
+void interpret_patch_normalise(OpCall *call) {
     const Tensor *x = &call->operands[0];
     int64_t side = node_int(call->node, "patch");
     double eps = node_float(call->node, "eps");
     Patch patch = {window_space(&x->type), {{1, 1, 1}}, x->type.channels};
-    Space grid = {{1, 1, 1}};
+    Extents grid = {{1, 1, 1}};
     for (int d = SPACE - x->type.rank; d < SPACE; d++) {
         patch.size.extent[d] = side;
         grid.extent[d] = patch.map.extent[d] / side;
@@ -95,7 +95,7 @@ void interpret_patch_normalise(Call *call) {
     int64_t image_size = window_positions(&patch.map) * patch.channels;
     for (int64_t image = 0; image < x->type.batch; image++)
         for (int64_t cell = 0; cell < window_positions(&grid); cell++) {
-            Space corner = window_place(&grid, cell);
+            Extents corner = window_place(&grid, cell);
             for (int d = 0; d < SPACE; d++)
                 corner.extent[d] *= patch.size.extent[d];
             normalise_patch(&patch, x->data + image * image_size,

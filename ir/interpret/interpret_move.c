@@ -5,19 +5,19 @@
 #include "ir/interpret/engine.h"
 
 /* The rows of map-like values: an image's position, or an image. */
-static int64_t rows_of(const Call *call, const Tensor *tensor) {
+static int64_t rows_of(const OpCall *call, const Tensor *tensor) {
     return engine_rows(call->graph, &tensor->type);
 }
 
 /* Copies `count` channels of every row from channel `from_begin` on to channel `to_begin` on. */
-static void copy_channels(const Call *call, const Tensor *from, int64_t from_begin,
+static void copy_channels(const OpCall *call, const Tensor *from, int64_t from_begin,
                           const Tensor *to, int64_t to_begin, int64_t count) {
     for (int64_t row = 0; row < rows_of(call, from); row++)
         memcpy(to->data + row * to->type.channels + to_begin,
                from->data + row * from->type.channels + from_begin, (size_t)count * sizeof(double));
 }
 
-void interpret_concat(Call *call) {
+void interpret_concat(OpCall *call) {
     int64_t begin = 0;
     for (int i = 0; i < call->node->operand_count; i++) {
         const Tensor *x = &call->operands[i];
@@ -26,18 +26,18 @@ void interpret_concat(Call *call) {
     }
 }
 
-void interpret_slice(Call *call) {
+void interpret_slice(OpCall *call) {
     copy_channels(call, &call->operands[0], node_int(call->node, "start"), &call->results[0], 0,
                   call->results[0].type.channels);
 }
 
-void interpret_slice_grad(Call *call) {
+void interpret_slice_grad(OpCall *call) {
     copy_channels(call, &call->operands[0], 0, &call->results[0], node_int(call->node, "start"),
                   call->operands[0].type.channels);
 }
 
 /* Channels as [groups, size] become [size, groups]. */
-void interpret_channel_shuffle(Call *call) {
+void interpret_channel_shuffle(OpCall *call) {
     const Tensor *x = &call->operands[0], *y = &call->results[0];
     int64_t groups = node_int(call->node, "groups"), channels = x->type.channels;
     int64_t size = channels / groups;
@@ -46,7 +46,7 @@ void interpret_channel_shuffle(Call *call) {
             y->data[row * channels + c % size * groups + c / size] = x->data[row * channels + c];
 }
 
-void interpret_repeat_channels(Call *call) {
+void interpret_repeat_channels(OpCall *call) {
     const Tensor *x = &call->operands[0];
     int64_t times = node_int(call->node, "times");
     for (size_t i = 0; i < call->results[0].count; i++)
@@ -67,21 +67,21 @@ static void reorder(const Tensor *map, const Tensor *features, bool to_features)
             }
 }
 
-void interpret_flatten(Call *call) {
+void interpret_flatten(OpCall *call) {
     reorder(&call->operands[0], &call->results[0], true);
 }
 
-void interpret_unflatten(Call *call) {
+void interpret_unflatten(OpCall *call) {
     reorder(&call->results[0], &call->operands[0], false);
 }
 
-void interpret_squeeze(Call *call) {
+void interpret_squeeze(OpCall *call) {
     const Tensor *x = &call->operands[0];
     invariant(x->count == call->results[0].count, "squeeze of more than one position");
     memcpy(call->results[0].data, x->data, x->count * sizeof(double));
 }
 
-void interpret_collect(Call *call) {
+void interpret_collect(OpCall *call) {
     const Graph *graph = call->graph;
     invariant((size_t)call->node->operand_count == graph->segments.count,
               "collect takes one gradient per segment");

@@ -24,7 +24,7 @@ typedef struct Bins {
     int64_t first, width;
 } Bins;
 
-static Bins bins_of(const Call *call, Over over, int64_t row, int64_t length) {
+static Bins bins_of(const OpCall *call, Over over, int64_t row, int64_t length) {
     const Type *type = &call->operands[0].type;
     int64_t groups = node_int(call->node, "groups");
     int64_t count = groups ? groups : over == OVER_ROW ? 1 : length;
@@ -47,7 +47,7 @@ static Bins bins_of(const Call *call, Over over, int64_t row, int64_t length) {
 typedef void Term(double *totals, int64_t bin, double x, const double *mean);
 
 /* Calls `term` for each visible element of operand 0 with the result element it belongs to. */
-static void each_term(const Call *call, Term *term, double *totals, const double *mean) {
+static void each_term(const OpCall *call, Term *term, double *totals, const double *mean) {
     const Tensor *x = &call->operands[0];
     const bool *visible = engine_visible(call, &x->type);
     Over over = over_of(call->node);
@@ -76,12 +76,12 @@ static void add_square(double *totals, int64_t bin, double x, const double *mean
     totals[bin] += (x - mean[bin]) * (x - mean[bin]);
 }
 
-void interpret_sum(Call *call) {
+void interpret_sum(OpCall *call) {
     each_term(call, add_value, call->results[0].data, NULL);
 }
 
 /* All bins have the same number of terms, but those of hidden rows, which have none. */
-void interpret_moments(Call *call) {
+void interpret_moments(OpCall *call) {
     const Tensor *count = &call->results[0], *mean = &call->results[1], *m2 = &call->results[2];
     double *terms = engine_allocate(mean->count), most = 0;
     each_term(call, add_one, terms, NULL);
@@ -96,7 +96,7 @@ void interpret_moments(Call *call) {
     free(terms);
 }
 
-void interpret_rstd(Call *call) {
+void interpret_rstd(OpCall *call) {
     double eps = node_float(call->node, "eps");
     const Tensor *m2 = &call->operands[0], *count = &call->operands[1];
     for (size_t i = 0; i < m2->count; i++)
@@ -105,13 +105,14 @@ void interpret_rstd(Call *call) {
 }
 
 /* An optional factor or addend of a row. */
-static OperandRow optional_row(const Call *call, int index, const double *otherwise, int64_t row) {
+static OperandRow optional_row(const OpCall *call, int index, const double *otherwise,
+                               int64_t row) {
     if (index >= call->node->operand_count || !call->operands[index].data)
         return (OperandRow){otherwise, 0};
     return engine_operand_row(call->graph, &call->operands[index], &call->results[0].type, row);
 }
 
-void interpret_normalise(Call *call) {
+void interpret_normalise(OpCall *call) {
     static const double zero = 0, one = 1;
     const Type *type = &call->results[0].type;
     for (int64_t row = 0; row < engine_rows(call->graph, type); row++) {

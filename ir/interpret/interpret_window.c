@@ -7,8 +7,8 @@
 
 /* A window op between a large map and a small one. */
 typedef struct Pool {
-    Window window;
-    Space large, small;
+    MapWindow window;
+    Extents large, small;
     int64_t batch, channels, taps, large_positions, small_positions;
     int64_t *table; /* see window_table */
 } Pool;
@@ -44,7 +44,7 @@ static int64_t find_maximum(const Pool *pool, const double *image, int64_t posit
     return best;
 }
 
-void interpret_max_pool(Call *call) {
+void interpret_max_pool(OpCall *call) {
     const Tensor *x = &call->operands[0], *y = &call->results[0];
     Pool pool = pool_create(call->node, &x->type, &y->type);
     int64_t image_size = pool.large_positions * pool.channels;
@@ -59,7 +59,7 @@ void interpret_max_pool(Call *call) {
     free(pool.table);
 }
 
-void interpret_max_pool_grad(Call *call) {
+void interpret_max_pool_grad(OpCall *call) {
     const Tensor *x = &call->operands[0], *dy = &call->operands[1], *dx = &call->results[0];
     Pool pool = pool_create(call->node, &x->type, &dy->type);
     int64_t image_size = pool.large_positions * pool.channels;
@@ -79,7 +79,7 @@ void interpret_max_pool_grad(Call *call) {
 /* One over the number of taps that count: those inside the map, or, with count_include_pad, those
  * inside the padded map (a ceil_mode window may reach beyond it). 0 if there are none. */
 static double average_factor(const Pool *pool, int64_t position, bool count_include_pad) {
-    Space place = window_place(&pool->small, position);
+    Extents place = window_place(&pool->small, position);
     int64_t count = 1;
     for (int d = 0; d < SPACE; d++) {
         int64_t pad = pool->window.pad.extent[d], extent = pool->large.extent[d];
@@ -111,14 +111,14 @@ static void spread_average(const Pool *pool, bool count_include_pad, double *lar
     }
 }
 
-void interpret_avg_pool(Call *call) {
+void interpret_avg_pool(OpCall *call) {
     const Tensor *x = &call->operands[0], *y = &call->results[0];
     Pool pool = pool_create(call->node, &x->type, &y->type);
     spread_average(&pool, node_bool(call->node, "count_include_pad"), x->data, y->data, true);
     free(pool.table);
 }
 
-void interpret_avg_pool_grad(Call *call) {
+void interpret_avg_pool_grad(OpCall *call) {
     const Tensor *dy = &call->operands[0], *dx = &call->results[0];
     Pool pool = pool_create(call->node, &dx->type, &dy->type);
     spread_average(&pool, node_bool(call->node, "count_include_pad"), dx->data, dy->data, false);
@@ -146,9 +146,9 @@ static int64_t lower_neighbour(int64_t place, int64_t factor, double *upper_shar
     return lower;
 }
 
-static Mix mix_of(const Space *large, const Space *small, const Space *factor, bool nearest,
+static Mix mix_of(const Extents *large, const Extents *small, const Extents *factor, bool nearest,
                   int64_t number) {
-    Space place = window_place(large, number);
+    Extents place = window_place(large, number);
     Mix mix = {{0}, {0}};
     for (int corner = 0; corner < CORNERS; corner++) {
         int64_t position = 0;
@@ -171,8 +171,8 @@ static Mix mix_of(const Space *large, const Space *small, const Space *factor, b
 
 /* Moves between maps along the mixes: large += share * small, or small += share * large. */
 static void mix_maps(const Node *node, const Tensor *large, const Tensor *small, bool to_small) {
-    Space large_space = window_space(&large->type), small_space = window_space(&small->type);
-    Space factor = window_ints(node, "factor", 1);
+    Extents large_space = window_space(&large->type), small_space = window_space(&small->type);
+    Extents factor = window_ints(node, "factor", 1);
     bool nearest = node_text(node, "mode")[0] == 'n';
     int64_t large_positions = window_positions(&large_space), channels = large->type.channels;
     int64_t small_positions = window_positions(&small_space);
@@ -188,10 +188,10 @@ static void mix_maps(const Node *node, const Tensor *large, const Tensor *small,
     }
 }
 
-void interpret_upsample(Call *call) {
+void interpret_upsample(OpCall *call) {
     mix_maps(call->node, &call->results[0], &call->operands[0], false);
 }
 
-void interpret_upsample_grad(Call *call) {
+void interpret_upsample_grad(OpCall *call) {
     mix_maps(call->node, &call->operands[0], &call->results[0], true);
 }

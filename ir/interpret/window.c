@@ -4,20 +4,20 @@
 
 #include "base/fatal.h"
 
-Space window_space(const Type *type) {
+Extents window_space(const Type *type) {
     invariant(type_has_space(type) || type->form == FORM_PER_IMAGE, "a window needs a map");
-    Space space = {{1, 1, 1}};
+    Extents space = {{1, 1, 1}};
     for (int d = 0; d < type->rank; d++)
         space.extent[SPACE - type->rank + d] = type->extent[d];
     return space;
 }
 
-int64_t window_positions(const Space *space) {
+int64_t window_positions(const Extents *space) {
     return space->extent[0] * space->extent[1] * space->extent[2];
 }
 
-Space window_ints(const Node *node, const char *name, int64_t missing) {
-    Space space = {{missing, missing, missing}};
+Extents window_ints(const Node *node, const char *name, int64_t missing) {
+    Extents space = {{missing, missing, missing}};
     if (op_attribute_index(node->op, name) < 0)
         return space;
     int count;
@@ -27,15 +27,15 @@ Space window_ints(const Node *node, const char *name, int64_t missing) {
     return space;
 }
 
-Window window_of(const Node *node) {
-    return (Window){.kernel = window_ints(node, "kernel", 1),
-                    .stride = window_ints(node, "stride", 1),
-                    .pad = window_ints(node, "pad", 0),
-                    .dilation = window_ints(node, "dilation", 1)};
+MapWindow window_of(const Node *node) {
+    return (MapWindow){.kernel = window_ints(node, "kernel", 1),
+                       .stride = window_ints(node, "stride", 1),
+                       .pad = window_ints(node, "pad", 0),
+                       .dilation = window_ints(node, "dilation", 1)};
 }
 
-Space window_place(const Space *space, int64_t number) {
-    Space place;
+Extents window_place(const Extents *space, int64_t number) {
+    Extents place;
     for (int d = SPACE - 1; d >= 0; d--) {
         place.extent[d] = number % space->extent[d];
         number /= space->extent[d];
@@ -43,9 +43,9 @@ Space window_place(const Space *space, int64_t number) {
     return place;
 }
 
-static int64_t reach(const Window *window, const Space *large, const Space *small, int64_t tap,
-                     int64_t position) {
-    Space offset = window_place(&window->kernel, tap), place = window_place(small, position);
+static int64_t reach(const MapWindow *window, const Extents *large, const Extents *small,
+                     int64_t tap, int64_t position) {
+    Extents offset = window_place(&window->kernel, tap), place = window_place(small, position);
     int64_t result = 0;
     for (int d = 0; d < SPACE; d++) {
         int64_t at = place.extent[d] * window->stride.extent[d] - window->pad.extent[d] +
@@ -57,7 +57,7 @@ static int64_t reach(const Window *window, const Space *large, const Space *smal
     return result;
 }
 
-int64_t *window_table(const Window *window, const Space *large, const Space *small) {
+int64_t *window_table(const MapWindow *window, const Extents *large, const Extents *small) {
     int64_t taps = window_positions(&window->kernel), positions = window_positions(small);
     int64_t *table = calloc((size_t)(taps * positions), sizeof *table);
     if (!table)

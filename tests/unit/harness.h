@@ -1,6 +1,6 @@
 /* A unit test program is its suites and this main. */
-#ifndef SPARKC_TESTS_HARNESS_H
-#define SPARKC_TESTS_HARNESS_H
+#ifndef SPARKC_TESTS_UNIT_HARNESS_H
+#define SPARKC_TESTS_UNIT_HARNESS_H
 
 #include <CUnit/CUnit.h>
 
