@@ -4,17 +4,12 @@
 #include <time.h>
 
 #include "base/fatal.h"
-#include "base/random.h"
 #include "base/text.h"
 #include "passes/report.h"
-#include "runtime/initial.h"
-#include "runtime/train/schedule.h"
 #include "runtime/weights.h"
 #include "tools/bench.h"
 #include "tools/executor_program.h"
-
-/* Random numbers of a run: one stream each, apart from those of layers by their step. */
-enum { STREAM_PICTURE = 1, STREAM_CELLS = 2 };
+#include "tools/synthetic.h"
 
 enum { PEAK_ROUNDS = 10 };
 
@@ -117,7 +112,7 @@ static Status set_parameters(Bench *bench) {
         Arena *arena = arena_create();
         size_t count = weights_count(segment);
         double *values = arena_new_array(arena, double, count);
-        initial_fill(segment, bench->settings->seed, values);
+        synthetic_parameter(segment, bench->settings->seed, false, values);
         Status status =
             executor->operations->write_param(executor, bench->arena, segment->name, values, count);
         arena_destroy(arena);
@@ -126,68 +121,15 @@ static Status set_parameters(Bench *bench) {
     return STATUS_FINE;
 }
 
-/* Even in [-1.7, 1.7), which has the variance of a normalised picture. */
-static void draw_pictures(uint32_t seed, uint32_t step, double *values, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        values[i] = 1.7 * (0x1p-31 * random_word(seed, STREAM_PICTURE, step, i) - 1);
-}
-
-/* `keep` of the cells of each image, uniformly, ascending: the first of a shuffle (Fisher and
- * Yates). */
-static void draw_cells(uint32_t seed, uint32_t step, const Graph *graph, Arena *arena,
-                       double *list) {
-    int64_t cells = graph_cells(graph), keep = graph->geometry.keep;
-    double *order = arena_new_array(arena, double, (size_t)cells);
-    for (int64_t n = 0; n < graph->geometry.batch; n++) {
-        for (int64_t i = 0; i < cells; i++)
-            order[i] = (double)i;
-        for (int64_t i = 0; i < keep; i++) {
-            uint64_t index = (uint64_t)(n * cells + i);
-            uint64_t word = random_word(seed, STREAM_CELLS, step, index);
-            int64_t other = i + (int64_t)(word * (uint64_t)(cells - i) >> 32);
-            double cell = order[other];
-            order[other] = order[i];
-            order[i] = cell;
-        }
-        qsort(order, (size_t)keep, sizeof *order, by_size);
-        memcpy(list + n * keep, order, (size_t)keep * sizeof *order);
-    }
-}
-
-static void draw_input(const Bench *bench, const Node *node, uint32_t step, Arena *arena,
-                       double *values, size_t count) {
-    if (strcmp(node_text(node, "name"), "cells") == 0)
-        draw_cells(bench->settings->seed, step, bench->graph, arena, values);
-    else
-        draw_pictures(bench->settings->seed, step, values, count);
-}
-
-/* Learning rate and decay as in the middle of a pretraining. */
-static double scalar_of(const PassOptions *options, const char *name, uint32_t step) {
-    double beta2 = options->beta2 > 0 ? options->beta2 : 0.95;
-    const struct {
-        const char *name;
-        double value;
-    } known[] = {{"lr", 1e-4},
-                 {"weight_decay", 0.04},
-                 {"bias_correction1", schedule_bias_correction(options->beta1, step + 1)},
-                 {"bias_correction2_sqrt", sqrt(schedule_bias_correction(beta2, step + 1))},
-                 {"step", step}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(name, known[i].name) == 0)
-            return known[i].value;
-    return 0;
-}
-
 static Status set_input(Bench *bench, const Node *node, uint32_t step, Arena *arena) {
     Executor *executor = bench->result->executor;
     const char *name = node_text(node, "name");
     if (node->op == OP_scalar)
         return executor->operations->write_scalar(executor, bench->arena, name,
-                                                  scalar_of(&bench->settings->pass, name, step));
+                                                  synthetic_scalar(&bench->settings->pass, name, step));
     size_t count = (size_t)graph_elements(bench->graph, &node->results[0].type);
     double *values = arena_new_array(arena, double, count);
-    draw_input(bench, node, step, arena, values, count);
+    synthetic_input(bench->graph, node, bench->settings->seed, step, values);
     return executor->operations->write_input(executor, bench->arena, name, values, count);
 }
 

@@ -4,10 +4,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "runtime/threads.h"
+#include "tools/code_options.h"
 #include "tools/command.h"
 #include "tools/network.h"
 #include "tools/options.h"
+#include "tools/self_check.h"
 #include "tools/verify.h"
 
 /* What a folder holds decides how it is checked. */
@@ -81,11 +82,12 @@ typedef struct VerifyOptions {
     Options common;
     const char *reference, *case_name;
     const ExecutorKind *executor;
-    ExecutorOptions run;
+    CodeOptions code;
+    uint32_t seed;
     bool json;
 } VerifyOptions;
 
-enum { KEY_REFERENCE = 0x200, KEY_CASE, KEY_INTERPRET, KEY_THREADS, KEY_CPU, KEY_DUMP };
+enum { KEY_REFERENCE = 0x200, KEY_CASE, KEY_INTERPRET, KEY_MEMORY, KEY_SEED };
 
 static const struct argp_option option_table[] = {
     {"reference", KEY_REFERENCE, "DIR", 0, "The folder of the case", 0},
@@ -94,18 +96,32 @@ static const struct argp_option option_table[] = {
      "The case within DIR: a folder, or a model of the zoo (default: the network's name)", 0},
     {"interpret", KEY_INTERPRET, "graph|kernels", OPTION_ARG_OPTIONAL,
      "Run by the reference interpreter of the graph, or of the lowered program", 0},
-    {"threads", KEY_THREADS, "N", 0, "Threads that run compiled code (default: all processors)", 0},
-    {"cpu", KEY_CPU, "NAME", 0, "Compile for x86-64-v4, x86-64-v3 or x86-64 (default: this CPU)",
-     0},
-    {"dump-code", KEY_DUMP, "DIR", 0, "Write LLVM IR and assembly of every kernel there", 0},
+    {"check-memory", KEY_MEMORY, NULL, 0,
+     "Also run with every buffer between inaccessible pages, and on memory full of NaN", 0},
+    {"seed", KEY_SEED, "N", 0, "Of weights, pictures and masks without a reference (0)", 0},
     {0},
 };
+
+/* What makes no sense together. */
+static void check_usage(const VerifyOptions *options, struct argp_state *state) {
+    const PassOptions *pass = &options->common.pass, standard = pass_options_default();
+    bool sized = options->common.frontend.input || pass->batch != standard.batch ||
+                 pass->mask_ratio != standard.mask_ratio ||
+                 pass->decoder_width != standard.decoder_width;
+    if (options->reference && sized)
+        argp_error(state, "image size, batch, mask ratio and decoder width come from the case");
+    if (!options->reference && !options->common.model)
+        argp_error(state, "name a MODEL.cnn, or a folder of recorded vectors by --reference");
+    if (!options->reference && options->executor == &executor_interpreter)
+        argp_error(state, "without --reference the graph's interpreter is what is compared with");
+}
 
 static error_t parse(int key, char *argument, struct argp_state *state) {
     VerifyOptions *options = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->common;
+        state->child_inputs[1] = &options->code;
         return 0;
     case KEY_REFERENCE:
         options->reference = argument;
@@ -124,37 +140,40 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         else
             argp_error(state, "--interpret takes graph or kernels, this is %s", argument);
         return 0;
-    case KEY_THREADS:
-        options->run.threads = (int)options_integer(state, "threads", argument, 1, 1024);
+    case KEY_MEMORY:
+        options->code.run.check_memory = true;
         return 0;
-    case KEY_CPU:
-        options->run.cpu = argument;
-        return 0;
-    case KEY_DUMP:
-        options->run.dump_dir = argument;
+    case KEY_SEED:
+        options->seed = (uint32_t)options_integer(state, "seed", argument, 0, UINT32_MAX);
         return 0;
     case ARGP_KEY_SUCCESS:
-        if (!options->reference)
-            argp_error(state, "--reference DIR is needed (not supported: verify without one)");
+        check_usage(options, state);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
+static const struct argp_child children[] = {
+    {&options_program_argp, 0, NULL, 0}, {&code_options_argp, 0, NULL, 0}, {0}};
+
 static const struct argp argp = {
     option_table,
     parse,
     "[MODEL.cnn]",
     "Runs a recorded case and compares every tensor with what was recorded. Image size, batch, "
-    "mask, decoder and optimizer come from the case. Exit status 1 beyond a tolerance."
+    "mask, decoder and optimizer come from the case. Without --reference: compares the program "
+    "with "
+    "the graph's interpreter, op by op, on random weights; --input smallest takes the smallest "
+    "images that the network can be pretrained on. Exit status 1 beyond a tolerance."
     "\vExamples:\n"
     "  sparkc verify tests/reference/custom-cnn.cnn \\\n"
     "    --reference tests/reference/custom-cnn\n"
     "  sparkc verify --reference tests/reference/lamb-steps --interpret --json\n"
     "  sparkc verify --reference tests/reference/schedule\n"
-    "  sparkc verify models/resnet.cnn --network resnet18 --reference zoo\n",
-    options_network,
+    "  sparkc verify models/resnet.cnn --network resnet18 --reference zoo\n"
+    "  sparkc verify models/resnet.cnn --network resnet18 --input smallest --check-memory\n",
+    children,
     NULL,
     NULL};
 
@@ -193,6 +212,8 @@ static double seconds_now(void) {
 static const char *case_name(const Verify *verify) {
     if (verify->model)
         return verify->model;
+    if (!verify->directory)
+        return verify->network_name;
     const char *slash = strrchr(verify->directory, '/');
     return slash && slash[1] ? slash + 1 : verify->directory;
 }
@@ -215,10 +236,33 @@ static void print_text(const Verify *verify, const Kind *kind, double seconds) {
            compare_passed(verify->comparison) ? "passed" : "FAILED");
 }
 
+/* Without a reference. */
+static Status check_self(Verify *verify, const VerifyOptions *options, const Kind **kind) {
+    static const Kind self = {.name = "against the interpreter"};
+    const char *input = options->common.frontend.input;
+    SelfCheckOptions check = {.pass = options->common.pass,
+                              .run = options->code.run,
+                              .interpret = options->executor == &executor_kernels,
+                              .seed = options->seed};
+    check.pass.batch = check.pass.batch > 0 ? check.pass.batch : 2;
+    *kind = &self;
+    if (input && strcmp(input, "smallest") == 0) {
+        input = self_check_smallest_input(verify->arena, verify->network, NULL, &check.pass);
+        if (!input)
+            return status_failure(verify->arena, "no image up to the network's own size is legal");
+    }
+    const Graph *network = network_graph(verify->network, NULL, input);
+    if (!network)
+        return status_failure(verify->arena, "no network to verify");
+    verify->network_name = network->network;
+    return self_check_network(verify->arena, network, &check, network_diagnostics(verify->network),
+                              verify->comparison);
+}
+
 static int run(Verify *verify, const VerifyOptions *options) {
     const Kind *kind = NULL;
     double start = seconds_now();
-    Status status = check(verify, options, &kind);
+    Status status = (options->reference ? check : check_self)(verify, options, &kind);
     if (!status_fine(status)) {
         fprintf(stderr, "sparkc: %s\n", status.message);
         return EXIT_FAILED;
@@ -239,12 +283,14 @@ int command_verify(int argc, char **argv) {
     Arena *arena = arena_create();
     VerifyOptions options = {.common = options_default(arena),
                              .executor = &executor_compiled,
-                             .run = {.threads = threads_available()}};
+                             .code = code_options_default()};
     options_parse(&argp, argc, argv, &options);
+    code_options_open_cache(arena, &options.code);
     Verify verify = {.arena = arena,
-                     .directory = without_slash(arena, options.reference),
+                     .directory =
+                         options.reference ? without_slash(arena, options.reference) : NULL,
                      .executor = options.executor,
-                     .executor_options = options.run,
+                     .executor_options = options.code.run,
                      .comparison = compare_create(arena)};
     Diagnostics *diagnostics = NULL;
     int status = EXIT_FAILED;
@@ -254,6 +300,7 @@ int command_verify(int argc, char **argv) {
     if (diagnostics)
         network_print(diagnostics);
     case_close(&verify.settings);
+    code_options_close_cache(&options.code);
     arena_destroy(arena);
     return status;
 }

@@ -39,6 +39,13 @@ const Graph *network_graph(NetworkSource *source, const char *name, const char *
     return source->graph;
 }
 
+Graph *network_try(NetworkSource *source, Arena *arena, const char *name, const char *input) {
+    FrontendOptions options = source->options->frontend;
+    options.network = name ? name : options.network;
+    options.input = input;
+    return frontend_build(source->file, diagnostics_create(arena, FRONTEND_ERROR_LIMIT), &options);
+}
+
 Diagnostics *network_diagnostics(const NetworkSource *source) {
     return source->diagnostics;
 }

@@ -19,6 +19,10 @@ const FrontendNetwork *network_list(const NetworkSource *source, size_t *count);
  * "3x224x224" (NULL: the options' own); the last one built is kept. NULL after errors. */
 const Graph *network_graph(NetworkSource *source, const char *name, const char *input);
 
+/* The same for trying whether there is such a network (`input` NULL: for its own image size):
+ * nothing is reported or kept. */
+Graph *network_try(NetworkSource *source, Arena *arena, const char *name, const char *input);
+
 Diagnostics *network_diagnostics(const NetworkSource *source);
 
 /* Prints all messages so far to stderr. */

@@ -14,8 +14,9 @@ typedef struct NetworkSource NetworkSource;
 
 typedef struct Verify {
     Arena *arena;
-    const char *directory; /* of the case */
-    const char *model;     /* zoo: the model's name in the folder; else NULL */
+    const char *directory;    /* of the case; NULL: verify without a reference */
+    const char *network_name; /* without a reference */
+    const char *model;        /* zoo: the model's name in the folder; else NULL */
     Case settings;
     NetworkSource *network; /* NULL: none was named on the command line */
     const ExecutorKind *executor;
@@ -32,12 +33,12 @@ typedef struct ImageShape {
 size_t verify_image_count(const ImageShape *shape);
 
 /* A compiled program with its executor. */
-typedef struct Program {
+typedef struct CaseProgram {
     Arena *arena; /* for what lives as long as the program */
     PassOptions options;
     Graph *graph;
     Executor *executor;
-} Program;
+} CaseProgram;
 
 /* The settings of one step that programs read as named scalars. */
 typedef struct StepScalars {
@@ -78,43 +79,43 @@ Status verify_read_schedule(Verify *verify, Schedule *schedule);
 
 /* Compiles the network for images of a shape and prepares to run it; the caller destroys it. */
 Status program_create(Verify *verify, const PassOptions *options, const ImageShape *shape,
-                      Program **program);
+                      CaseProgram **program);
 
 /* Compiles the optimizer alone for a table of segments, which is copied. */
 Status program_create_update(Verify *verify, const PassOptions *options, const Segment *segments,
-                             size_t count, Program **program);
+                             size_t count, CaseProgram **program);
 
-void program_destroy(Program *program);
+void program_destroy(CaseProgram *program);
 
 /* Writes every scalar that the program reads. */
-Status program_set_scalars(Program *program, StepScalars scalars);
+Status program_set_scalars(CaseProgram *program, StepScalars scalars);
 
 /* Writes a batch of images, in a file's order. */
-Status program_set_images(Program *program, const ImageShape *shape, const double *images);
+Status program_set_images(CaseProgram *program, const ImageShape *shape, const double *images);
 
 /* Writes the visible cells from a mask, one number per cell and image, 1 = visible; all are visible
  * if `active` is NULL. Programs that mask nothing take none. */
-Status program_set_active(Program *program, const double *active);
+Status program_set_active(CaseProgram *program, const double *active);
 
 /* Loads every parameter and state of a program from a checkpoint. Missing tensors are problems of
  * the comparison. */
-Status program_load(Verify *verify, Program *program, const Safetensors *weights);
+Status program_load(Verify *verify, CaseProgram *program, const Safetensors *weights);
 
 /* Makes tensors of a checkpoint that a program does not read problems of the comparison. */
-void program_report_unread(Verify *verify, const Program *program, const Safetensors *weights);
+void program_report_unread(Verify *verify, const CaseProgram *program, const Safetensors *weights);
 
 /* The segment or state that a checkpoint calls `name`, or NULL. */
-const Segment *program_segment(const Program *program, const char *name);
-const StateSlot *program_state(const Program *program, const char *name);
+const Segment *program_segment(const CaseProgram *program, const char *name);
+const StateSlot *program_state(const CaseProgram *program, const char *name);
 
 /* Values in the order of files, in `arena`; data NULL if the program does not give them. Maps
  * become N, C, space; parameters and whatever `segment` describes get PyTorch's order. */
-ExecutorTensor program_output(Program *program, Arena *arena, const char *name);
-ExecutorTensor program_gradient(Program *program, Arena *arena, const Segment *segment);
-ExecutorTensor program_param(Program *program, Arena *arena, const Segment *segment);
+ExecutorTensor program_output(CaseProgram *program, Arena *arena, const char *name);
+ExecutorTensor program_gradient(CaseProgram *program, Arena *arena, const Segment *segment);
+ExecutorTensor program_param(CaseProgram *program, Arena *arena, const Segment *segment);
 
 /* The part of a flat state ("exp_avg") that belongs to a segment. */
-ExecutorTensor program_flat_state(Program *program, Arena *arena, const char *state,
+ExecutorTensor program_flat_state(CaseProgram *program, Arena *arena, const char *state,
                                   const Segment *segment);
 
 /* The output of a program for what files call "loss", "feat.2", "todec.0" or "rec"; NULL for other
@@ -130,7 +131,7 @@ Status verify_read(Arena *arena, const Safetensors *file, const char *name, size
 
 /* Loads parameters by the recipe: offset and scale of each by its name in the case's "recipe";
  * running means are 0 and variances 1. */
-Status program_load_recipe(Verify *verify, Program *program);
+Status program_load_recipe(Verify *verify, CaseProgram *program);
 
 /* A batch of images by the recipe: "shape", "offset" and "scale" of the entry at a path. */
 Status verify_recipe_shape(const Case *from, const char *path, ImageShape *shape);
@@ -163,6 +164,6 @@ Status verify_compare(Verify *verify, Arena *arena, const Safetensors *file, con
                       const char *group, ExecutorTensor actual);
 
 /* Checks the number of parameters and the list "no_decay" of the case against the program. */
-Status verify_segments(Verify *verify, const Program *program);
+Status verify_segments(Verify *verify, const CaseProgram *program);
 
 #endif

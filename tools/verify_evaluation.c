@@ -15,7 +15,7 @@ typedef struct Mode {
 static const Mode modes[] = {{"dense.", ENTRY_FEATURES}, {"masked.", ENTRY_RECONSTRUCT}};
 
 /* "feat.2" is the output feature.2; the group is the name without the number. */
-static Status compare_tensor(Verify *verify, Program *program, const Safetensors *expect,
+static Status compare_tensor(Verify *verify, CaseProgram *program, const Safetensors *expect,
                              const Mode *mode, const char *tensor) {
     const char *name = tensor + strlen(mode->prefix);
     const char *output = verify_output_name(program->arena, name);
@@ -28,7 +28,7 @@ static Status compare_tensor(Verify *verify, Program *program, const Safetensors
                           program_output(program, program->arena, output));
 }
 
-static Status run_mode(Verify *verify, Program *program, const Safetensors *weights,
+static Status run_mode(Verify *verify, CaseProgram *program, const Safetensors *weights,
                        const Safetensors *input, const Safetensors *expect, const Mode *mode) {
     ImageShape shape;
     const double *images, *active;
@@ -51,7 +51,7 @@ static Status run_mode(Verify *verify, Program *program, const Safetensors *weig
 
 static Status check_mode(Verify *verify, const Safetensors *weights, const Safetensors *input,
                          const Safetensors *expect, const Mode *mode) {
-    Program *program;
+    CaseProgram *program;
     PassOptions options;
     ImageShape shape;
     const double *images;

@@ -47,7 +47,8 @@ static Status check_shape(Verify *verify, const json_t *entry, const char *name,
     return STATUS_FINE;
 }
 
-static Status load_segment(Verify *verify, Program *program, Arena *arena, const Segment *segment) {
+static Status load_segment(Verify *verify, CaseProgram *program, Arena *arena,
+                           const Segment *segment) {
     const char *name = weights_name(arena, segment->part, segment->name);
     const json_t *recipe = case_find(&verify->settings, "recipe");
     const json_t *entry = json_object_get(recipe, name);
@@ -68,7 +69,7 @@ static Status load_segment(Verify *verify, Program *program, Arena *arena, const
 }
 
 /* Names of the recipe that the network does not have. */
-static void report_unread(Verify *verify, const Program *program) {
+static void report_unread(Verify *verify, const CaseProgram *program) {
     json_t *recipe = case_find(&verify->settings, "recipe");
     const char *name;
     json_t *entry;
@@ -80,7 +81,7 @@ static void report_unread(Verify *verify, const Program *program) {
 }
 
 /* States keep their initial values: running mean 0, variance 1. */
-Status program_load_recipe(Verify *verify, Program *program) {
+Status program_load_recipe(Verify *verify, CaseProgram *program) {
     for (size_t i = 0; i < program->graph->segments.count; i++) {
         Arena *arena = arena_create();
         Status status = load_segment(verify, program, arena, &program->graph->segments.items[i]);

@@ -11,7 +11,7 @@
 typedef struct OptimizerCase {
     Verify *verify;
     Safetensors *weights, *input, *expect;
-    Program *program;
+    CaseProgram *program;
     Schedule schedule;
     int64_t steps;
 } OptimizerCase;
@@ -127,7 +127,7 @@ static Status compare_params(OptimizerCase *run, Arena *arena, int64_t step) {
 }
 
 static Status run_step(OptimizerCase *run, Arena *arena, int64_t step) {
-    Program *program = run->program;
+    CaseProgram *program = run->program;
     StepScalars scalars = {.lr = schedule_lr(&run->schedule, step),
                            .weight_decay = schedule_weight_decay(&run->schedule, step),
                            .step = step + 1};

@@ -17,7 +17,7 @@ size_t verify_image_count(const ImageShape *shape) {
 }
 
 /* Runs all passes and makes the executor. */
-static Status compile(Verify *verify, Program *program, Diagnostics *diagnostics) {
+static Status compile(Verify *verify, CaseProgram *program, Diagnostics *diagnostics) {
     if (!passes_run(program->graph, &program->options, NULL, diagnostics, NULL, NULL))
         return status_failure(verify->arena, "%s cannot be trained by these settings",
                               program->graph->network);
@@ -25,15 +25,16 @@ static Status compile(Verify *verify, Program *program, Diagnostics *diagnostics
                                     &program->executor);
 }
 
-static Program *create_program(const PassOptions *options) {
+static CaseProgram *create_program(const PassOptions *options) {
     Arena *arena = arena_create();
-    Program *program = arena_new(arena, Program);
+    CaseProgram *program = arena_new(arena, CaseProgram);
     program->arena = arena;
     program->options = *options;
     return program;
 }
 
-static Status finish(Verify *verify, Program *made, Diagnostics *diagnostics, Program **program) {
+static Status finish(Verify *verify, CaseProgram *made, Diagnostics *diagnostics,
+                     CaseProgram **program) {
     Status status = compile(verify, made, diagnostics);
     if (status_fine(status))
         *program = made;
@@ -51,22 +52,22 @@ static const char *input_text(Arena *arena, const ImageShape *shape) {
 }
 
 Status program_create(Verify *verify, const PassOptions *options, const ImageShape *shape,
-                      Program **program) {
+                      CaseProgram **program) {
     if (!verify->network)
         return status_failure(verify->arena, "%s needs a network: name a .cnn file",
                               verify->directory);
     const Graph *graph = network_graph(verify->network, NULL, input_text(verify->arena, shape));
     if (!graph)
         return status_failure(verify->arena, "no network for %s", verify->directory);
-    Program *made = create_program(options);
+    CaseProgram *made = create_program(options);
     made->options.batch = shape->extent[0];
     made->graph = graph_copy(graph, made->arena);
     return finish(verify, made, network_diagnostics(verify->network), program);
 }
 
 Status program_create_update(Verify *verify, const PassOptions *options, const Segment *segments,
-                             size_t count, Program **program) {
-    Program *made = create_program(options);
+                             size_t count, CaseProgram **program) {
+    CaseProgram *made = create_program(options);
     made->options.entry = ENTRY_UPDATE;
     Geometry no_image = {.batch = 1, .space = 1, .image = {1}, .channels = 1};
     made->graph = graph_create(made->arena, "optimizer", no_image);
@@ -76,12 +77,12 @@ Status program_create_update(Verify *verify, const PassOptions *options, const S
     return finish(verify, made, diagnostics_create(made->arena, 1), program);
 }
 
-void program_destroy(Program *program) {
+void program_destroy(CaseProgram *program) {
     program->executor->operations->destroy(program->executor);
     arena_destroy(program->arena);
 }
 
-Status program_set_images(Program *program, const ImageShape *shape, const double *images) {
+Status program_set_images(CaseProgram *program, const ImageShape *shape, const double *images) {
     size_t batch = (size_t)shape->extent[0], channels = (size_t)shape->extent[1];
     size_t count = verify_image_count(shape), positions = count / batch / channels;
     double *rows = arena_new_array(program->arena, double, count);
@@ -98,7 +99,7 @@ Status program_set_images(Program *program, const ImageShape *shape, const doubl
     return status_failure(program->arena, "the program reads no image");
 }
 
-Status program_set_active(Program *program, const double *active) {
+Status program_set_active(CaseProgram *program, const double *active) {
     const Geometry *geometry = &program->graph->geometry;
     if (!graph_find_input(program->graph, "cells"))
         return STATUS_FINE;
@@ -131,13 +132,13 @@ static const char *strip_encoder(const char *name) {
 }
 
 /* A complete name belongs to a part that has no prefix; the bare name of an encoder's is none. */
-const Segment *program_segment(const Program *program, const char *name) {
+const Segment *program_segment(const CaseProgram *program, const char *name) {
     const char *bare = strip_encoder(name);
     const Segment *segment = graph_find_segment(program->graph, bare ? bare : name);
     return segment && (segment->part == PART_ENCODER) == (bare != NULL) ? segment : NULL;
 }
 
-const StateSlot *program_state(const Program *program, const char *name) {
+const StateSlot *program_state(const CaseProgram *program, const char *name) {
     const char *bare = strip_encoder(name);
     const StateSlot *state = graph_find_state(program->graph, bare ? bare : name);
     return state && (state->part == PART_ENCODER) == (bare != NULL) ? state : NULL;
@@ -165,7 +166,7 @@ static ExecutorTensor channels_first(ExecutorTensor tensor, Arena *arena) {
     return (ExecutorTensor){tensor.type, tensor.count, values};
 }
 
-ExecutorTensor program_output(Program *program, Arena *arena, const char *name) {
+ExecutorTensor program_output(CaseProgram *program, Arena *arena, const char *name) {
     ExecutorTensor tensor = program->executor->operations->output(program->executor, name);
     bool mapped =
         tensor.data && (tensor.type.form == FORM_DENSE || tensor.type.form == FORM_MASKED);
@@ -184,18 +185,18 @@ const char *verify_output_name(Arena *arena, const char *name) {
     return NULL;
 }
 
-ExecutorTensor program_gradient(Program *program, Arena *arena, const Segment *segment) {
+ExecutorTensor program_gradient(CaseProgram *program, Arena *arena, const Segment *segment) {
     const char *name = arena_format(arena, "grad.%s", segment->name);
     ExecutorTensor tensor = program->executor->operations->output(program->executor, name);
     return tensor.data ? to_file_order(segment, arena, tensor.data) : tensor;
 }
 
-ExecutorTensor program_param(Program *program, Arena *arena, const Segment *segment) {
+ExecutorTensor program_param(CaseProgram *program, Arena *arena, const Segment *segment) {
     ExecutorTensor tensor = program->executor->operations->param(program->executor, segment->name);
     return tensor.data ? to_file_order(segment, arena, tensor.data) : tensor;
 }
 
-ExecutorTensor program_flat_state(Program *program, Arena *arena, const char *state,
+ExecutorTensor program_flat_state(CaseProgram *program, Arena *arena, const char *state,
                                   const Segment *segment) {
     ExecutorTensor tensor = program->executor->operations->state(program->executor, state);
     if (!tensor.data || tensor.type.form != FORM_FLAT)
@@ -205,7 +206,7 @@ ExecutorTensor program_flat_state(Program *program, Arena *arena, const char *st
 
 /* Scalars: the host computes them in double. */
 
-static bool scalar_value(const Program *program, StepScalars scalars, const char *name,
+static bool scalar_value(const CaseProgram *program, StepScalars scalars, const char *name,
                          double *value) {
     const PassOptions *options = &program->options;
     const struct {
@@ -227,7 +228,7 @@ static bool scalar_value(const Program *program, StepScalars scalars, const char
     return false;
 }
 
-Status program_set_scalars(Program *program, StepScalars scalars) {
+Status program_set_scalars(CaseProgram *program, StepScalars scalars) {
     double value;
     graph_each(program->graph, node) {
         if (node->op != OP_scalar)
@@ -270,7 +271,7 @@ Status verify_read_images(Verify *verify, const Safetensors *file, ImageShape *s
     return STATUS_FINE;
 }
 
-static Status load_segment(Program *program, Arena *arena, const Safetensors *weights,
+static Status load_segment(CaseProgram *program, Arena *arena, const Safetensors *weights,
                            const SafetensorsTensor *tensor, const Segment *segment) {
     const double *values;
     status_return_if_failed(weights_check_shape(arena, weights, tensor, segment));
@@ -281,7 +282,7 @@ static Status load_segment(Program *program, Arena *arena, const Safetensors *we
                                                       stored, tensor->count);
 }
 
-static Status load_state(Program *program, Arena *arena, const Safetensors *weights,
+static Status load_state(CaseProgram *program, Arena *arena, const Safetensors *weights,
                          const SafetensorsTensor *tensor, const StateSlot *slot) {
     const double *values;
     status_return_if_failed(verify_read(arena, weights, tensor->name, 0, &values, NULL));
@@ -289,7 +290,8 @@ static Status load_state(Program *program, Arena *arena, const Safetensors *weig
                                                       tensor->count);
 }
 
-static Status load_all(Verify *verify, Program *program, Arena *arena, const Safetensors *weights) {
+static Status load_all(Verify *verify, CaseProgram *program, Arena *arena,
+                       const Safetensors *weights) {
     const Graph *graph = program->graph;
     for (size_t i = 0; i < graph->segments.count; i++) {
         const Segment *segment = &graph->segments.items[i];
@@ -321,12 +323,12 @@ static bool is_left_over(const char *name) {
 }
 
 /* Bare names are those of a file with the encoder alone. */
-static bool is_read(const Program *program, const char *name) {
+static bool is_read(const CaseProgram *program, const char *name) {
     return program_segment(program, name) || program_state(program, name) ||
            graph_find_segment(program->graph, name) || graph_find_state(program->graph, name);
 }
 
-void program_report_unread(Verify *verify, const Program *program, const Safetensors *weights) {
+void program_report_unread(Verify *verify, const CaseProgram *program, const Safetensors *weights) {
     size_t count;
     const SafetensorsTensor *tensors = safetensors_tensors(weights, &count);
     for (size_t i = 0; i < count; i++) {
@@ -340,7 +342,7 @@ Status verify_outlive(const Verify *verify, Status status) {
     return status_fine(status) ? status : status_failure(verify->arena, "%s", status.message);
 }
 
-Status program_load(Verify *verify, Program *program, const Safetensors *weights) {
+Status program_load(Verify *verify, CaseProgram *program, const Safetensors *weights) {
     Arena *arena = arena_create();
     Status status = load_all(verify, program, arena, weights);
     status = verify_outlive(verify, status);
@@ -362,7 +364,7 @@ Status verify_compare(Verify *verify, Arena *arena, const Safetensors *file, con
     return STATUS_FINE;
 }
 
-Status verify_segments(Verify *verify, const Program *program) {
+Status verify_segments(Verify *verify, const CaseProgram *program) {
     int64_t parameters = 0, expected;
     for (size_t i = 0; i < program->graph->segments.count; i++) {
         const Segment *segment = &program->graph->segments.items[i];

@@ -12,7 +12,7 @@
 typedef struct StatisticsCase {
     Verify *verify;
     Safetensors *input, *expect;
-    Program *program;
+    CaseProgram *program;
     StepScalars scalars;
     ImageShape shape;
 } StatisticsCase;
@@ -171,7 +171,7 @@ static Status compare_all(StatisticsCase *run) {
 }
 
 static Status run_program(StatisticsCase *run) {
-    Program *program = run->program;
+    CaseProgram *program = run->program;
     Arena *arena = program->arena;
     const double *images, *active;
     status_return_if_failed(program_load_recipe(run->verify, program));

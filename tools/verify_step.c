@@ -22,7 +22,7 @@ typedef struct StepCase {
     StepFiles files;
     StepScalars scalars;
     double clip_factor;
-    Program *program;
+    CaseProgram *program;
 } StepCase;
 
 static Status open_files(Verify *verify, StepFiles *files) {
@@ -134,8 +134,8 @@ typedef struct Change {
     const double *before, *after, *expected, *gradient;
 } Change;
 
-static Status read_change(StepCase *step, Program *program, Arena *arena, const Segment *segment,
-                          Change *change) {
+static Status read_change(StepCase *step, CaseProgram *program, Arena *arena,
+                          const Segment *segment, Change *change) {
     const char *name = weights_name(arena, segment->part, segment->name);
     ExecutorTensor after = program_param(program, arena, segment);
     *change = (Change){.name = name, .count = after.count, .after = after.data};
@@ -208,7 +208,7 @@ static void compare_optimizer_only(StepCase *step, Arena *arena, const Change *c
 typedef void CompareChange(StepCase *step, Arena *arena, const Change *change);
 
 /* Tensors without a true gradient are left out: the first step divides noise by noise. */
-static Status compare_changes(StepCase *step, Program *program, CompareChange *compare) {
+static Status compare_changes(StepCase *step, CaseProgram *program, CompareChange *compare) {
     Status status = STATUS_FINE;
     for (size_t i = 0; i < program->graph->segments.count && status_fine(status); i++) {
         const Segment *segment = &program->graph->segments.items[i];
@@ -227,7 +227,7 @@ static Status compare_changes(StepCase *step, Program *program, CompareChange *c
 }
 
 /* The stored gradients as one flat value, in stored order. */
-static Status set_stored_gradients(StepCase *step, Program *program) {
+static Status set_stored_gradients(StepCase *step, CaseProgram *program) {
     Arena *arena = program->arena;
     const Graph *graph = program->graph;
     Type flat = type_flat(DTYPE_F32);
@@ -246,7 +246,7 @@ static Status set_stored_gradients(StepCase *step, Program *program) {
                                                       gradients, count);
 }
 
-static Status run_update(StepCase *step, Program *update) {
+static Status run_update(StepCase *step, CaseProgram *update) {
     status_return_if_failed(program_load(step->verify, update, step->files.weights));
     status_return_if_failed(set_stored_gradients(step, update));
     status_return_if_failed(program_set_scalars(update, step->scalars));
@@ -255,7 +255,7 @@ static Status run_update(StepCase *step, Program *update) {
 }
 
 static Status check_optimizer(StepCase *step) {
-    Program *update;
+    CaseProgram *update;
     const Graph *graph = step->program->graph;
     status_return_if_failed(program_create_update(step->verify, &step->program->options,
                                                   graph->segments.items, graph->segments.count,
@@ -267,7 +267,7 @@ static Status check_optimizer(StepCase *step) {
 }
 
 static Status run_program(StepCase *step, const ImageShape *shape, const double *images) {
-    Program *program = step->program;
+    CaseProgram *program = step->program;
     const double *active;
     status_return_if_failed(program_load(step->verify, program, step->files.weights));
     status_return_if_failed(program_set_images(program, shape, images));

@@ -11,7 +11,7 @@
 typedef struct TrainingCase {
     Verify *verify;
     Safetensors *weights, *input, *expect;
-    Program *program;
+    CaseProgram *program;
     Schedule schedule;
     ImageShape shape;
     int64_t steps;
@@ -71,7 +71,7 @@ static Status compare_step(TrainingCase *run, Arena *arena, int64_t step, const 
 }
 
 static Status run_step(TrainingCase *run, Arena *arena, int64_t step) {
-    Program *program = run->program;
+    CaseProgram *program = run->program;
     StepScalars scalars = {.lr = schedule_lr(&run->schedule, step),
                            .weight_decay = schedule_weight_decay(&run->schedule, step),
                            .step = step + 1};

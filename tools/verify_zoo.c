@@ -111,7 +111,8 @@ static Status fill(Verify *verify, const char *name, int rank, const int64_t *sh
     return STATUS_FINE;
 }
 
-static Status load_segment(Verify *verify, Program *program, Arena *arena, const Segment *segment) {
+static Status load_segment(Verify *verify, CaseProgram *program, Arena *arena,
+                           const Segment *segment) {
     size_t count = weights_count(segment);
     double *values = arena_new_array(arena, double, count);
     double *stored = arena_new_array(arena, double, count);
@@ -122,7 +123,8 @@ static Status load_segment(Verify *verify, Program *program, Arena *arena, const
                                                       stored, count);
 }
 
-static Status load_state(Verify *verify, Program *program, Arena *arena, const StateSlot *slot) {
+static Status load_state(Verify *verify, CaseProgram *program, Arena *arena,
+                         const StateSlot *slot) {
     if (!is_listed(slot) || slot->type.form != FORM_PLAIN)
         return STATUS_FINE;
     size_t count = (size_t)graph_elements(program->graph, &slot->type);
@@ -133,7 +135,7 @@ static Status load_state(Verify *verify, Program *program, Arena *arena, const S
                                                       count);
 }
 
-static Status load(Verify *verify, Program *program) {
+static Status load(Verify *verify, CaseProgram *program) {
     const Graph *graph = program->graph;
     Status status = STATUS_FINE;
     for (size_t i = 0; i < graph->segments.count && status_fine(status); i++) {
@@ -148,7 +150,7 @@ static Status load(Verify *verify, Program *program) {
 }
 
 /* Each map that the network hands out, by its stride. */
-static Status compare_features(ZooCase *zoo, Program *program) {
+static Status compare_features(ZooCase *zoo, CaseProgram *program) {
     Arena *arena = program->arena;
     for (int i = 0;; i++) {
         ExecutorTensor map = program_output(program, arena, arena_format(arena, "feature.%d", i));
@@ -165,13 +167,13 @@ static Status compare_features(ZooCase *zoo, Program *program) {
     }
 }
 
-static Status compare_logits(ZooCase *zoo, Program *program) {
+static Status compare_logits(ZooCase *zoo, CaseProgram *program) {
     bool precise = safetensors_find(zoo->expect, "logits64") != NULL;
     return verify_compare(zoo->verify, program->arena, zoo->expect, precise ? "logits64" : "logits",
                           "logits", program_output(program, program->arena, "logits"));
 }
 
-static Status run_program(ZooCase *zoo, Program *program) {
+static Status run_program(ZooCase *zoo, CaseProgram *program) {
     const double *images;
     const char *name;
     const Case *from = &zoo->verify->settings;
@@ -184,9 +186,9 @@ static Status run_program(ZooCase *zoo, Program *program) {
 }
 
 static Status check_entry(ZooCase *zoo, Entry entry,
-                          Status (*compare)(ZooCase *zoo, Program *program)) {
+                          Status (*compare)(ZooCase *zoo, CaseProgram *program)) {
     PassOptions options = pass_options_default();
-    Program *program;
+    CaseProgram *program;
     options.entry = entry;
     options.training = false;
     options.stochastic = false;

@@ -381,11 +381,12 @@ Tensor kernel_interpreter_read(const KernelInterpreter *interpreter, Arena *aren
     size_t count =
         (size_t)(e.rows * space_images(&interpreter->program->geometry, &e.space) * e.channels);
     Tensor tensor = {*type, count, arena_new_array(arena, double, count)};
-    while (kernel_run_next(&e.walk))
+    while (kernel_run_next(&e.walk)) {
+        double *row = tensor.data + row_begin(&e);
         for (int64_t c = 0; c < e.channels; c++)
-            tensor.data[row_begin(&e) + c] =
-                kernel_run_load(&e.run, view->buffer,
-                                kernel_run_element(view, e.walk.row.image, e.walk.row.row, c));
+            row[c] = kernel_run_load(&e.run, view->buffer,
+                                     kernel_run_element(view, e.walk.row.image, e.walk.row.row, c));
+    }
     return tensor;
 }
 
@@ -393,11 +394,12 @@ void kernel_interpreter_write(KernelInterpreter *interpreter, const View *view, 
                               const double *data) {
     Elements e;
     begin_elements(&e, interpreter, NULL, type);
-    while (kernel_run_next(&e.walk))
+    while (kernel_run_next(&e.walk)) {
+        const double *row = data + row_begin(&e);
         for (int64_t c = 0; c < e.channels; c++)
             kernel_run_store(&e.run, view->buffer,
-                             kernel_run_element(view, e.walk.row.image, e.walk.row.row, c),
-                             data[row_begin(&e) + c]);
+                             kernel_run_element(view, e.walk.row.image, e.walk.row.row, c), row[c]);
+    }
     interpreter->given[view->buffer] = true;
 }
 

@@ -147,7 +147,7 @@ typedef struct Bounding {
     int index; /* of the result */
     const Tensor *operands;
     const double *const *operand_bounds; /* NULL: all exact */
-    Tensor results[OP_MAX_RESULTS];      /* on these operands */
+    const Tensor *result;                /* on these operands */
     double *bounds;                      /* filled; zero at first */
 } Bounding;
 
@@ -195,7 +195,7 @@ static Tensor moved(Arena *arena, Tensor x, const double *bounds, double scale) 
 /* Adds how far the result moves if operand `operand` moves by its bounds, up or down. */
 static void add_spread(const Bounding *b, int operand) {
     const double *bounds = operand_bound(b, operand);
-    const Tensor *result = &b->results[b->index];
+    const Tensor *result = b->result;
     Tensor *operands = copy_operands(b), up[OP_MAX_RESULTS], down[OP_MAX_RESULTS];
     operands[operand] = moved(b->arena, b->operands[operand], bounds, 1);
     evaluate(b, operands, up);
@@ -238,19 +238,35 @@ static void bound_exact(Bounding *b) {
 }
 
 static void bound_result(Bounding *b) {
-    const Tensor *result = &b->results[b->index];
-    for (size_t i = 0; i < result->count; i++)
-        b->bounds[i] = units(1) * fabs(result->data[i]);
+    for (size_t i = 0; i < b->result->count; i++)
+        b->bounds[i] = units(1) * fabs(b->result->data[i]);
     add_spreads(b);
+}
+
+/* add and sub of operands that are not broadcast: no evaluation, which counts for flat values. */
+static bool bound_plain_sum(Bounding *b) {
+    bool plain = b->node->op == OP_add || b->node->op == OP_sub;
+    for (int i = 0; plain && i < b->node->operand_count; i++)
+        plain = b->operands[i].count == b->result->count;
+    for (int i = 0; plain && i < b->node->operand_count; i++) {
+        const double *bounds = operand_bound(b, i);
+        for (size_t k = 0; k < b->result->count; k++) {
+            double off = bounds ? bounds[k] : 0;
+            b->bounds[k] += off + units(1) * (fabs(b->operands[i].data[k]) + off);
+        }
+    }
+    return plain;
 }
 
 /* The terms' own bounds add up as they are: raised magnitudes less the magnitudes. */
 static void bound_terms(Bounding *b) {
+    if (bound_plain_sum(b))
+        return;
     const char *signs = rules[b->node->op].signs;
     const double *raised = magnitudes(b, true),
                  *plain = all_exact(b) ? raised : magnitudes(b, false);
     double factor = units(count_terms(b->graph, b->node));
-    for (size_t i = 0; i < b->results[b->index].count; i++)
+    for (size_t i = 0; i < b->result->count; i++)
         b->bounds[i] = factor * fabs(raised[i]) + fabs(raised[i] - plain[i]);
     for (int i = 0; i < b->node->operand_count; i++)
         if (signs[i] == '=' && operand_bound(b, i))
@@ -259,7 +275,7 @@ static void bound_terms(Bounding *b) {
 
 /* Activations: operand 0 is x; of derivatives operand 0 is what is saved, 1 is dy. */
 static void bound_activation(Bounding *b) {
-    const Tensor *y = &b->results[0];
+    const Tensor *y = b->result;
     bool derivative = rules[b->node->op].kind == BOUND_DERIVATIVE;
     for (size_t i = 0; i < y->count; i++) {
         double x = fabs(b->operands[0].data[i]);
@@ -277,7 +293,9 @@ static void bound_moments(Bounding *b) {
         bound_terms(b);
         return;
     }
-    double terms = count_terms(b->graph, b->node), n = b->results[0].data[0];
+    Tensor results[OP_MAX_RESULTS];
+    evaluate(b, b->operands, results);
+    double terms = count_terms(b->graph, b->node), n = results[0].data[0];
     Tensor off[OP_MAX_RESULTS], *operands = copy_operands(b);
     if (!all_exact(b)) {
         operands[0] = moved(b->arena, b->operands[0], operand_bound(b, 0), 1);
@@ -285,8 +303,8 @@ static void bound_moments(Bounding *b) {
             operands[0].data[i] -= b->operands[0].data[i];
         evaluate(b, operands, off);
     }
-    for (size_t i = 0; i < b->results[2].count; i++) {
-        double mean = b->results[1].data[i], m2 = b->results[2].data[i];
+    for (size_t i = 0; i < b->result->count; i++) {
+        double mean = results[1].data[i], m2 = results[2].data[i];
         double rounding = 4 * UNIT * mean, squares = n * rounding * rounding;
         if (!all_exact(b))
             squares += off[2].data[i] + n * off[1].data[i] * off[1].data[i];
@@ -334,7 +352,7 @@ static void bound_patches(Bounding *b) {
     for (size_t i = 0; i < x->count; i++) {
         const Patch *patch = &patches[patch_of(b, &x->type, i)];
         double sd = sqrt(patch->squares / (patch->count - 1) + eps);
-        double mean = patch->magnitude / patch->count, y = fabs(b->results[0].data[i]);
+        double mean = patch->magnitude / patch->count, y = fabs(b->result->data[i]);
         b->bounds[i] = units(patch->count) * ((fabs(x->data[i]) + mean) / sd + y * (1 + mean / sd));
     }
     add_spreads(b);
@@ -342,7 +360,7 @@ static void bound_patches(Bounding *b) {
 
 /* What rounding to the result's own dtype adds. */
 static void add_storage(Bounding *b) {
-    const Tensor *result = &b->results[b->index];
+    const Tensor *result = b->result;
     double unit = result->type.dtype == DTYPE_BF16 ? LOW_UNIT : 0;
     double low = result->type.dtype == DTYPE_I32 || result->type.dtype == DTYPE_U32 ? 0 : UNDERFLOW;
     for (size_t i = 0; i < result->count; i++)
@@ -350,7 +368,7 @@ static void add_storage(Bounding *b) {
 }
 
 const double *tolerance_bounds(Interpreter *interpreter, Arena *arena, const Value *value,
-                               const double *const *operand_bounds) {
+                               const Tensor *tensor, const double *const *operand_bounds) {
     static void (*const functions[])(Bounding *) = {
         [BOUND_EXACT] = bound_exact,           [BOUND_RESULT] = bound_result,
         [BOUND_TERMS] = bound_terms,           [BOUND_VALUE] = bound_activation,
@@ -366,11 +384,11 @@ const double *tolerance_bounds(Interpreter *interpreter, Arena *arena, const Val
                   .node = node,
                   .index = value->index,
                   .operands = engine_operands(interpreter),
+                  .result = tensor,
                   .operand_bounds = operand_bounds};
-    b.bounds = arena_new_array(arena, double, engine_count(b.graph, &value->type));
+    b.bounds = arena_new_array(arena, double, tensor->count);
     if (rule->kind == BOUND_EXACT && all_exact(&b))
         return b.bounds;
-    evaluate(&b, copy_operands(&b), b.results);
     functions[rule->kind](&b);
     add_storage(&b);
     return b.bounds;

@@ -15,15 +15,15 @@
 
 #include "ir/interpret/interpret.h"
 
-/* Within an InterpreterObserver: a bound for each element of the value that is being observed,
- * provided that the back end had the interpreter's operands. In the arena; as many as the observed
- * tensor has.
+/* Within an InterpreterObserver: a bound for each element of the value that is being observed and
+ * has this tensor, provided that the back end had the interpreter's operands. In the arena; as many
+ * as the tensor has.
  *
  * operand_bounds[i] NULL, or operand_bounds itself: the back end had operand i as the interpreter
  * has it; else it may have been as far off as these bounds of each of its elements say, and the
  * result accounts for that. */
 const double *tolerance_bounds(Interpreter *interpreter, Arena *arena, const Value *value,
-                               const double *const *operand_bounds);
+                               const Tensor *tensor, const double *const *operand_bounds);
 
 /* How an actual tensor compares with the expected one. */
 typedef struct ToleranceResult {

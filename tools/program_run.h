@@ -1,0 +1,47 @@
+/* Running a program kernel by kernel, by compiled code or by the kernel interpreter, so that every
+ * buffer can be read while it is alive. */
+#ifndef SPARKC_TOOLS_PROGRAM_RUN_H
+#define SPARKC_TOOLS_PROGRAM_RUN_H
+
+#include "ir/interpret/kernel_interpret.h"
+#include "runtime/executor.h"
+
+/* Where the buffers of a program lie. */
+typedef enum RunMemory {
+    RUN_PLANNED,  /* one block per region, as planned; compiled code only */
+    RUN_POISONED, /* the same; scratch and outputs are NaN before each run */
+    RUN_GUARDED   /* tools/guarded_memory.h */
+} RunMemory;
+
+/* A program with its code, all borrowed. */
+typedef struct RunCode {
+    const Program *program;
+    const Plan *plan; /* NULL: the kernel interpreter runs it */
+    Threads *threads; /* with a plan */
+} RunCode;
+
+typedef struct ProgramRun ProgramRun;
+
+Status program_run_create(Arena *arena, const RunCode *code, RunMemory memory, ProgramRun **run);
+void program_run_destroy(ProgramRun *run);
+
+/* For setting and reading values in the run's memory. */
+KernelInterpreter *program_run_values(const ProgramRun *run);
+
+/* Before the first kernel. */
+void program_run_begin(ProgramRun *run);
+
+/* Runs the kernel that is next; it must be `kernel`. A write outside of its buffers is a failure.
+ */
+Status program_run_kernel(ProgramRun *run, Arena *arena, int kernel);
+
+/* What is only used up to this kernel has been read. */
+void program_run_release(ProgramRun *run, int kernel);
+
+/* All of them. */
+Status program_run_all(ProgramRun *run, Arena *arena);
+
+/* Fails if parameters, states or outputs of two runs of one program differ in a bit. */
+Status program_run_compare(const ProgramRun *a, const ProgramRun *b, Arena *arena);
+
+#endif

@@ -1,0 +1,98 @@
+#include "tools/synthetic.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "runtime/initial.h"
+#include "runtime/train/schedule.h"
+#include "runtime/weights.h"
+
+enum { STREAM_PICTURE = 1, STREAM_CELLS = 2, STREAM_NOISE = 3 };
+
+static uint32_t stream_of(const char *name) {
+    uint32_t hash = STREAM_NOISE;
+    for (; *name; name++)
+        hash = hash * 0x01000193 ^ (unsigned char)*name;
+    return hash;
+}
+
+/* In [0, 1). */
+static double noise(const char *name, uint32_t seed, size_t index) {
+    return 0x1p-32 * random_word(seed, stream_of(name), 0, index);
+}
+
+void synthetic_parameter(const Segment *segment, uint32_t seed, bool lively, double *values) {
+    initial_fill(segment, seed, values);
+    if (!lively || segment->init.kind != INIT_CONSTANT)
+        return;
+    size_t count = weights_count(segment);
+    for (size_t i = 0; i < count; i++)
+        values[i] = (double)(float)(values[i] + 0.6 * noise(segment->name, seed, i) - 0.2);
+}
+
+void synthetic_state(const Graph *graph, const StateSlot *slot, uint32_t seed, bool lively,
+                     double *values) {
+    size_t count = (size_t)graph_elements(graph, &slot->type);
+    bool noisy = lively && slot->type.dtype == DTYPE_F32;
+    for (size_t i = 0; i < count; i++)
+        values[i] =
+            noisy ? (double)(float)(slot->init + 0.1 * noise(slot->name, seed, i)) : slot->init;
+}
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* `keep` of the cells of each image, uniformly, ascending: the first of a shuffle (Fisher and
+ * Yates). */
+static void draw_cells(uint32_t seed, uint32_t step, const Graph *graph, double *list) {
+    int64_t cells = graph_cells(graph), keep = graph->geometry.keep;
+    Arena *arena = arena_create();
+    double *order = arena_new_array(arena, double, (size_t)cells);
+    for (int64_t n = 0; n < graph->geometry.batch; n++) {
+        for (int64_t i = 0; i < cells; i++)
+            order[i] = (double)i;
+        for (int64_t i = 0; i < keep; i++) {
+            uint64_t index = (uint64_t)(n * cells + i);
+            uint64_t word = random_word(seed, STREAM_CELLS, step, index);
+            int64_t other = i + (int64_t)(word * (uint64_t)(cells - i) >> 32);
+            double cell = order[other];
+            order[other] = order[i];
+            order[i] = cell;
+        }
+        qsort(order, (size_t)keep, sizeof *order, by_size);
+        memcpy(list + n * keep, order, (size_t)keep * sizeof *order);
+    }
+    arena_destroy(arena);
+}
+
+void synthetic_input(const Graph *graph, const Node *node, uint32_t seed, uint32_t step,
+                     double *values) {
+    if (strcmp(node_text(node, "name"), "cells") == 0) {
+        draw_cells(seed, step, graph, values);
+        return;
+    }
+    size_t count = (size_t)graph_elements(graph, &node->results[0].type);
+    for (size_t i = 0; i < count; i++)
+        values[i] =
+            (double)(float)(1.7 * (0x1p-31 * random_word(seed, STREAM_PICTURE, step, i) - 1));
+}
+
+double synthetic_scalar(const PassOptions *options, const char *name, uint32_t step) {
+    double beta2 = options->beta2 > 0 ? options->beta2 : 0.95;
+    const struct {
+        const char *name;
+        double value;
+    } known[] = {{"lr", 1e-4},
+                 {"weight_decay", 0.04},
+                 {"bias_correction1", schedule_bias_correction(options->beta1, step + 1)},
+                 {"bias_correction2_sqrt", sqrt(schedule_bias_correction(beta2, step + 1))},
+                 {"step", step}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(name, known[i].name) == 0)
+            return known[i].value;
+    return 0;
+}
