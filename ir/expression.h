@@ -130,6 +130,9 @@ char scalar_result(ScalarOp op);
  * Constants are the shortest decimals that read back to the same fp32 number. */
 void expression_print(Text *out, const Expression *expression);
 
+/* The same without the values of fp32 constants, for code that reads them as arguments. */
+void expression_print_form(Text *out, const Expression *expression);
+
 /* Reads the printed form at *cursor, on one line, and moves it behind. Returns NULL with *error a
  * sentence and *cursor at the place if it is not one: the result is well typed and refers to
  * earlier instructions only. */

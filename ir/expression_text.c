@@ -21,7 +21,7 @@ static void print_float(Text *out, float value) {
     text_append(out, "%s", isnan(value) ? "nan" : digits);
 }
 
-static void print_instruction(Text *out, const Instruction *instruction) {
+static void print_instruction(Text *out, const Instruction *instruction, bool constants) {
     text_append(out, "%s", scalar_name(instruction->op));
     switch (instruction->op) {
     case SCALAR_OPERAND:
@@ -30,6 +30,8 @@ static void print_instruction(Text *out, const Instruction *instruction) {
         text_append(out, " %d", instruction->operand);
         break;
     case SCALAR_CONSTANT:
+        if (!constants)
+            break;
         text_append(out, " ");
         print_float(out, instruction->constant);
         break;
@@ -42,15 +44,23 @@ static void print_instruction(Text *out, const Instruction *instruction) {
     }
 }
 
-void expression_print(Text *out, const Expression *expression) {
+static void print(Text *out, const Expression *expression, bool constants) {
     for (int i = 0; i < expression->instruction_count; i++) {
         text_append(out, "t%d = ", i);
-        print_instruction(out, &expression->instructions[i]);
+        print_instruction(out, &expression->instructions[i], constants);
         text_append(out, "; ");
     }
     text_append(out, "-> ");
     for (int i = 0; i < expression->value_count; i++)
         text_append(out, i ? ", t%d" : "t%d", expression->values[i]);
+}
+
+void expression_print(Text *out, const Expression *expression) {
+    print(out, expression, true);
+}
+
+void expression_print_form(Text *out, const Expression *expression) {
+    print(out, expression, false);
 }
 
 typedef struct Reader {

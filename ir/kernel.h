@@ -306,7 +306,8 @@ enum { KERNEL_MAX_USES = 2 * KERNEL_MAX_OPERANDS + KERNEL_MAX_OUTPUTS + 40 };
 int kernel_uses(const Program *program, const Kernel *kernel, KernelUse uses[KERNEL_MAX_USES]);
 
 /* The text of everything that the compiled code of a kernel depends on, and nothing else: kernels
- * with the same key share code. Names, buffers, batch, extents and rows are not in it. */
+ * with the same key share code. Names, buffers, batch, extents and rows are not in it, nor the
+ * values of the fp32 constants of its expression. */
 char *kernel_code_key(Arena *arena, const Program *program, const Kernel *kernel);
 
 /* Multiply-adds: those executed by a contract or weighted window (taps x rows x channels, rows with

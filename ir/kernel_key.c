@@ -108,7 +108,7 @@ char *kernel_code_key(Arena *arena, const Program *program, const Kernel *kernel
         key_access(&key, program, &kernel->operands[i]);
     if (kernel->expression) {
         text_append(&key, " ");
-        expression_print(&key, kernel->expression);
+        expression_print_form(&key, kernel->expression);
     }
     for (int i = 0; i < kernel->output_count; i++) {
         text_append(&key, " out ");

@@ -89,9 +89,12 @@ static void destroy(Executor *executor) {
 static const ExecutorOperations operations = {
     write_param, write_state, write_input, write_scalar, param, state, output, run, destroy};
 
+/* Memory begins as zeros, so that most states need nothing. */
 static void set_initial_states(ProgramExecutor *program, Arena *arena) {
     for (size_t i = 0; i < program->base.graph->states.count; i++) {
         const StateSlot *slot = &program->base.graph->states.items[i];
+        if (slot->init == 0)
+            continue;
         size_t count = (size_t)graph_elements(program->base.graph, &slot->type);
         double *values = arena_new_array(arena, double, count);
         for (size_t k = 0; k < count; k++)

@@ -400,9 +400,15 @@ static LLVMValueRef apply(const Math *m, ScalarOp op, LLVMValueRef a, LLVMValueR
     }
 }
 
-/* A leaf: what the code at hand says it is, or a constant. */
+static LLVMValueRef slot_constant(const Math *m, int slot) {
+    LLVMBuilderRef builder = m->e->builder;
+    LLVMValueRef bits = LLVMBuildTrunc(builder, emit_slot(m->e, slot), m->e->i32, "");
+    return spread(m, LLVMBuildBitCast(builder, bits, m->e->f32, ""));
+}
+
+/* A leaf: what the code at hand says it is, or a constant; `constants` counts those in slots. */
 static LLVMValueRef leaf(const Math *m, const Instruction *instruction,
-                         const ExpressionInputs *inputs) {
+                         const ExpressionInputs *inputs, int *constants) {
     switch (instruction->op) {
     case SCALAR_OPERAND:
     case SCALAR_OPERAND_U:
@@ -410,6 +416,8 @@ static LLVMValueRef leaf(const Math *m, const Instruction *instruction,
     case SCALAR_VISIBLE:
         return inputs->visible[instruction->operand];
     case SCALAR_CONSTANT:
+        if (inputs->constants_in_slots)
+            return slot_constant(m, inputs->constants + (*constants)++);
         return real(m, (double)instruction->constant);
     case SCALAR_CONSTANT_U:
         return whole(m, instruction->constant_u);
@@ -427,10 +435,11 @@ void emit_expression(Emitter *e, const Expression *expression, int width,
     Math m = {e, width, width == 1 ? e->f32 : e->vector_f32, width == 1 ? e->i32 : e->vector_i32};
     LLVMValueRef *results =
         arena_new_array(e->arena, LLVMValueRef, (size_t)expression->instruction_count + 1);
+    int constants = 0;
     for (int i = 0; i < expression->instruction_count; i++) {
         const Instruction *instruction = &expression->instructions[i];
         LLVMValueRef arguments[3] = {NULL, NULL, NULL};
-        results[i] = leaf(&m, instruction, inputs);
+        results[i] = leaf(&m, instruction, inputs, &constants);
         if (results[i])
             continue;
         for (int k = 0; scalar_operands(instruction->op)[k]; k++)

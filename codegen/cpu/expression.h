@@ -12,6 +12,8 @@ typedef struct ExpressionInputs {
     LLVMValueRef operands[KERNEL_MAX_OPERANDS + 1]; /* fp32 or i32, vector or scalar; acc last */
     LLVMValueRef visible[KERNEL_MAX_OPERANDS + 1];  /* i1 or vector of i1 of POSITION operands */
     LLVMValueRef index_low, index_high;             /* i32 vectors, if the expression asks */
+    bool constants_in_slots; /* the fp32 constants are the slots from `constants` on, in order */
+    int constants;
 } ExpressionInputs;
 
 /* Emits the expression at the builder's place; values[i] is value i. `width`: lanes of the result:
