@@ -71,8 +71,14 @@ void lower_div(Lowering *lowering, Node *node) {
     lower_binary(lowering, node, SCALAR_div, SCALAR_OP_COUNT);
 }
 
+/* b where b < a, else a. */
 void lower_minimum(Lowering *lowering, Node *node) {
-    lower_binary(lowering, node, SCALAR_min, SCALAR_OP_COUNT);
+    MapBuilder map = map_begin(lowering, node);
+    Access accesses[2];
+    int count = 0;
+    int a = map_operand(&map, accesses, &count, node->operands[0]);
+    int b = map_operand(&map, accesses, &count, node->operands[1]);
+    map_end(&map, node, accesses, count, expression_apply(&map.expression, SCALAR_min, b, a, -1));
 }
 
 /* 1 or 0 from a condition. */

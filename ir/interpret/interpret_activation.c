@@ -58,7 +58,7 @@ VALUE(hard_sigmoid, clamp(x + 3, 0, 6) / 6)
 DERIVATIVE(hard_sigmoid, x, x > -3 && x < 3 ? 1.0 / 6 : 0)
 
 VALUE(hard_swish, x *(clamp(x + 3, 0, 6) / 6))
-DERIVATIVE(hard_swish, x, x <= -3 ? 0 : x >= 3 ? 1 : x / 3 + 0.5)
+DERIVATIVE(hard_swish, x, x > -3 ? (x < 3 ? x / 3 + 0.5 : 1) : 0)
 
 VALUE(mish, tanh(softplus(x)) * x)
 

@@ -71,8 +71,9 @@ static void sum_taps(const Windowed *windowed, const Row *row, double *acc) {
         acc[c] /= pool_divisor(window, &window->taps.source, row->position);
 }
 
-/* The first tap, in order, whose value is the maximum: NaN counts as larger than all else, outside
- * taps take no part. Gives its row, HIDDEN (value 0), or OUTSIDE if all are (value -infinity). */
+/* The first tap, in order, whose value is the maximum: NaN counts as larger than all else, the last
+ * of several as the largest (as in PyTorch); outside taps take no part. Gives its row, HIDDEN
+ * (value 0), or OUTSIDE if all are (value -infinity). */
 static int64_t first_maximum(const Windowed *windowed, const Row *row, int64_t channel,
                              double *best) {
     const TapSet *taps = &windowed->window->taps;
@@ -83,7 +84,7 @@ static int64_t first_maximum(const Windowed *windowed, const Row *row, int64_t c
         if (from == KERNEL_OUTSIDE)
             continue;
         double value = from < 0 ? 0 : source_row(windowed, row->image, from)[channel];
-        if (best_row == KERNEL_OUTSIDE || value > *best || (isnan(value) && !isnan(*best))) {
+        if (best_row == KERNEL_OUTSIDE || value > *best || isnan(value)) {
             *best = value;
             best_row = from;
         }

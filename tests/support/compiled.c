@@ -59,6 +59,22 @@ void compiled_run(Compiled *compiled) {
     plan_executor_run(compiled->executor);
 }
 
+void compiled_expect_same(const Compiled *a, const Compiled *b, const char *what) {
+    for (int i = 0; i < a->plan->buffer_count; i++) {
+        const PlanBuffer *buffer = &a->plan->buffers[i];
+        if (buffer->region == PLAN_INPUTS)
+            continue;
+        const void *first = plan_executor_buffer(a->executor, buffer->region, buffer->name);
+        const void *second = plan_executor_buffer(b->executor, buffer->region, buffer->name);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(second);
+        size_t bytes = (size_t)buffer->elements * (size_t)buffer->element_bytes;
+        if (memcmp(first, second, bytes) == 0)
+            continue;
+        fprintf(stderr, "\n%s: %s differs", what, buffer->name);
+        CU_FAIL("bytes that must be the same differ");
+    }
+}
+
 const char *const *compiled_cpus(int *count) {
     static const char *const levels[] = {"x86-64", "x86-64-v3", "x86-64-v4"};
     static const char *const own[] = {NULL};

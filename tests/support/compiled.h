@@ -33,6 +33,10 @@ Compiled *compiled_create(Program *program, const CompiledOptions *options);
 void compiled_destroy(Compiled *compiled);
 void compiled_run(Compiled *compiled);
 
+/* Fails unless outputs, parameters and states of two compilations of one network, found by their
+ * names, are the same bytes. */
+void compiled_expect_same(const Compiled *a, const Compiled *b, const char *what);
+
 /* The levels of instruction sets of x86-64 that this machine can run, or its own; `count` is set.
  */
 const char *const *compiled_cpus(int *count);

@@ -1,6 +1,7 @@
 #include "tests/support/op_case.h"
 
 #include <CUnit/CUnit.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,13 +26,15 @@ static Graph *create_graph(Arena *arena) {
 /* One operand as it is written. */
 typedef struct Spec {
     char source; /* 'p'arameter, '!' or '$' */
-    char range;  /* ' ', '+' or '~' */
+    char range;  /* ' ' or one of `ranges` */
     Type type;
 } Spec;
 
+static const char ranges[] = "+~<^@#?";
+
 /* Names carry their range, so that whoever fills them needs nothing else: "x1", "x1+". */
-static const char *leaf_name(Arena *arena, int place, char range) {
-    return arena_format(arena, range == ' ' ? "x%d" : "x%d%c", place, range);
+static const char *leaf_name(Arena *arena, const char *prefix, int place, char range) {
+    return arena_format(arena, range == ' ' ? "%sx%d" : "%sx%d%c", prefix, place, range);
 }
 
 static Value *build_input(Builder *builder, const char *name, Type type) {
@@ -39,9 +42,11 @@ static Value *build_input(Builder *builder, const char *name, Type type) {
                         ATTRIBUTES(attribute_text("name", name)));
 }
 
-static void build_cells(Builder *builder) {
-    const int64_t shape[] = {BATCH, KEEP};
-    build_input(builder, "cells", type_plain(DTYPE_I32, 2, shape));
+static Value *build_cells(Builder *builder) {
+    const Geometry *geometry = &builder->graph->geometry;
+    const int64_t shape[] = {geometry->batch, geometry->keep};
+    Value *cells = graph_find_input(builder->graph, "cells");
+    return cells ? cells : build_input(builder, "cells", type_plain(DTYPE_I32, 2, shape));
 }
 
 static Value *build_segment(Builder *builder, const char *name, Type type) {
@@ -67,8 +72,8 @@ static Value *build_free(Builder *builder, const char *name, Type type) {
                        0);
 }
 
-static Value *build_leaf(Builder *builder, const Spec *spec, int place) {
-    const char *name = leaf_name(builder->graph->arena, place, spec->range);
+static Value *build_leaf(Builder *builder, const char *prefix, const Spec *spec, int place) {
+    const char *name = leaf_name(builder->graph->arena, prefix, place, spec->range);
     if (spec->source == '!')
         return build_input(builder, name, spec->type);
     if (spec->source == 'p')
@@ -87,19 +92,28 @@ static bool read_spec(const char **cursor, Spec *spec) {
         return (*cursor)++, false;
     if (**cursor == '!' || **cursor == '$')
         spec->source = *(*cursor)++;
-    if (**cursor == '+' || **cursor == '~')
+    if (**cursor && strchr(ranges, **cursor))
         spec->range = *(*cursor)++;
     CU_ASSERT_FATAL(type_parse(cursor, &spec->type));
     return true;
 }
 
-static int build_leaves(Builder *builder, const char *operands, Value **leaves) {
+/* The cell list is an operand that no case writes. */
+static bool wants_cells(Op op, int operand) {
+    return (op == OP_mask && operand == 1) || (op == OP_hidden && operand == 0);
+}
+
+static int build_leaves(Builder *builder, const char *prefix, const OpCase *op_case,
+                        Value **leaves) {
     int count = 0;
-    for (const char *cursor = operands; *cursor; count++) {
+    for (const char *cursor = op_case->operands; *cursor; count++) {
         Spec spec;
         CU_ASSERT_FATAL(count < OP_MAX_OPERANDS);
-        leaves[count] = read_spec(&cursor, &spec) ? build_leaf(builder, &spec, count) : NULL;
+        leaves[count] =
+            read_spec(&cursor, &spec) ? build_leaf(builder, prefix, &spec, count) : NULL;
     }
+    if (wants_cells(op_case->op, count))
+        leaves[count++] = build_cells(builder);
     return count;
 }
 
@@ -152,21 +166,22 @@ static void build_output(Builder *builder, const char *name, Value *value) {
 }
 
 /* The sum of the elements, each times a number of its own. */
-static Value *weigh(Builder *builder, Value *y, int index) {
-    const char *name = arena_format(builder->graph->arena, "factors%d", index);
+static Value *weigh(Builder *builder, const char *prefix, Value *y, int index) {
+    const char *name = arena_format(builder->graph->arena, "%sfactors%d", prefix, index);
     Value *factors = build_input(builder, name, y->type);
     Value *product = build_binary(builder, OP_mul, NULL, y, factors);
     return build_sum(builder, NULL, product, "all");
 }
 
-static void build_loss(Builder *builder, Node *node) {
+/* Outputs of the results, and their weighted sum. */
+static Value *build_loss(Builder *builder, const char *prefix, Node *node) {
     Value *loss = NULL;
     for (int i = 0; i < op_info(node->op)->result_count; i++) {
-        Value *y = node_result(node, i), *term = weigh(builder, y, i);
-        build_output(builder, arena_format(builder->graph->arena, "y%d", i), y);
+        Value *y = node_result(node, i), *term = weigh(builder, prefix, y, i);
+        build_output(builder, arena_format(builder->graph->arena, "%sy%d", prefix, i), y);
         loss = loss ? build_binary(builder, OP_add, NULL, loss, term) : term;
     }
-    build_output(builder, "loss", loss);
+    return loss;
 }
 
 const char *op_case_text(Arena *arena, const OpCase *op_case) {
@@ -190,27 +205,54 @@ static Node *build_op(Builder *builder, const OpCase *op_case, Value *const *ope
     return build(builder, op_case->op, NULL, operands, count, attributes, attribute_count);
 }
 
+Value *op_case_add(Graph *graph, const char *prefix, const OpCase *op_case) {
+    Builder builder = {.graph = graph};
+    Value *operands[OP_MAX_OPERANDS];
+    int count = build_leaves(&builder, prefix, op_case, operands);
+    if (op_case->op == OP_densify)
+        build_cells(&builder);
+    return build_loss(&builder, prefix, build_op(&builder, op_case, operands, count));
+}
+
 Graph *op_case_graph(Arena *arena, const OpCase *op_case) {
     Graph *graph = create_graph(arena);
     Builder builder = {.graph = graph};
-    Value *operands[OP_MAX_OPERANDS];
-    int count = build_leaves(&builder, op_case->operands, operands);
-    if (op_case->op == OP_densify)
-        build_cells(&builder);
-    build_loss(&builder, build_op(&builder, op_case, operands, count));
+    build_output(&builder, "loss", op_case_add(graph, "", op_case));
     return graph;
 }
 
 /* --- numbers --- */
 
+static double special_number(uint32_t word) {
+    static const double specials[] = {(double)NAN, (double)INFINITY, -(double)INFINITY, 0,
+                                      -0.0,        0x1p-140,         -0x1p-130,         0x1p-149};
+    return specials[word / 4 % 8];
+}
+
 double op_case_number(const char *name, size_t index) {
     uint32_t seed = 0;
     for (const char *letter = name; *letter; letter++)
         seed = seed * 31 + (uint32_t)(unsigned char)*letter;
-    double unit = random_word(seed, 0, 0, index) * 0x1p-32;
-    if (text_ends_with(name, "+"))
+    uint32_t word = random_word(seed, 0, 0, index);
+    double unit = word * 0x1p-32;
+    switch (name[strlen(name) - 1]) {
+    case '+':
         return unit + 0.5;
-    return text_ends_with(name, "~") ? 16 * unit - 8 : 2 * unit - 1;
+    case '~':
+        return 16 * unit - 8;
+    case '<':
+        return unit - 1.5;
+    case '^':
+        return 999 + 2 * unit;
+    case '@':
+        return 3.7;
+    case '#':
+        return (double)(word % 5) / 2 - 1;
+    case '?':
+        return word % 4 ? 2 * unit - 1 : special_number(word);
+    default:
+        return 2 * unit - 1;
+    }
 }
 
 static void fill(Tensor tensor, const char *name) {

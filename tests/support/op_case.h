@@ -12,6 +12,11 @@
  *             (nothing)  every element comes from a parameter, in [-1, 1)
  *             "+"        the same, in [0.5, 1.5)
  *             "~"        the same, in [-8, 8)
+ *             "<"        the same, in [-1.5, -0.5)
+ *             "^"        the same, in [999, 1001)
+ *             "@"        the same, all equal
+ *             "#"        the same, of -1, -0.5, 0, 0.5, 1
+ *             "?"        the same, and every fourth NaN, infinite, a zero or denormal
  *             "!", "!+"  an input
  *             "$", "$+"  a state
  *             and "-" alone: an absent operand
@@ -26,6 +31,11 @@ typedef struct OpCase {
  * legal ends the test. The segments and states are named after the operands' places, "x0", "x1", ..
  */
 Graph *op_case_graph(Arena *arena, const OpCase *op_case);
+
+/* Appends a case to a graph of any geometry. All its names begin with `prefix`; the outputs are
+ * "<prefix>y0", .. Returns the value that weighs the results' elements, one number, which is no
+ * output. */
+Value *op_case_add(Graph *graph, const char *prefix, const OpCase *op_case);
 
 /* "conv f32<..>, f32[..] {kernel=3,3}", for messages. */
 const char *op_case_text(Arena *arena, const OpCase *op_case);

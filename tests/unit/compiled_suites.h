@@ -1,9 +1,9 @@
 /* The suites of the test program for compiled code. */
-#ifndef SPARKC_TESTS_COMPILED_SUITES_H
-#define SPARKC_TESTS_COMPILED_SUITES_H
+#ifndef SPARKC_TESTS_UNIT_COMPILED_SUITES_H
+#define SPARKC_TESTS_UNIT_COMPILED_SUITES_H
 
 #include "tests/unit/harness.h"
 
-extern CU_TestInfo compiled_expression_tests[];
+extern CU_TestInfo compiled_expression_tests[], compiled_ops_tests[];
 
 #endif
