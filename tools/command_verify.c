@@ -84,7 +84,7 @@ typedef struct VerifyOptions {
     const ExecutorKind *executor;
     CodeOptions code;
     uint32_t seed;
-    bool json;
+    bool check_memory, json;
 } VerifyOptions;
 
 enum { KEY_REFERENCE = 0x200, KEY_CASE, KEY_INTERPRET, KEY_MEMORY, KEY_SEED };
@@ -112,6 +112,8 @@ static void check_usage(const VerifyOptions *options, struct argp_state *state) 
         argp_error(state, "image size, batch, mask ratio and decoder width come from the case");
     if (!options->reference && !options->common.model)
         argp_error(state, "name a MODEL.cnn, or a folder of recorded vectors by --reference");
+    if (options->check_memory && options->executor != &executor_compiled)
+        argp_error(state, "--check-memory is about compiled code, not about interpreters");
     if (!options->reference && options->executor == &executor_interpreter)
         argp_error(state, "without --reference the graph's interpreter is what is compared with");
 }
@@ -141,7 +143,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
             argp_error(state, "--interpret takes graph or kernels, this is %s", argument);
         return 0;
     case KEY_MEMORY:
-        options->code.run.check_memory = true;
+        options->check_memory = true;
         return 0;
     case KEY_SEED:
         options->seed = (uint32_t)options_integer(state, "seed", argument, 0, UINT32_MAX);
@@ -243,6 +245,7 @@ static Status check_self(Verify *verify, const VerifyOptions *options, const Kin
     SelfCheckOptions check = {.pass = options->common.pass,
                               .run = options->code.run,
                               .interpret = options->executor == &executor_kernels,
+                              .check_memory = options->check_memory,
                               .seed = options->seed};
     check.pass.batch = check.pass.batch > 0 ? check.pass.batch : 2;
     *kind = &self;
@@ -289,7 +292,7 @@ int command_verify(int argc, char **argv) {
     Verify verify = {.arena = arena,
                      .directory =
                          options.reference ? without_slash(arena, options.reference) : NULL,
-                     .executor = options.executor,
+                     .executor = options.check_memory ? &executor_checked : options.executor,
                      .executor_options = options.code.run,
                      .comparison = compare_create(arena)};
     Diagnostics *diagnostics = NULL;

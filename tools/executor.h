@@ -45,7 +45,6 @@ typedef struct ExecutorOptions {
     const char *cpu;               /* NULL: the host's (codegen/cpu/cpu.h) */
     const struct CodeCache *cache; /* codegen/cpu/cache.h; NULL: none */
     const char *dump_dir;          /* NULL, or where LLVM IR and assembly are written */
-    bool check_memory; /* run in guarded memory as well (tools/program_run.h), compare every bit */
 } ExecutorOptions;
 
 /* Prepares to run a graph; parameters start at zero, states at their initial values. */
@@ -58,5 +57,9 @@ typedef struct ExecutorKind {
 extern const ExecutorKind executor_interpreter; /* of the graph, in double */
 extern const ExecutorKind executor_kernels;     /* of the lowered program */
 extern const ExecutorKind executor_compiled;    /* the program as code for a CPU */
+
+/* The same; before each run it also runs in guarded memory (tools/guarded_memory.h) and on memory
+ * full of NaN, and fails unless both leave the same bits. */
+extern const ExecutorKind executor_checked;
 
 #endif

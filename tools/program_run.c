@@ -161,13 +161,26 @@ Status program_run_all(ProgramRun *run, Arena *arena) {
     return STATUS_FINE;
 }
 
-Status program_run_compare(const ProgramRun *a, const ProgramRun *b, Arena *arena) {
-    const Program *program = a->code.program;
+void *const *program_run_buffers(const ProgramRun *run) {
+    return run->buffers;
+}
+
+void program_run_copy(ProgramRun *run, void *const *from) {
+    const Program *program = run->code.program;
+    for (size_t i = 0; i < program->buffers.count; i++) {
+        const Buffer *buffer = &program->buffers.items[i];
+        if (buffer->region <= REGION_INPUTS)
+            memcpy(run->buffers[i], from[i], buffer_bytes(buffer));
+    }
+}
+
+Status program_run_compare(const ProgramRun *run, void *const *other, Arena *arena) {
+    const Program *program = run->code.program;
     for (size_t i = 0; i < program->buffers.count; i++) {
         const Buffer *buffer = &program->buffers.items[i];
         if (buffer->region == REGION_SCRATCH || buffer->region == REGION_INPUTS)
             continue;
-        if (memcmp(a->buffers[i], b->buffers[i], buffer_bytes(buffer)) != 0)
+        if (memcmp(run->buffers[i], other[i], buffer_bytes(buffer)) != 0)
             return status_failure(arena,
                                   "%s depends on where buffers lie or on what memory held before",
                                   buffer->name);

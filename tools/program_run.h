@@ -41,7 +41,13 @@ void program_run_release(ProgramRun *run, int kernel);
 /* All of them. */
 Status program_run_all(ProgramRun *run, Arena *arena);
 
-/* Fails if parameters, states or outputs of two runs of one program differ in a bit. */
-Status program_run_compare(const ProgramRun *a, const ProgramRun *b, Arena *arena);
+/* Where the buffers of the program lie, by their index. */
+void *const *program_run_buffers(const ProgramRun *run);
+
+/* Takes parameters, states and inputs from elsewhere: from buffers by their index. */
+void program_run_copy(ProgramRun *run, void *const *from);
+
+/* Fails if parameters, states or outputs are not, bit for bit, those of other buffers. */
+Status program_run_compare(const ProgramRun *run, void *const *other, Arena *arena);
 
 #endif

@@ -162,7 +162,7 @@ static Status check_memory(const Checked *checked, const ProgramRun *checked_run
         if (status_fine(status))
             status = program_run_all(run, checked->arena);
         if (status_fine(status))
-            status = program_run_compare(checked_run, run, checked->arena);
+            status = program_run_compare(checked_run, program_run_buffers(run), checked->arena);
         program_run_destroy(run);
         status_return_if_failed(status);
     }
@@ -170,13 +170,13 @@ static Status check_memory(const Checked *checked, const ProgramRun *checked_run
 }
 
 static Status check_run(const Checked *checked) {
-    bool guarded = checked->options->run.check_memory || checked->options->interpret;
+    bool guarded = checked->options->check_memory || checked->options->interpret;
     ProgramRun *run = NULL;
     Status status = program_run_create(checked->arena, &checked->code,
                                        guarded ? RUN_GUARDED : RUN_PLANNED, &run);
     if (status_fine(status))
         status = check_ops(checked, run);
-    if (status_fine(status) && checked->options->run.check_memory)
+    if (status_fine(status) && checked->options->check_memory)
         status = check_memory(checked, run);
     program_run_destroy(run);
     return status;

@@ -11,7 +11,8 @@
 typedef struct SelfCheckOptions {
     PassOptions pass;
     ExecutorOptions run;
-    bool interpret; /* by the kernel interpreter instead of compiled code */
+    bool interpret;    /* by the kernel interpreter instead of compiled code */
+    bool check_memory; /* also in guarded memory and on memory full of NaN: the same bits */
     uint32_t seed;
 } SelfCheckOptions;
 
