@@ -285,7 +285,7 @@ static void keys_hold_what_code_depends_on(void) {
         {"{base=7}", "{base=8}", true},
         {"one first", "one repeat 2", false},
         {"operand one first %inputs:x", "operand image first %inputs:x", false},
-        {"constant 0.1", "constant 0.2", false},
+        {"constant 0.1", "constant 0.2", true},
         {"mul t0 t1; -> t2\n    weight", "add t0 t1; -> t2\n    weight", false},
         {"    prologue_operand one", "    prologue_operand image", false},
         {": bf16 scratch", ": f32 scratch", false},
