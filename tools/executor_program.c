@@ -3,8 +3,7 @@
 #include <string.h>
 
 #include "ir/interpret/kernel_interpret.h"
-#include "passes/fuse_kernels.h"
-#include "passes/lower.h"
+#include "passes/program.h"
 #include "tools/executor_program.h"
 
 typedef struct ProgramExecutor {
@@ -103,15 +102,23 @@ static void set_initial_states(ProgramExecutor *program, Arena *arena) {
     }
 }
 
-static ProgramExecutor *lower(const Graph *graph) {
+static Status create_program(Arena *messages, const Graph *graph, ProgramExecutor **executor) {
     Arena *arena = arena_create();
     ProgramExecutor *made = arena_new(arena, ProgramExecutor);
     made->arena = arena;
     made->base.operations = &operations;
     made->base.graph = graph;
-    made->compiled.program = lower_graph(arena, graph_copy(graph, arena));
-    fuse_kernels(made->compiled.program);
-    return made;
+    ProgramBuild build = {.arena = arena, .graph = graph_copy(graph, arena)};
+    Status status = program_build(&build);
+    if (!status_fine(status)) {
+        status = status_failure(messages, "%s", status.message);
+        arena_destroy(arena);
+        return status;
+    }
+    made->compiled.program = build.program;
+    made->compiled.memory = build.memory;
+    *executor = made;
+    return STATUS_FINE;
 }
 
 static void finish(ProgramExecutor *made, Executor **executor) {
@@ -123,17 +130,16 @@ static void finish(ProgramExecutor *made, Executor **executor) {
 
 static Status create_interpreted(Arena *arena, const Graph *graph, const ExecutorOptions *options,
                                  Executor **executor) {
-    (void)arena, (void)options;
-    ProgramExecutor *made = lower(graph);
+    (void)options;
+    ProgramExecutor *made;
+    status_return_if_failed(create_program(arena, graph, &made));
     made->interpreter = kernel_interpreter_create(made->compiled.program);
     finish(made, executor);
     return STATUS_FINE;
 }
 
-static Status compile(ProgramExecutor *made, Arena *arena, const ExecutorOptions *options) {
+static Status compile(ProgramExecutor *made, const ExecutorOptions *options) {
     CompiledProgram *c = &made->compiled;
-    if (!plan_memory(c->program, true, &c->memory))
-        return status_failure(arena, "the network needs more memory than can be addressed");
     status_return_if_failed(cpu_target(made->arena, NULL, options->cpu, false, &c->target));
     CpuOptions cpu = {.target = &c->target,
                       .threads = options->threads,
@@ -152,8 +158,9 @@ static Status compile(ProgramExecutor *made, Arena *arena, const ExecutorOptions
 
 static Status create_compiled(Arena *arena, const Graph *graph, const ExecutorOptions *options,
                               Executor **executor) {
-    ProgramExecutor *made = lower(graph);
-    status_return_if_failed(compile(made, arena, options));
+    ProgramExecutor *made;
+    status_return_if_failed(create_program(arena, graph, &made));
+    status_return_if_failed(compile(made, options));
     finish(made, executor);
     return STATUS_FINE;
 }
