@@ -146,14 +146,19 @@ static void add_launches(Compilation *c) {
 /* ---- Object code
  * ------------------------------------------------------------------------------------ */
 
-/* Emits, optimises and assembles one function. Runs on any thread, with its own context and arena.
- */
-static void compile_code(const Compilation *c, Code *code, LLVMTargetMachineRef machine) {
-    Arena *arena = arena_create();
+static Emitter *emit_code(const Compilation *c, const Code *code, Arena *arena) {
     Emitter *e = emitter_create(arena, c->options->target, code->name);
     emitter_begin(e, code->name);
     emitter_of(code->kernel)->emit(e, c->program, code->kernel, code->stage);
     emitter_end(e);
+    return e;
+}
+
+/* Emits, optimises and assembles one function. Runs on any thread, with its own context and arena.
+ */
+static void compile_code(const Compilation *c, Code *code, LLVMTargetMachineRef machine) {
+    Arena *arena = arena_create();
+    Emitter *e = emit_code(c, code, arena);
     char *dump_name = arena_format(arena, "%s.%d", code->kernel->name, code->stage);
     code->object = object_compile(e, machine, dump_name, c->options->dump_dir);
     emitter_destroy(e);
@@ -284,4 +289,36 @@ Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *optio
                                   .cache_hits = count_cached(&c),
                                   .seconds = now() - start};
     return STATUS_FINE;
+}
+
+/* ---- Showing the code ------------------------------------------------------------------------ */
+
+static void list_code(const Compilation *c, const Code *code, LLVMTargetMachineRef machine,
+                      CpuListing kind, FILE *out) {
+    static const struct {
+        ObjectText text;
+        char comment;
+    } kinds[] = {[CPU_LISTING_LLVM] = {OBJECT_LLVM, ';'},
+                 [CPU_LISTING_ASSEMBLY] = {OBJECT_ASSEMBLY, '#'}};
+    Arena *arena = arena_create();
+    Emitter *e = emit_code(c, code, arena);
+    Text name = text_create(arena);
+    text_append_escaped(&name, code->kernel->name);
+    fprintf(out, "%c %s, stage %d\n%s\n", kinds[kind].comment, name.data, code->stage,
+            object_text(e, machine, kinds[kind].text));
+    emitter_destroy(e);
+    arena_destroy(arena);
+}
+
+void cpu_list(Arena *arena, const Program *program, const CpuTarget *target, CpuListing kind,
+              FILE *out) {
+    CpuOptions options = {.target = target, .threads = 1};
+    Compilation c = {.arena = arena, .program = program, .options = &options, .environment = ""};
+    object_start();
+    add_launches(&c);
+    HASH_CLEAR(hh, c.table);
+    LLVMTargetMachineRef machine = object_machine(target);
+    for (size_t i = 0; i < c.codes.count; i++)
+        list_code(&c, c.codes.items[i], machine, kind, out);
+    LLVMDisposeTargetMachine(machine);
 }

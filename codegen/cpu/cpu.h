@@ -2,6 +2,8 @@
 #ifndef SPARKC_CODEGEN_CPU_CPU_H
 #define SPARKC_CODEGEN_CPU_CPU_H
 
+#include <stdio.h>
+
 #include "base/status.h"
 #include "ir/kernel.h"
 #include "runtime/plan.h"
@@ -43,6 +45,12 @@ typedef struct CpuStatistics {
 Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *options,
                    CpuModule **module, Plan **plan, CpuStatistics *statistics);
 void cpu_module_destroy(CpuModule *module);
+
+/* Writes the code of a planned program, every distinct function once: LLVM IR as it is compiled, or
+ * assembly, each behind a comment that names the first kernel that uses it. */
+typedef enum CpuListing { CPU_LISTING_LLVM, CPU_LISTING_ASSEMBLY } CpuListing;
+void cpu_list(Arena *arena, const Program *program, const CpuTarget *target, CpuListing kind,
+              FILE *out);
 
 /* A plan that measures the machine: a launch of multiply-adds in registers, and one that reads its
  * scratch region once, which is far larger than a cache and has to be written before (memory that

@@ -54,29 +54,37 @@ LLVMTargetMachineRef object_machine(const CpuTarget *target) {
     return machine;
 }
 
-static void dump_text(const Emitter *e, const char *dump_dir, const char *name, const char *suffix,
-                      const char *text, size_t length) {
-    char *path = arena_format(e->arena, "%s/%s.%s", dump_dir, name, suffix);
-    FILE *file = fopen(path, "wb");
-    if (!file)
-        return;
-    fwrite(text, 1, length, file);
-    fclose(file);
+/* What object_text gives, of a module that the passes have run over. */
+static char *module_text(const Emitter *e, LLVMTargetMachineRef machine, ObjectText kind) {
+    LLVMMemoryBufferRef assembly;
+    char *error = NULL;
+    if (kind == OBJECT_LLVM) {
+        char *text = LLVMPrintModuleToString(e->module);
+        char *copy = arena_copy_text(e->arena, text, strlen(text));
+        LLVMDisposeMessage(text);
+        return copy;
+    }
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, e->module, LLVMAssemblyFile, &error,
+                                            &assembly))
+        invariant(false, "LLVM emits no assembly: %s", error);
+    LLVMDisposeMessage(error);
+    char *copy = arena_copy_text(e->arena, LLVMGetBufferStart(assembly),
+                                 LLVMGetBufferSize(assembly));
+    LLVMDisposeMemoryBuffer(assembly);
+    return copy;
 }
 
 static void dump(const Emitter *e, LLVMTargetMachineRef machine, const char *dump_dir,
                  const char *name) {
-    char *text = LLVMPrintModuleToString(e->module), *error = NULL;
-    dump_text(e, dump_dir, name, "ll", text, strlen(text));
-    LLVMDisposeMessage(text);
-    LLVMMemoryBufferRef assembly;
-    if (!LLVMTargetMachineEmitToMemoryBuffer(machine, e->module, LLVMAssemblyFile, &error,
-                                             &assembly)) {
-        dump_text(e, dump_dir, name, "s", LLVMGetBufferStart(assembly),
-                  LLVMGetBufferSize(assembly));
-        LLVMDisposeMemoryBuffer(assembly);
+    static const char *const suffixes[] = {[OBJECT_LLVM] = "ll", [OBJECT_ASSEMBLY] = "s"};
+    for (int kind = 0; kind < (int)(sizeof suffixes / sizeof *suffixes); kind++) {
+        char *path = arena_format(e->arena, "%s/%s.%s", dump_dir, name, suffixes[kind]);
+        FILE *file = fopen(path, "wb");
+        if (!file)
+            return;
+        fputs(module_text(e, machine, (ObjectText)kind), file);
+        fclose(file);
     }
-    LLVMDisposeMessage(error);
 }
 
 static void run_passes(Emitter *e, LLVMTargetMachineRef machine) {
@@ -88,6 +96,11 @@ static void run_passes(Emitter *e, LLVMTargetMachineRef machine) {
     LLVMErrorRef failure = LLVMRunPasses(e->module, passes, machine, options);
     invariant(!failure, "LLVM passes: %s", LLVMGetErrorMessage(failure));
     LLVMDisposePassBuilderOptions(options);
+}
+
+char *object_text(Emitter *e, LLVMTargetMachineRef machine, ObjectText kind) {
+    run_passes(e, machine);
+    return module_text(e, machine, kind);
 }
 
 Object object_compile(Emitter *e, LLVMTargetMachineRef machine, const char *name,

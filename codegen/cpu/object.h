@@ -24,6 +24,10 @@ const char *object_environment(Arena *arena, const CpuTarget *target);
 /* A target machine serves one thread, and any number of modules. */
 LLVMTargetMachineRef object_machine(const CpuTarget *target);
 
+/* Optimises the module of a finished function and shows it, in the emitter's arena. */
+typedef enum ObjectText { OBJECT_LLVM, OBJECT_ASSEMBLY } ObjectText;
+char *object_text(Emitter *emitter, LLVMTargetMachineRef machine, ObjectText kind);
+
 /* Optimises the module of a finished function and assembles it. `dump_dir`, if not NULL, gets
  * <name>.ll and <name>.s. */
 Object object_compile(Emitter *emitter, LLVMTargetMachineRef machine, const char *name,
