@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "codegen/cpu/cache.h"
 #include "codegen/cpu/cpu.h"
 #include "tools/command.h"
 #include "tools/options.h"
@@ -73,6 +74,29 @@ static void add_target(json_t *result, Arena *arena) {
     json_object_set_new(result, "cpu_features", features_json(arena, target.features));
 }
 
+/* The entries of a folder that is there; why it cannot be used. */
+static void add_cache_state(json_t *result, Arena *arena, const char *folder) {
+    CodeCache *cache = NULL;
+    Status status = code_cache_open(arena, folder, CODE_CACHE_LIMIT, &cache);
+    json_object_set_new(result, "cache_state",
+                        json_string(status_fine(status) ? "in use" : status.message));
+    if (!status_fine(status))
+        return;
+    CodeCacheSize size = code_cache_size(cache);
+    json_object_set_new(result, "cache_entries", json_integer((json_int_t)size.entries));
+    json_object_set_new(result, "cache_bytes", json_integer((json_int_t)size.bytes));
+    code_cache_close(cache);
+}
+
+static void add_cache(json_t *result, Arena *arena) {
+    const char *folder = code_cache_default_directory(arena);
+    json_object_set_new(result, "cache", json_string(folder ? folder : "none: HOME is not set"));
+    if (folder && access(folder, F_OK) == 0)
+        add_cache_state(result, arena, folder);
+    else if (folder)
+        json_object_set_new(result, "cache_state", json_string("empty"));
+}
+
 static json_t *collect(Arena *arena) {
     const char *error;
     size_t length;
@@ -87,6 +111,7 @@ static json_t *collect(Arena *arena) {
     json_object_set_new(result, "processors", json_integer(sysconf(_SC_NPROCESSORS_ONLN)));
     json_object_set_new(result, "llvm", json_string(LLVM_VERSION));
     add_target(result, arena);
+    add_cache(result, arena);
     json_object_set_new(result, "cuda", json_string("not supported in this version"));
     return result;
 }
