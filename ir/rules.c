@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/integer.h"
 #include "ir/rules_common.h"
 
 /* Numbers in a whole value; far above any machine's memory, so that bytes never overflow. */
@@ -128,14 +129,10 @@ bool rules_want_cells(Rule *rule, int index) {
     return rules_want_type(rule, index, &wanted);
 }
 
-static bool is_power_of_two(int64_t number) {
-    return number > 0 && (number & (number - 1)) == 0;
-}
-
 bool rules_masked_fits(const Graph *graph, const Type *type, int64_t stride) {
     const Geometry *geometry = &graph->geometry;
     if (geometry->keep == 0 || type->batch != geometry->batch || type->rank != geometry->space ||
-        !is_power_of_two(stride) || stride > geometry->ratio)
+        !integer_is_power_of_two(stride) || stride > geometry->ratio)
         return false;
     for (int d = 0; d < type->rank; d++) {
         if (type_multiply(type->extent[d], stride) != geometry->image[d])

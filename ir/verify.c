@@ -9,6 +9,7 @@
 #define uthash_free(memory, size) ((void)0)
 #include <uthash.h>
 
+#include "base/integer.h"
 #include "ir/print.h"
 #include "ir/rules.h"
 
@@ -105,10 +106,6 @@ static bool in_range(int64_t number, int64_t least, int64_t most) {
     return number >= least && number <= most;
 }
 
-static bool is_power_of_two(int64_t number) {
-    return number > 0 && (number & (number - 1)) == 0;
-}
-
 static bool extents_fit(const Geometry *geometry) {
     if (!in_range(geometry->space, 1, TYPE_MAX_SPACE) || !in_range(geometry->batch, 1, INT32_MAX) ||
         !in_range(geometry->channels, 1, INT32_MAX))
@@ -129,7 +126,7 @@ static bool check_geometry(Verifier *verifier) {
         complain(verifier, NULL, "geometry: batch, image and channels are not possible sizes");
         return false;
     }
-    if (geometry->ratio != 0 && !is_power_of_two(geometry->ratio)) {
+    if (geometry->ratio != 0 && !integer_is_power_of_two(geometry->ratio)) {
         complain(verifier, NULL, "geometry: ratio %" PRId64 " is not a power of two",
                  geometry->ratio);
         return false;

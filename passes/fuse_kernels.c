@@ -12,10 +12,10 @@ typedef struct Uses {
 
 typedef struct Fusion {
     Program *program;
-    Arena *arena;      /* of the tables */
-    Kernel **kernels;  /* NULL: gone */
+    Arena *arena;     /* of the tables */
+    Kernel **kernels; /* NULL: gone */
     int count;
-    Uses *uses;        /* by buffer */
+    Uses *uses; /* by buffer */
 } Fusion;
 
 static void collect_uses(Fusion *fusion) {
@@ -124,8 +124,8 @@ static bool has_epilogue(const Kernel *kernel) {
     return kernel->kind == KERNEL_WINDOW && kernel->expression != NULL;
 }
 
-/* True if no kernel between `from` and `to` writes what `kernel` reads. Scratch is written before it is read
- * and not again. */
+/* True if no kernel between `from` and `to` writes what `kernel` reads. Scratch is written before
+ * it is read and not again. */
 static bool may_move(const Fusion *fusion, int from, int to) {
     const Kernel *kernel = fusion->kernels[from];
     Footprint footprints[FOOTPRINT_MAX];
@@ -155,7 +155,7 @@ static bool reads_in_place(const Kernel *from, const Kernel *to) {
     return true;
 }
 
-/* ---- Joining expressions ------------------------------------------------------------------------- */
+/* ---- Joining expressions --------------------------------------------------------------------- */
 
 /* The operands of the fused kernel as they are found; equal accesses are one. */
 typedef struct Joined {
@@ -182,13 +182,14 @@ static bool is_inner(const Kernel *kernel, int operand, int inner) {
            access_equal(&kernel->operands[operand], &kernel->operands[inner]);
 }
 
-/* Appends the instructions of a kernel's expression. What is read like operand `inner` is the instruction `value`
- * instead (-1: nothing); an operand beyond the kernel's own is acc, and becomes operand `acc` of the result. results[i]: value i. */
+/* Appends the instructions of a kernel's expression. What is read like operand `inner` is the
+ * instruction `value` instead (-1: nothing); an operand beyond the kernel's own is acc, and becomes
+ * operand `acc` of the result. results[i]: value i. */
 static void join_expression(Joined *joined, const Kernel *kernel, int inner, int value, int acc,
                             int *results) {
     const Expression *expression = kernel->expression;
-    int *places = arena_new_array(joined->builder.arena, int,
-                                  (size_t)expression->instruction_count + 1);
+    int *places =
+        arena_new_array(joined->builder.arena, int, (size_t)expression->instruction_count + 1);
     for (int i = 0; i < expression->instruction_count; i++) {
         const Instruction *in = &expression->instructions[i];
         bool leaf = in->op == SCALAR_OPERAND || in->op == SCALAR_OPERAND_U;
@@ -198,9 +199,10 @@ static void join_expression(Joined *joined, const Kernel *kernel, int inner, int
             int operand = in->operand < kernel->operand_count
                               ? join_operand(joined, &kernel->operands[in->operand])
                               : acc;
-            places[i] = in->op == SCALAR_OPERAND     ? expression_operand(&joined->builder, operand)
-                        : in->op == SCALAR_OPERAND_U ? expression_operand_u(&joined->builder, operand)
-                                                     : expression_visible(&joined->builder, operand);
+            places[i] = in->op == SCALAR_OPERAND ? expression_operand(&joined->builder, operand)
+                        : in->op == SCALAR_OPERAND_U
+                            ? expression_operand_u(&joined->builder, operand)
+                            : expression_visible(&joined->builder, operand);
         } else if (in->op == SCALAR_CONSTANT) {
             places[i] = expression_constant(&joined->builder, (double)in->constant);
         } else if (in->op == SCALAR_CONSTANT_U) {
@@ -236,14 +238,14 @@ static void settle_acc(Expression *expression, int operand_count) {
             expression->instructions[i].operand = operand_count;
 }
 
-/* ---- The rules ------------------------------------------------------------------------------------- */
+/* ---- The rules ------------------------------------------------------------------------------- */
 
 static void forget(Fusion *fusion, int buffer) {
     fusion->uses[buffer].readers.count = fusion->uses[buffer].writers.count = 0;
 }
 
-/* Map `first` into `second`, which reads its output as `operand`; `keep`: the output has other readers behind
- * `second`, which writes it too from now on. */
+/* Map `first` into `second`, which reads its output as `operand`; `keep`: the output has other
+ * readers behind `second`, which writes it too from now on. */
 static bool fuse_into_reader(Fusion *fusion, int first, int second, int operand, bool keep) {
     Kernel *maker = fusion->kernels[first], *reader = fusion->kernels[second];
     if (keep && reader->output_count == KERNEL_MAX_OUTPUTS)
@@ -303,14 +305,13 @@ static bool fuse_into_writer(Fusion *fusion, int first, int second, int operand)
     return true;
 }
 
-/* True if everything that the map reads but `buffer` is there before kernel `k`, and it changes nothing that
- * outlives the run. */
+/* True if everything that the map reads but `buffer` is there before kernel `k`, and it changes
+ * nothing that outlives the run. */
 static bool is_ready_before(const Fusion *fusion, const Kernel *map, int buffer, int k) {
     for (int i = 0; i < map->operand_count; i++) {
         int read = map->operands[i].view.buffer;
         const Uses *uses = read >= 0 ? &fusion->uses[read] : NULL;
-        bool scratch =
-            read >= 0 && fusion->program->buffers.items[read].region == REGION_SCRATCH;
+        bool scratch = read >= 0 && fusion->program->buffers.items[read].region == REGION_SCRATCH;
         if (read == buffer || !scratch)
             continue;
         if (uses->writers.count && uses->writers.items[uses->writers.count - 1] >= k)
@@ -322,7 +323,7 @@ static bool is_ready_before(const Fusion *fusion, const Kernel *map, int buffer,
     return true;
 }
 
-/* The kernels that write the phases of a buffer each take the work of map `second`, where they are. */
+/* The kernels that write the phases of a buffer each take the work of map `second`. */
 static bool fuse_into_phases(Fusion *fusion, int second, int operand) {
     const Kernel *map = fusion->kernels[second];
     int buffer = map->operands[operand].view.buffer;
@@ -390,8 +391,7 @@ static bool fuse_operand(Fusion *fusion, int k, int operand) {
     int first = uses->writers.items[0];
     Kernel *maker = fusion->kernels[first];
     if (maker->output_count != 1 || !view_equal(&maker->outputs[0], &access->view) ||
-        !same_rows(maker, kernel) || !may_move(fusion, first, k) ||
-        !reads_in_place(maker, kernel))
+        !same_rows(maker, kernel) || !may_move(fusion, first, k) || !reads_in_place(maker, kernel))
         return false;
     if (maker->kind == KERNEL_MAP) {
         if (!alone && (kernel->kind != KERNEL_MAP || read_between(uses, first, k)))

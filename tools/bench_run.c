@@ -34,8 +34,7 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* ---- The machine -------------------------------------------------------------------------------
- */
+/* ---- The machine ----------------------------------------------------------------------------- */
 
 static void measure_plan(const Plan *plan, PlanExecutor *executor, BenchPeak *peak) {
     /* Written once, so that the memory exists. */
@@ -77,8 +76,7 @@ static Status measure_peak(Bench *bench) {
     return status;
 }
 
-/* ---- Resident memory ----------------------------------------------------------------------------
- */
+/* ---- Resident memory ------------------------------------------------------------------------- */
 
 /* Forgets the peak so far, so that measuring the machine does not count (proc(5), clear_refs). */
 static bool reset_resident_peak(void) {
@@ -102,8 +100,7 @@ static int64_t resident_peak(void) {
     return kilobytes * 1024;
 }
 
-/* ---- Inputs -------------------------------------------------------------------------------------
- */
+/* ---- Inputs ---------------------------------------------------------------------------------- */
 
 static Status set_parameters(Bench *bench) {
     Executor *executor = bench->result->executor;
@@ -125,8 +122,8 @@ static Status set_input(Bench *bench, const Node *node, uint32_t step, Arena *ar
     Executor *executor = bench->result->executor;
     const char *name = node_text(node, "name");
     if (node->op == OP_scalar)
-        return executor->operations->write_scalar(executor, bench->arena, name,
-                                                  synthetic_scalar(&bench->settings->pass, name, step));
+        return executor->operations->write_scalar(
+            executor, bench->arena, name, synthetic_scalar(&bench->settings->pass, name, step));
     size_t count = (size_t)graph_elements(bench->graph, &node->results[0].type);
     double *values = arena_new_array(arena, double, count);
     synthetic_input(bench->graph, node, bench->settings->seed, step, values);
@@ -144,8 +141,7 @@ static Status set_inputs(Bench *bench, uint32_t step) {
     return status;
 }
 
-/* ---- Steps --------------------------------------------------------------------------------------
- */
+/* ---- Steps ----------------------------------------------------------------------------------- */
 
 static double loss_of(const Bench *bench) {
     Executor *executor = bench->result->executor;
@@ -179,8 +175,7 @@ static Status time_steps(Bench *bench, double *seconds) {
     return STATUS_FINE;
 }
 
-/* ---- Kernels ------------------------------------------------------------------------------------
- */
+/* ---- Kernels --------------------------------------------------------------------------------- */
 
 /* The sum of a kernel's launches in each step, then the median over the steps. */
 static double median_seconds(const Bench *bench, const double *seconds, int first, int count) {
@@ -253,8 +248,7 @@ static void collect_kernels(Bench *bench, const double *seconds) {
     invariant(next == plan->launch_count, "launch %d belongs to no kernel", next);
 }
 
-/* ---- All ----------------------------------------------------------------------------------------
- */
+/* ---- All ------------------------------------------------------------------------------------- */
 
 static int64_t needed_multiply_adds(const Graph *graph) {
     int64_t sum = 0;

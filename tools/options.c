@@ -93,11 +93,11 @@ static error_t parse_program(int key, char *argument, struct argp_state *state) 
 }
 
 const struct argp options_network_argp = {network_table, parse_network, NULL, NULL,
-                                         NULL,          NULL,          NULL};
+                                          NULL,          NULL,          NULL};
 const struct argp_child options_network[] = {{&options_network_argp, 0, NULL, 0}, {0}};
 
 const struct argp options_program_argp = {program_table,   parse_program, NULL, NULL,
-                                         options_network, NULL,          NULL};
+                                          options_network, NULL,          NULL};
 const struct argp_child options_program[] = {{&options_program_argp, 0, NULL, 0}, {0}};
 
 Options options_default(Arena *arena) {

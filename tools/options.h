@@ -29,7 +29,7 @@ enum { OPTIONS_KEY_JSON = 0x80 };
     { "json", OPTIONS_KEY_JSON, NULL, 0, "Print the result as JSON", 0 }
 
 /* Children of a command's argp: one file name and how it is read; the same with the size of the
- * program that is made of it. Alone as the whole list of children, or the parsers for a longer one. */
+ * program that is made of it. Alone as a list of children, or the parsers for a longer one. */
 extern const struct argp_child options_network[], options_program[];
 extern const struct argp options_network_argp, options_program_argp;
 

@@ -1,16 +1,18 @@
-/* Contracts of rows with rows: the gradient of a weight. A chunk owns a block of it (some taps, some input
- * channels, some columns) and runs over all rows, so nothing is shared between threads: for each stretch of
- * rows it packs what the taps read and the incoming gradient, and multiplies. Sums are fp32 over at most
- * 1,024 rows, then double. */
+/* Contracts of rows with rows: the gradient of a weight. A chunk owns a block of it (some taps,
+ * some input channels, some columns) and runs over all rows, so nothing is shared between threads:
+ * for each stretch of rows it packs what the taps read and the incoming gradient, and multiplies.
+ * Sums are fp32 over at most 1,024 rows, then double. */
 #include "base/fatal.h"
+#include "base/integer.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/gemm.h"
 #include "codegen/cpu/kinds.h"
 
 enum {
-    STRETCH = 256,       /* rows that are packed at a time */
-    FLOAT_ROWS = 1024,   /* rows that are summed in fp32 */
-    BLOCK_ROWS = 192,    /* of the weight's rows (tap, input channel); a multiple of every register block */
+    STRETCH = 256,     /* rows that are packed at a time */
+    FLOAT_ROWS = 1024, /* rows that are summed in fp32 */
+    BLOCK_ROWS =
+        192, /* of the weight's rows (tap, input channel); a multiple of every register block */
     PACKED_ROW = BLOCK_ROWS + 16, /* elements from row to row, not a power of two times a line */
     BLOCK_COLUMNS = 256
 };
@@ -19,16 +21,13 @@ typedef struct WeightSlots {
     TapSlots taps;
     SpaceSlots space;
     ViewSlots a, b;
-    int weight, tap_stride, group_stride, in_stride;
+    WeightViewSlots weight;
     int in, out; /* channels per group */
     int rows;    /* of the space, all images */
-    int taps_per_block, tap_blocks, channels_per_block, channel_blocks, block_columns, column_blocks;
+    int taps_per_block, tap_blocks, channels_per_block, channel_blocks, block_columns,
+        column_blocks;
     int packed_b, sums, totals, table; /* offsets in the workspace, in fp32 elements */
 } WeightSlots;
-
-static int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 
 static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target) {
     const Contraction *c = &kernel->contraction;
@@ -41,24 +40,24 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     int64_t unit = gemm_block(target).rows;
     int64_t channels = in, taps = 1;
     if (in > BLOCK_ROWS) /* equal blocks of whole register blocks */
-        channels = divide_up(divide_up(in, divide_up(in, BLOCK_ROWS)), unit) * unit;
+        channels =
+            integer_divide_up(integer_divide_up(in, integer_divide_up(in, BLOCK_ROWS)), unit) *
+            unit;
     else /* as many taps as fit, spread evenly */
-        taps = divide_up(c->taps.tap_count, divide_up(c->taps.tap_count, BLOCK_ROWS / in));
-    int64_t padded = divide_up(columns, panel) * panel;
+        taps = integer_divide_up(c->taps.tap_count,
+                                 integer_divide_up(c->taps.tap_count, BLOCK_ROWS / in));
+    int64_t padded = integer_divide_up(columns, panel) * panel;
     int64_t block_columns = padded < BLOCK_COLUMNS ? padded : BLOCK_COLUMNS;
     out.space = slot_space(slots, &kernel->space, false);
     out.a = slot_view(slots, &c->a);
     out.b = slot_view(slots, &c->b);
-    out.weight = slot_buffer(slots, c->weight.buffer, c->weight.base);
-    out.tap_stride = slot_number(slots, c->weight.tap_stride);
-    out.group_stride = slot_number(slots, c->weight.group_stride);
-    out.in_stride = slot_number(slots, c->weight.in_stride);
+    out.weight = slot_weight_view(slots, &c->weight);
     out.in = slot_number(slots, in);
     out.out = slot_number(slots, columns);
     out.rows = slot_number(slots, rows);
-    int64_t tap_blocks = divide_up(c->taps.tap_count, taps);
-    int64_t channel_blocks = divide_up(in, channels);
-    int64_t column_blocks = divide_up(padded, block_columns);
+    int64_t tap_blocks = integer_divide_up(c->taps.tap_count, taps);
+    int64_t channel_blocks = integer_divide_up(in, channels);
+    int64_t column_blocks = integer_divide_up(padded, block_columns);
     out.taps_per_block = slot_number(slots, taps);
     out.tap_blocks = slot_number(slots, tap_blocks);
     out.channels_per_block = slot_number(slots, channels);
@@ -76,8 +75,7 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     return out;
 }
 
-static int64_t bind_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target,
-                           int stage) {
+static int64_t bind_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage) {
     (void)stage;
     slot_weight(slots, kernel, target);
     return 0;
@@ -110,14 +108,14 @@ static WeightBlock begin_chunk(Emitter *e, const WeightSlots *slots) {
     rest = emit_div(e, rest, channel_blocks);
     block.part.first_tap = emit_mul(e, emit_rem(e, rest, tap_blocks), taps);
     block.group = emit_div(e, rest, tap_blocks);
-    block.part.end_tap = emit_min(e, emit_add(e, block.part.first_tap, taps),
-                                  emit_slot(e, slots->taps.count));
-    block.part.count = emit_min(
-        e, channels, emit_sub(e, emit_slot(e, slots->in), block.part.first));
-    block.column_count = emit_min(
-        e, columns, emit_sub(e, emit_slot(e, slots->out), block.first_column));
-    block.rows = emit_mul(e, emit_sub(e, block.part.end_tap, block.part.first_tap),
-                          block.part.count);
+    block.part.end_tap =
+        emit_min(e, emit_add(e, block.part.first_tap, taps), emit_slot(e, slots->taps.count));
+    block.part.count =
+        emit_min(e, channels, emit_sub(e, emit_slot(e, slots->in), block.part.first));
+    block.column_count =
+        emit_min(e, columns, emit_sub(e, emit_slot(e, slots->out), block.first_column));
+    block.rows =
+        emit_mul(e, emit_sub(e, block.part.end_tap, block.part.first_tap), block.part.count);
     block.packed_a = e->workspace;
     block.packed_b = workspace_at(e, slots->packed_b);
     block.sums = workspace_at(e, slots->sums);
@@ -126,7 +124,8 @@ static WeightBlock begin_chunk(Emitter *e, const WeightSlots *slots) {
     return block;
 }
 
-/* Packs rows [first, end) of both sides: a as [row][BLOCK_ROWS], b as [panel][row][columns of a panel]. */
+/* Packs rows [first, end) of both sides: a as [row][BLOCK_ROWS], b as [panel][row][columns of a
+ * panel]. */
 static void pack_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef first,
                          LLVMValueRef end) {
     const WeightSlots *slots = block->slots;
@@ -153,8 +152,8 @@ static void pack_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef firs
         LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->column_count, column));
         LLVMValueRef value =
             emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, source, column), mask);
-        emit_store_vector(
-            e, value, emit_at(e, e->f32, block->packed_b, emit_add(e, row, lane)), NULL);
+        emit_store_vector(e, value, emit_at(e, e->f32, block->packed_b, emit_add(e, row, lane)),
+                          NULL);
     }
     loop_end(e, &panels);
     loop_end(e, &rows);
@@ -167,15 +166,15 @@ static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef 
     LLVMValueRef up = emit_add(e, block->rows, emit_sub(e, unit, emit_int(e, 1)));
     LLVMValueRef padded = emit_mul(e, emit_div(e, up, unit), unit);
     Loop panels = loop_begin(e, zero, block->column_count, panel);
-    GemmOperands o = {.a = block->packed_a,
-                      .a_row = emit_int(e, 1),
-                      .a_depth = emit_int(e, PACKED_ROW),
-                      .b = emit_at(e, e->f32, block->packed_b,
-                                   emit_mul(e, panels.index, emit_int(e, STRETCH))),
-                      .c = emit_at(e, e->f32, block->sums, panels.index),
-                      .c_row = emit_slot(e, block->slots->block_columns),
-                      .depth = depth,
-                      .accumulate = accumulate};
+    GemmOperands o = {
+        .a = block->packed_a,
+        .a_row = emit_int(e, 1),
+        .a_depth = emit_int(e, PACKED_ROW),
+        .b = emit_at(e, e->f32, block->packed_b, emit_mul(e, panels.index, emit_int(e, STRETCH))),
+        .c = emit_at(e, e->f32, block->sums, panels.index),
+        .c_row = emit_slot(e, block->slots->block_columns),
+        .depth = depth,
+        .accumulate = accumulate};
     emit_gemm_panel(e, &o, padded, emit_sub(e, block->column_count, panels.index));
     loop_end(e, &panels);
 }
@@ -184,10 +183,6 @@ typedef struct Flush {
     LLVMValueRef sums, totals; /* rows */
 } Flush;
 
-static LLVMTypeRef vector_f64(Emitter *e) {
-    return LLVMVectorType(e->f64, (unsigned)e->target->lanes);
-}
-
 /* totals += sums, in double. */
 static void flush_vector(Emitter *e, void *context, LLVMValueRef column, LLVMValueRef mask) {
     const Flush *flush = context;
@@ -195,15 +190,14 @@ static void flush_vector(Emitter *e, void *context, LLVMValueRef column, LLVMVal
     LLVMValueRef sum =
         emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, flush->sums, column), NULL);
     LLVMValueRef place = emit_at(e, e->f64, flush->totals, column);
-    LLVMValueRef total = emit_load(e, vector_f64(e), place, 8);
-    sum = LLVMBuildFPExt(e->builder, sum, vector_f64(e), "");
+    LLVMValueRef total = emit_load(e, e->vector_f64, place, 8);
+    sum = LLVMBuildFPExt(e->builder, sum, e->vector_f64, "");
     emit_store(e, LLVMBuildFAdd(e->builder, total, sum, ""), place, 8);
 }
 
 static void store_vector(Emitter *e, void *context, LLVMValueRef column, LLVMValueRef mask) {
     const Flush *flush = context; /* sums: the row of the weight */
-    LLVMValueRef total =
-        emit_load(e, vector_f64(e), emit_at(e, e->f64, flush->totals, column), 8);
+    LLVMValueRef total = emit_load(e, e->vector_f64, emit_at(e, e->f64, flush->totals, column), 8);
     emit_store_vector(e, LLVMBuildFPTrunc(e->builder, total, e->vector_f32, ""),
                       emit_at(e, e->f32, flush->sums, column), mask);
 }
@@ -217,17 +211,13 @@ static void each_row(Emitter *e, const WeightBlock *block, bool store) {
     Flush flush = {emit_at(e, e->f32, block->sums, start),
                    emit_at(e, e->f64, block->totals, start)};
     if (store) {
-        LLVMValueRef tap = emit_add(e, block->part.first_tap,
-                                    emit_div(e, rows.index, block->part.count));
-        LLVMValueRef channel = emit_add(e, block->part.first,
-                                        emit_rem(e, rows.index, block->part.count));
+        LLVMValueRef tap =
+            emit_add(e, block->part.first_tap, emit_div(e, rows.index, block->part.count));
+        LLVMValueRef channel =
+            emit_add(e, block->part.first, emit_rem(e, rows.index, block->part.count));
         LLVMValueRef number = emit_tap_weight(e, &slots->taps, tap);
-        LLVMValueRef offset = emit_mul(e, number, emit_slot(e, slots->tap_stride));
-        offset = emit_add(e, offset,
-                          emit_mul(e, block->group, emit_slot(e, slots->group_stride)));
-        offset = emit_add(e, offset, emit_mul(e, channel, emit_slot(e, slots->in_stride)));
-        offset = emit_add(e, offset, block->first_column);
-        flush.sums = emit_at(e, e->f32, emit_slot_pointer(e, slots->weight), offset);
+        LLVMValueRef row = emit_weight_address(e, &slots->weight, number, block->group, channel);
+        flush.sums = emit_at(e, e->f32, row, block->first_column);
     }
     elements_each_vector(e, emit_int(e, 0), block->column_count,
                          store ? store_vector : flush_vector, &flush);

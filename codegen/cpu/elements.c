@@ -272,3 +272,14 @@ void elements_each_vector(Emitter *e, LLVMValueRef begin, LLVMValueRef end, Elem
     body(e, context, middle, emit_lane_mask(e, emit_sub(e, end, middle)));
     branch_end(e, &tail);
 }
+
+ElementRange elements_chunk(Emitter *e, ElementRow *row, ElementCut cut) {
+    if (cut.walk == WALK_SEGMENTS) {
+        row->segment = emit_piece(e, cut.pieces, e->chunk, 2);
+        return (ElementRange){emit_piece(e, cut.pieces, e->chunk, 0),
+                              emit_piece(e, cut.pieces, e->chunk, 1)};
+    }
+    LLVMValueRef step = emit_slot(e, cut.size), begin = emit_mul(e, e->chunk, step);
+    LLVMValueRef end = emit_min(e, emit_add(e, begin, step), emit_slot(e, cut.channels));
+    return (ElementRange){begin, end};
+}

@@ -67,6 +67,20 @@ ElementWalk elements_walk(const Program *program, const Kernel *kernel);
  * start, end, segment. Returns its slot; *pieces is their count. */
 int slot_pieces(Slots *slots, int64_t chunk, int64_t *pieces);
 
+/* How a long row is cut into chunks: slots. */
+typedef struct ElementCut {
+    ElementWalk walk;
+    int pieces;         /* segments: the table */
+    int size, channels; /* else: channels per chunk, in all */
+} ElementCut;
+
+/* The channels of a long row that belong to this chunk. Sets the row's segment. */
+typedef struct ElementRange {
+    LLVMValueRef begin, end;
+} ElementRange;
+
+ElementRange elements_chunk(Emitter *emitter, ElementRow *row, ElementCut cut);
+
 /* The number `field` (0 start, 1 end, 2 segment) of piece `piece`. */
 LLVMValueRef emit_piece(Emitter *emitter, int table, LLVMValueRef piece, int field);
 

@@ -66,6 +66,7 @@ Emitter *emitter_create(Arena *arena, const CpuTarget *target, const char *modul
     e->pointer = LLVMPointerTypeInContext(e->context, 0);
     unsigned lanes = (unsigned)target->lanes;
     e->vector_f32 = LLVMVectorType(e->f32, lanes);
+    e->vector_f64 = LLVMVectorType(e->f64, lanes);
     e->vector_i32 = LLVMVectorType(e->i32, lanes);
     e->vector_i1 = LLVMVectorType(e->i1, lanes);
     return e;

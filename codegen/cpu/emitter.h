@@ -54,7 +54,7 @@ typedef struct Emitter {
     /* of the function being emitted */
     LLVMValueRef function, pointers, numbers, chunk, workspace;
     /* types */
-    LLVMTypeRef f32, f64, i1, i8, i32, i64, pointer, vector_f32, vector_i32, vector_i1;
+    LLVMTypeRef f32, f64, i1, i8, i32, i64, pointer, vector_f32, vector_f64, vector_i32, vector_i1;
 } Emitter;
 
 /* A new module in a context of its own. */

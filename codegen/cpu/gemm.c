@@ -19,8 +19,7 @@ typedef struct Accumulators {
 
 static LLVMValueRef c_address(Emitter *e, const GemmOperands *o, int m, int v) {
     LLVMValueRef row = emit_mul(e, o->c_row, emit_int(e, m));
-    return emit_at(e, e->f32, o->c,
-                   emit_add(e, row, emit_int(e, (int64_t)v * e->target->lanes)));
+    return emit_at(e, e->f32, o->c, emit_add(e, row, emit_int(e, (int64_t)v * e->target->lanes)));
 }
 
 static Accumulators begin_block(Emitter *e, const GemmOperands *o, GemmBlock block) {
@@ -48,11 +47,10 @@ void emit_gemm_block(Emitter *e, const GemmOperands *o, int vectors) {
     LLVMValueRef b[BLOCK_VECTORS];
     for (int v = 0; v < block.vectors; v++)
         b[v] = emit_load_vector(
-            e, e->vector_f32,
-            emit_at(e, e->f32, b_row, emit_int(e, (int64_t)v * e->target->lanes)), NULL);
+            e, e->vector_f32, emit_at(e, e->f32, b_row, emit_int(e, (int64_t)v * e->target->lanes)),
+            NULL);
     for (int m = 0; m < block.rows; m++) {
-        LLVMValueRef place =
-            emit_at(e, e->f32, a_column, emit_mul(e, o->a_row, emit_int(e, m)));
+        LLVMValueRef place = emit_at(e, e->f32, a_column, emit_mul(e, o->a_row, emit_int(e, m)));
         LLVMValueRef a = emit_splat(e, emit_load(e, e->f32, place, 4));
         for (int v = 0; v < block.vectors; v++)
             emit_set(e, acc.at[m][v],
@@ -61,8 +59,8 @@ void emit_gemm_block(Emitter *e, const GemmOperands *o, int vectors) {
     loop_end(e, &depth);
     for (int m = 0; m < block.rows; m++)
         for (int v = 0; v < block.vectors; v++)
-            emit_store_vector(e, emit_get(e, e->vector_f32, acc.at[m][v]),
-                              c_address(e, o, m, v), NULL);
+            emit_store_vector(e, emit_get(e, e->vector_f32, acc.at[m][v]), c_address(e, o, m, v),
+                              NULL);
 }
 
 /* The rows of one panel, `vectors` vectors wide. */
@@ -78,8 +76,8 @@ static void emit_gemm_rows(Emitter *e, const GemmOperands *operands, LLVMValueRe
 
 void emit_gemm_panel(Emitter *e, const GemmOperands *operands, LLVMValueRef rows,
                      LLVMValueRef columns) {
-    LLVMValueRef narrow = LLVMBuildICmp(e->builder, LLVMIntSLE, columns,
-                                        emit_int(e, e->target->lanes), "");
+    LLVMValueRef narrow =
+        LLVMBuildICmp(e->builder, LLVMIntSLE, columns, emit_int(e, e->target->lanes), "");
     Branch width = branch_begin(e, narrow);
     emit_gemm_rows(e, operands, rows, 1);
     branch_else(e, &width);
@@ -88,8 +86,7 @@ void emit_gemm_panel(Emitter *e, const GemmOperands *operands, LLVMValueRef rows
 }
 
 static void clear_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
-    emit_store_vector(e, LLVMConstNull(e->vector_f32), emit_at(e, e->f32, context, channel),
-                      mask);
+    emit_store_vector(e, LLVMConstNull(e->vector_f32), emit_at(e, e->f32, context, channel), mask);
 }
 
 void emit_clear(Emitter *e, LLVMValueRef pointer, LLVMValueRef count) {
@@ -114,8 +111,8 @@ static LLVMValueRef table_entry(Emitter *e, LLVMValueRef table, LLVMValueRef row
     return emit_at(e, e->i64, table, index);
 }
 
-void emit_row_table(Emitter *e, const TapSlots *taps, const SpaceSlots *walked,
-                    LLVMValueRef first, LLVMValueRef count, LLVMValueRef table) {
+void emit_row_table(Emitter *e, const TapSlots *taps, const SpaceSlots *walked, LLVMValueRef first,
+                    LLVMValueRef count, LLVMValueRef table) {
     Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     LLVMValueRef origin[TYPE_MAX_SPACE];
     RowPlace place = emit_phase_row(e, taps, walked, emit_add(e, first, rows.index));

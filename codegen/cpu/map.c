@@ -1,5 +1,6 @@
 /* Maps: every element of the rows of a space through one scalar expression. Rows are walked in
  * chunks, channels in vectors with a masked tail. */
+#include "base/integer.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/kinds.h"
 
@@ -23,11 +24,11 @@ static MapSlots slot_map(Slots *slots, const Kernel *kernel) {
         rows = 1;
     }
     bool by_row = map.walk == WALK_ROWS;
-    int64_t chunk = by_row ? (CHUNK_ELEMENTS + channels - 1) / channels : CHUNK_ELEMENTS;
+    int64_t chunk = by_row ? integer_divide_up(CHUNK_ELEMENTS, channels) : CHUNK_ELEMENTS;
     map.rows = slot_number(slots, rows);
     map.channels = slot_number(slots, channels);
     map.chunk_size = slot_number(slots, chunk);
-    slots->chunks = ((by_row ? rows : channels) + chunk - 1) / chunk;
+    slots->chunks = integer_divide_up(by_row ? rows : channels, chunk);
     map.elements = slot_elements(slots, kernel);
     if (map.walk == WALK_SEGMENTS)
         map.pieces = slot_pieces(slots, CHUNK_ELEMENTS, &slots->chunks);
@@ -60,17 +61,9 @@ static void emit_rows(Emitter *e, const Kernel *kernel, const MapSlots *slots) {
 static void emit_long_row(Emitter *e, const Kernel *kernel, const MapSlots *slots) {
     RowPlace place = {.image = emit_int(e, 0), .row = emit_int(e, 0)};
     ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
-    LLVMValueRef begin, end;
-    if (slots->walk == WALK_SEGMENTS) {
-        begin = emit_piece(e, slots->pieces, e->chunk, 0);
-        end = emit_piece(e, slots->pieces, e->chunk, 1);
-        row.segment = emit_piece(e, slots->pieces, e->chunk, 2);
-    } else {
-        LLVMValueRef size = emit_slot(e, slots->chunk_size);
-        begin = emit_mul(e, e->chunk, size);
-        end = emit_min(e, emit_add(e, begin, size), emit_slot(e, slots->channels));
-    }
-    elements_each_vector(e, begin, end, emit_vector, &row);
+    ElementRange range = elements_chunk(
+        e, &row, (ElementCut){slots->walk, slots->pieces, slots->chunk_size, slots->channels});
+    elements_each_vector(e, range.begin, range.end, emit_vector, &row);
 }
 
 static void emit_map(Emitter *e, const Program *program, const Kernel *kernel, int stage) {

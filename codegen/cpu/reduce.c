@@ -4,6 +4,7 @@
  * computed in two passes over the tile while it is in cache, and merge them by Chan, Golub and
  * LeVeque (1983). */
 #include "base/fatal.h"
+#include "base/integer.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/kinds.h"
 
@@ -29,10 +30,6 @@ typedef struct ReduceSlots {
     ElementSlots elements;
 } ReduceSlots;
 
-static int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 /* ---- Slots ----------------------------------------------------------------------------------- */
 
 /* For each segment the first piece, and one past the last of all. */
@@ -46,7 +43,7 @@ static int slot_segment_pieces(Slots *slots, int64_t tile) {
         int64_t size = 1;
         for (int d = 0; d < segment->type.rank; d++)
             size *= segment->type.extent[d];
-        piece += divide_up(size, tile);
+        piece += integer_divide_up(size, tile);
         slot_table_entry(slots, piece);
     }
     return table;
@@ -62,7 +59,7 @@ static ReduceSlots slot_long(Slots *slots, const Kernel *kernel, const CpuTarget
     out.elements = slot_elements(slots, kernel);
     out.channels = slot_number(slots, elements);
     out.tile_rows = slot_number(slots, tile);
-    int64_t tiles = divide_up(elements, tile);
+    int64_t tiles = integer_divide_up(elements, tile);
     if (walk == WALK_SEGMENTS) {
         out.pieces = slot_pieces(slots, tile, &tiles);
         out.segment_pieces = slot_segment_pieces(slots, tile);
@@ -87,7 +84,7 @@ static ReduceSlots slot_rows(Slots *slots, const Kernel *kernel, const CpuTarget
     else if (has_images)
         rows *= geometry->batch;
     int64_t tile = out.moments ? MOMENTS_TILE_ROWS : SUM_TILE_ROWS;
-    int64_t tiles = divide_up(rows, tile), block = (int64_t)TILE_VECTORS * target->lanes;
+    int64_t tiles = integer_divide_up(rows, tile), block = (int64_t)TILE_VECTORS * target->lanes;
     out.elements = slot_elements(slots, kernel);
     out.groups = slot_number(slots, groups);
     out.group_rows = slot_number(slots, rows);
@@ -98,7 +95,8 @@ static ReduceSlots slot_rows(Slots *slots, const Kernel *kernel, const CpuTarget
     out.partial = slot_shared(slots, partials);
     if (out.moments)
         out.partial_m2 = slot_shared(slots, partials);
-    slots->chunks = stage == 0 ? groups * tiles : groups * divide_up(kernel->channels, block);
+    slots->chunks =
+        stage == 0 ? groups * tiles : groups * integer_divide_up(kernel->channels, block);
     if (stage == 1 && reduction->over == OVER_ALL)
         slots->chunks = 1;
     return out;
@@ -119,7 +117,7 @@ static ReduceSlots slot_within(Slots *slots, const Kernel *kernel) {
     out.outputs_per_group = slot_number(slots, kernel->channels / reduction->groups);
     out.merge_count = slot_number(slots, reduction->merge_count);
     out.tile_rows = slot_number(slots, ROWS_PER_CHUNK);
-    slots->chunks = divide_up(rows, ROWS_PER_CHUNK);
+    slots->chunks = integer_divide_up(rows, ROWS_PER_CHUNK);
     return out;
 }
 
@@ -208,12 +206,8 @@ static void emit_tiles(Emitter *e, const Kernel *kernel, const ReduceSlots *slot
 
 /* ---- Merging tiles --------------------------------------------------------------------------- */
 
-static LLVMTypeRef vector_f64(Emitter *e) {
-    return LLVMVectorType(e->f64, (unsigned)e->target->lanes);
-}
-
 static LLVMValueRef widen(Emitter *e, LLVMValueRef vector) {
-    return LLVMBuildFPExt(e->builder, vector, vector_f64(e), "");
+    return LLVMBuildFPExt(e->builder, vector, e->vector_f64, "");
 }
 
 typedef struct Merge {
@@ -251,7 +245,7 @@ static LLVMValueRef tile_count(Emitter *e, const ReduceSlots *slots, LLVMValueRe
 
 static void merge_sums(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
     const Merge *merge = context;
-    LLVMTypeRef type = vector_f64(e);
+    LLVMTypeRef type = e->vector_f64;
     LLVMValueRef sum = emit_variable(e, type, LLVMConstNull(type));
     Loop tiles = loop_begin(e, emit_int(e, 0), emit_slot(e, merge->slots->tiles), emit_int(e, 1));
     LLVMValueRef term = load_partial(e, merge, merge->slots->partial, tiles.index, channel, mask);
@@ -265,7 +259,7 @@ static void merge_sums(Emitter *e, void *context, LLVMValueRef channel, LLVMValu
 static void merge_moments(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
     const Merge *merge = context;
     LLVMBuilderRef b = e->builder;
-    LLVMTypeRef type = vector_f64(e);
+    LLVMTypeRef type = e->vector_f64;
     LLVMValueRef mean = emit_variable(e, type, LLVMConstNull(type));
     LLVMValueRef m2 = emit_variable(e, type, LLVMConstNull(type));
     LLVMValueRef count = emit_variable(e, e->f64, LLVMConstReal(e->f64, 0));
@@ -360,18 +354,10 @@ static LLVMValueRef lanes_to_double(Emitter *e, LLVMValueRef vector) {
 static void emit_long_tile(Emitter *e, const Kernel *kernel, const ReduceSlots *slots) {
     RowPlace place = {.image = emit_int(e, 0), .row = emit_int(e, 0)};
     ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
-    LLVMValueRef begin, end;
-    if (slots->walk == WALK_SEGMENTS) {
-        begin = emit_piece(e, slots->pieces, e->chunk, 0);
-        end = emit_piece(e, slots->pieces, e->chunk, 1);
-        row.segment = emit_piece(e, slots->pieces, e->chunk, 2);
-    } else {
-        begin = emit_mul(e, e->chunk, emit_slot(e, slots->tile_rows));
-        end = emit_min(e, emit_add(e, begin, emit_slot(e, slots->tile_rows)),
-                       emit_slot(e, slots->channels));
-    }
+    ElementRange range = elements_chunk(
+        e, &row, (ElementCut){slots->walk, slots->pieces, slots->tile_rows, slots->channels});
     LongSum sum = {&row, emit_variable(e, e->vector_f32, LLVMConstNull(e->vector_f32))};
-    elements_each_vector(e, begin, end, add_vector, &sum);
+    elements_each_vector(e, range.begin, range.end, add_vector, &sum);
     LLVMValueRef total = lanes_to_double(e, emit_get(e, e->vector_f32, sum.sum));
     emit_store(e, total, emit_at(e, e->f64, emit_slot_pointer(e, slots->partial), e->chunk), 8);
 }

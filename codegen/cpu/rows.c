@@ -154,6 +154,23 @@ LLVMValueRef emit_row_address(Emitter *e, const ViewSlots *view, LLVMValueRef im
     return emit_at(e, emit_dtype(e, view->dtype), emit_slot_pointer(e, view->pointer), offset);
 }
 
+WeightViewSlots slot_weight_view(Slots *slots, const WeightView *weight) {
+    WeightViewSlots out = {.pointer = slot_buffer(slots, weight->buffer, weight->base)};
+    out.tap_stride = slot_number(slots, weight->tap_stride);
+    out.group_stride = slot_number(slots, weight->group_stride);
+    out.in_stride = slot_number(slots, weight->in_stride);
+    out.out_stride = slot_number(slots, weight->out_stride);
+    return out;
+}
+
+LLVMValueRef emit_weight_address(Emitter *e, const WeightViewSlots *weight, LLVMValueRef tap,
+                                 LLVMValueRef group, LLVMValueRef in) {
+    LLVMValueRef offset = emit_mul(e, tap, emit_slot(e, weight->tap_stride));
+    offset = emit_add(e, offset, emit_mul(e, group, emit_slot(e, weight->group_stride)));
+    offset = emit_add(e, offset, emit_mul(e, in, emit_slot(e, weight->in_stride)));
+    return emit_at(e, e->f32, emit_slot_pointer(e, weight->pointer), offset);
+}
+
 LLVMTypeRef emit_dtype(Emitter *e, DType dtype) {
     invariant(dtype == DTYPE_F32 || dtype == DTYPE_I32 || dtype == DTYPE_U32,
               "not supported: %s in CPU kernels", dtype_name(dtype));

@@ -56,6 +56,18 @@ ViewSlots slot_view(Slots *slots, const View *view);
 LLVMValueRef emit_row_address(Emitter *emitter, const ViewSlots *view, LLVMValueRef image,
                               LLVMValueRef row);
 
+/* The slots of a contract's weight: its pointer and the strides. */
+typedef struct WeightViewSlots {
+    int pointer, tap_stride, group_stride, in_stride, out_stride;
+} WeightViewSlots;
+
+WeightViewSlots slot_weight_view(Slots *slots, const WeightView *weight);
+
+/* The address of a weight at a tap's weight number, a group and an input channel of the group, for
+ * output channel 0. */
+LLVMValueRef emit_weight_address(Emitter *emitter, const WeightViewSlots *weight, LLVMValueRef tap,
+                                 LLVMValueRef group, LLVMValueRef in);
+
 /* The LLVM type of an element. */
 LLVMTypeRef emit_dtype(Emitter *emitter, DType dtype);
 

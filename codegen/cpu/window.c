@@ -4,6 +4,7 @@
  * number); the channels then run over the list. So hidden and outside taps cost nothing and need no
  * zeros. */
 #include "base/fatal.h"
+#include "base/integer.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/kinds.h"
 #include "codegen/cpu/taps.h"
@@ -86,7 +87,7 @@ static WindowSlots slot_window(Slots *slots, const Kernel *kernel, int stage) {
     out.rows = slot_number(slots, rows);
     out.channels = slot_number(slots, kernel->channels);
     out.chunk_rows = slot_number(slots, chunk);
-    slots->chunks = (rows + chunk - 1) / chunk;
+    slots->chunks = integer_divide_up(rows, chunk);
     slots->workspace = (taps > 0 ? taps : 1) * ENTRY_BYTES;
     if (window->kind == WINDOW_WEIGHT_GRAD) {
         int64_t count = taps * kernel->channels;

@@ -272,8 +272,7 @@ static Fixture create_train_step(const PassOptions *options, const double *loss)
     graph_add_state(
         fixture.graph,
         (StateSlot){.name = "mean", .part = PART_ENCODER, .type = type_scalar(DTYPE_F32)});
-    Value *parts[STRETCHES],
-        *x = fixture_input(&fixture, "x", type_scalar(DTYPE_F32), &mean);
+    Value *parts[STRETCHES], *x = fixture_input(&fixture, "x", type_scalar(DTYPE_F32), &mean);
     for (int s = 0; s < STRETCHES; s++)
         parts[s] =
             fixture_input(&fixture, stretches[s].name, type_vector(DTYPE_F32, stretches[s].length),
