@@ -58,7 +58,7 @@ static void refuse_include(Loader *loader, Span span) {
                    "an included file lies in the folder of this file or below it");
 }
 
-static void want_include(Loader *loader, const Source *source, const Token *include) {
+static void want_include(Loader *loader, const SourceFile *source, const Token *include) {
     FrontendFile *file = loader->file;
     const char *path = include->text, *error = NULL;
     if (path[0] == '\0' || path[0] == '/' || has_part(path, "..")) {
@@ -127,7 +127,7 @@ static void load(Loader *loader, const Wanted *wanted) {
         return;
     }
     table_put(loader->seen, wanted->resolved, loader);
-    Source source = {.name = wanted->shown, .resolved = wanted->resolved};
+    SourceFile source = {.name = wanted->shown, .resolved = wanted->resolved};
     const char *error = NULL;
     char *text = file->access.read(file->access.context, file->arena, wanted->resolved,
                                    PROGRAM_MOST_BYTES, &source.length, &error);

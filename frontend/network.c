@@ -139,7 +139,7 @@ static uint32_t add_settings(Build *build) {
     Text text = text_create(file->arena);
     for (size_t i = 0; i < build->options->setting_count; i++)
         text_append(&text, "%s%s", i ? "\n" : "", build->options->settings[i]);
-    Source source = {
+    SourceFile source = {
         .name = arena_copy_text(file->arena, "--set", 5), .text = text.data, .length = text.length};
     return sources_add(&file->sources, source);
 }
@@ -191,9 +191,9 @@ static bool give_input(Build *build) {
         if (count < 2 && *at == 'x')
             at++;
     }
-    Source source = {.name = arena_copy_text(file->arena, "--input", 7),
-                     .text = arena_copy_text(file->arena, input, strlen(input)),
-                     .length = strlen(input)};
+    SourceFile source = {.name = arena_copy_text(file->arena, "--input", 7),
+                         .text = arena_copy_text(file->arena, input, strlen(input)),
+                         .length = strlen(input)};
     uint32_t number = sources_add(&file->sources, source);
     Span span = {number, 0, (uint32_t)strlen(input)};
     if (count != 3 || *at != '\0') {

@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-uint32_t sources_add(Sources *sources, Source source) {
+uint32_t sources_add(Sources *sources, SourceFile source) {
     vector_push(sources->arena, &sources->items, source);
     diagnostics_add_source(sources->diagnostics, source.name, source.text, source.length);
     return (uint32_t)(sources->items.count - 1);
@@ -62,7 +62,7 @@ static size_t character_length(const unsigned char *text, size_t left) {
 }
 
 bool sources_check_characters(const Sources *sources, uint32_t file) {
-    const Source *source = &sources->items.items[file];
+    const SourceFile *source = &sources->items.items[file];
     const unsigned char *text = (const unsigned char *)source->text;
     for (size_t i = 0; i < source->length;) {
         size_t length = character_length(text + i, source->length - i);

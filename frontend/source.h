@@ -5,21 +5,21 @@
 #include "base/diagnostics.h"
 #include "frontend/ast.h"
 
-typedef struct Source {
+typedef struct SourceFile {
     const char *name;     /* as messages show it */
     const char *resolved; /* its one absolute name, or NULL for text of the command line */
     const char *text;     /* zero-terminated */
     size_t length;
-} Source;
+} SourceFile;
 
 typedef struct Sources {
     Arena *arena;
     Diagnostics *diagnostics;
-    VECTOR(Source) items;
+    VECTOR(SourceFile) items;
 } Sources;
 
 /* Adds a text, which is borrowed, and returns its number. */
-uint32_t sources_add(Sources *sources, Source source);
+uint32_t sources_add(Sources *sources, SourceFile source);
 
 /* The place of a span. */
 Location sources_locate(const Sources *sources, Span span);

@@ -11,7 +11,7 @@
 int lexer_lex(yyscan_t yyscanner);
 
 void tokens_open(Tokens *tokens, Arena *arena, Sources *sources, uint32_t file) {
-    const Source *source = &sources->items.items[file];
+    const SourceFile *source = &sources->items.items[file];
     bool marked = source->length >= 3 && memcmp(source->text, "\xEF\xBB\xBF", 3) == 0;
     uint32_t start = marked ? 3 : 0;
     *tokens = (Tokens){

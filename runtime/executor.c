@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 struct PlanExecutor {
     const Plan *plan;
@@ -140,17 +141,11 @@ void plan_executor_run(PlanExecutor *executor) {
         plan_executor_run_launch(executor, i);
 }
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 void plan_executor_profile(PlanExecutor *executor, double *seconds) {
     for (int i = 0; i < executor->plan->launch_count; i++) {
-        double start = now();
+        double start = clock_seconds();
         plan_executor_run_launch(executor, i);
-        seconds[i] += now() - start;
+        seconds[i] += clock_seconds() - start;
     }
 }
 

@@ -1,8 +1,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/fatal.h"
 #include "base/text.h"
 #include "passes/report.h"
@@ -22,12 +22,6 @@ typedef struct Bench {
     void *context;
     BenchResult *result;
 } Bench;
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static int by_size(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -167,9 +161,9 @@ static Status time_steps(Bench *bench, double *seconds) {
         bench->progress(bench->context,
                         arena_format(bench->arena, "step %d of %d", i + 1, result->step_count));
         status_return_if_failed(set_inputs(bench, (uint32_t)(bench->settings->warm_up + i)));
-        double start = now();
+        double start = clock_seconds();
         plan_executor_profile(bench->compiled->executor, seconds + (ptrdiff_t)i * launches);
-        result->step_seconds[i] = now() - start;
+        result->step_seconds[i] = clock_seconds() - start;
     }
     qsort(result->step_seconds, (size_t)result->step_count, sizeof(double), by_size);
     return STATUS_FINE;
@@ -261,10 +255,10 @@ static int64_t needed_multiply_adds(const Graph *graph) {
 static Status compile(Bench *bench) {
     BenchResult *result = bench->result;
     bench->progress(bench->context, "compiling");
-    double start = now();
+    double start = clock_seconds();
     status_return_if_failed(executor_compiled.create(bench->arena, bench->graph,
                                                      &bench->settings->run, &result->executor));
-    result->compile_seconds = result->passes_seconds + now() - start;
+    result->compile_seconds = result->passes_seconds + clock_seconds() - start;
     bench->compiled = executor_compiled_program(result->executor);
     result->program = bench->compiled->program;
     result->code = bench->compiled->statistics;
@@ -289,10 +283,10 @@ static Status measure(Bench *bench) {
 
 bool bench_passes(Arena *arena, const Graph *graph, const PassOptions *options,
                   Diagnostics *diagnostics, BenchResult *result) {
-    double start = now();
+    double start = clock_seconds();
     Graph *rewritten = graph_copy(graph, arena);
     bool fine = passes_run(rewritten, options, NULL, diagnostics, NULL, NULL);
-    *result = (BenchResult){.graph = rewritten, .passes_seconds = now() - start};
+    *result = (BenchResult){.graph = rewritten, .passes_seconds = clock_seconds() - start};
     return fine;
 }
 

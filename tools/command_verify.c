@@ -1,9 +1,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "tools/code_options.h"
 #include "tools/command.h"
 #include "tools/network.h"
@@ -205,12 +205,6 @@ static Status check(Verify *verify, const VerifyOptions *options, const Kind **k
     return status_failure(verify->arena, "%s: it holds no known kind of case", verify->directory);
 }
 
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static const char *case_name(const Verify *verify) {
     if (verify->model)
         return verify->model;
@@ -264,13 +258,13 @@ static Status check_self(Verify *verify, const VerifyOptions *options, const Kin
 
 static int run(Verify *verify, const VerifyOptions *options) {
     const Kind *kind = NULL;
-    double start = seconds_now();
+    double start = clock_seconds();
     Status status = (options->reference ? check : check_self)(verify, options, &kind);
     if (!status_fine(status)) {
         fprintf(stderr, "sparkc: %s\n", status.message);
         return EXIT_FAILED;
     }
-    (options->json ? print_json : print_text)(verify, kind, seconds_now() - start);
+    (options->json ? print_json : print_text)(verify, kind, clock_seconds() - start);
     return compare_passed(verify->comparison) ? EXIT_FINE : EXIT_FAILED;
 }
 

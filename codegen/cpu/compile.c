@@ -3,9 +3,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 #include <uthash.h>
 
+#include "base/clock.h"
 #include "base/fatal.h"
 #include "base/text.h"
 #include "codegen/cpu/cache.h"
@@ -56,12 +56,6 @@ static const KernelEmitter *emitter_of(const Kernel *kernel) {
         return &cpu_emit_position_map;
     }
     invariant(false, "kernel %s is of no known kind", kernel->name);
-}
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
 /* ---- Launches
@@ -266,7 +260,7 @@ static int count_contracts(const Compilation *c) {
 
 Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *options,
                    CpuModule **module, Plan **plan, CpuStatistics *statistics) {
-    double start = now();
+    double start = clock_seconds();
     Compilation c = {.arena = arena, .program = program, .options = options};
     c.program_scratch = scratch_bytes(program);
     object_start();
@@ -287,7 +281,7 @@ Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *optio
                                   .distinct_kernels = (int)c.codes.count,
                                   .distinct_contracts = count_contracts(&c),
                                   .cache_hits = count_cached(&c),
-                                  .seconds = now() - start};
+                                  .seconds = clock_seconds() - start};
     return STATUS_FINE;
 }
 
@@ -298,8 +292,8 @@ static void list_code(const Compilation *c, const Code *code, LLVMTargetMachineR
     static const struct {
         ObjectText text;
         char comment;
-    } kinds[] = {[CPU_LISTING_LLVM] = {OBJECT_LLVM, ';'},
-                 [CPU_LISTING_ASSEMBLY] = {OBJECT_ASSEMBLY, '#'}};
+    } kinds[] = {
+        [CPU_LISTING_LLVM] = {OBJECT_LLVM, ';'}, [CPU_LISTING_ASSEMBLY] = {OBJECT_ASSEMBLY, '#'}};
     Arena *arena = arena_create();
     Emitter *e = emit_code(c, code, arena);
     Text name = text_create(arena);
