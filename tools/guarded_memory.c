@@ -250,6 +250,8 @@ void guarded_memory_release(GuardedMemory *memory, int kernel) {
 
 void guarded_memory_poison(void *bytes, size_t count) {
     unsigned char *to = bytes;
-    for (size_t i = 0; i < count; i++)
-        to[i] = pattern[i % 4];
+    size_t done = count < sizeof pattern ? count : sizeof pattern;
+    memcpy(to, pattern, done);
+    for (; done < count; done += done < count - done ? done : count - done)
+        memcpy(to + done, to, done < count - done ? done : count - done);
 }

@@ -1,0 +1,225 @@
+/* Networks against the interpreter, op by op, and a few training steps of each.
+ *
+ *     run_self [--check-memory] random FIRST COUNT      the random networks of these seeds
+ *     run_self [--check-memory] models SHARE FILE...    one of SHARE networks of the files, those
+ * whose turn it is by the day; 1: all run_self show SEED                                the text of
+ * a random network
+ *
+ * Prints a line "ok ..." or "not ok ..." for each; exit status 1 if one failed. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/text.h"
+#include "runtime/threads.h"
+#include "runtime/weights.h"
+#include "tests/support/random_network.h"
+#include "tools/executor.h"
+#include "tools/self_check.h"
+#include "tools/synthetic.h"
+
+enum { STEPS = 6 };
+
+/* What is the same for all networks of a run. */
+typedef struct Run {
+    SelfCheckOptions options;
+    int passed, failed;
+} Run;
+
+static void report(Run *run, const char *name, const char *input, const char *problem) {
+    if (problem)
+        run->failed++;
+    else
+        run->passed++;
+    printf("%s %s %s%s%s\n", problem ? "not ok" : "ok", name, input ? input : "",
+           problem ? ": " : "", problem ? problem : "");
+    fflush(stdout);
+}
+
+/* ---- Training ---------------------------------------------------------------------------------
+ */
+
+static Status set_parameters(Executor *executor, Arena *arena, const Graph *graph, uint32_t seed) {
+    for (size_t i = 0; i < graph->segments.count; i++) {
+        const Segment *segment = &graph->segments.items[i];
+        size_t count = weights_count(segment);
+        double *values = arena_new_array(arena, double, count);
+        synthetic_parameter(segment, seed, false, values);
+        status_return_if_failed(
+            executor->operations->write_param(executor, arena, segment->name, values, count));
+    }
+    return STATUS_FINE;
+}
+
+/* The same pictures and cells in every step; a learning rate that shows within a few. */
+static Status set_inputs(Executor *executor, Arena *arena, const Graph *graph,
+                         const PassOptions *pass, uint32_t seed, uint32_t step) {
+    for (const Node *node = graph->first; node; node = node->next) {
+        if (node->op != OP_input && node->op != OP_scalar)
+            continue;
+        const char *name = node_text(node, "name");
+        double value = strcmp(name, "lr") == 0 ? 3e-3 : synthetic_scalar(pass, name, step);
+        if (node->op == OP_scalar) {
+            status_return_if_failed(
+                executor->operations->write_scalar(executor, arena, name, value));
+            continue;
+        }
+        size_t count = (size_t)graph_elements(graph, &node->results[0].type);
+        double *values = arena_new_array(arena, double, count);
+        synthetic_input(graph, node, seed, 0, values);
+        status_return_if_failed(
+            executor->operations->write_input(executor, arena, name, values, count));
+    }
+    return STATUS_FINE;
+}
+
+static Status run_steps(Executor *executor, Arena *arena, const Graph *graph,
+                        const PassOptions *pass, uint32_t seed, double *losses) {
+    status_return_if_failed(set_parameters(executor, arena, graph, seed));
+    for (uint32_t step = 0; step < STEPS; step++) {
+        status_return_if_failed(set_inputs(executor, arena, graph, pass, seed, step));
+        status_return_if_failed(executor->operations->run(executor, arena));
+        losses[step] = executor->operations->output(executor, "loss").data[0];
+    }
+    return STATUS_FINE;
+}
+
+/* NULL, or what is wrong with the losses. */
+static const char *judge(Arena *arena, const double *losses) {
+    for (int i = 0; i < STEPS; i++)
+        if (!isfinite(losses[i]))
+            return arena_format(arena, "the loss of step %d is %g", i + 1, losses[i]);
+    if (losses[STEPS - 1] >= losses[0])
+        return arena_format(arena, "the loss does not fall: %g at first, %g after %d steps",
+                            losses[0], losses[STEPS - 1], STEPS - 1);
+    return NULL;
+}
+
+/* A few compiled training steps. NULL, or what went wrong. */
+static const char *train(const Run *run, Arena *arena, const Graph *network) {
+    PassOptions pass = run->options.pass;
+    pass.entry = ENTRY_TRAIN_STEP;
+    pass.training = true;
+    pass.stochastic = false;
+    Graph *graph = graph_copy(network, arena);
+    Diagnostics *diagnostics = diagnostics_create(arena, 1);
+    if (!passes_run(graph, &pass, NULL, diagnostics, NULL, NULL))
+        return diagnostics_text(diagnostics, false);
+    Executor *executor;
+    double losses[STEPS] = {0};
+    Status status = executor_compiled.create(arena, graph, &run->options.run, &executor);
+    if (!status_fine(status))
+        return status.message;
+    status = run_steps(executor, arena, graph, &pass, run->options.seed, losses);
+    executor->operations->destroy(executor);
+    return status_fine(status) ? judge(arena, losses) : status.message;
+}
+
+/* ---- One network --------------------------------------------------------------------------------
+ */
+
+static const char *check(const Run *run, Arena *arena, const Graph *network) {
+    Diagnostics *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
+    Comparison *comparison = compare_create(arena);
+    Status status = self_check_network(arena, network, &run->options, diagnostics, comparison);
+    if (!status_fine(status))
+        return arena_format(arena, "%s\n%s", status.message, diagnostics_text(diagnostics, false));
+    if (!compare_passed(comparison)) {
+        compare_print(comparison, stdout, false);
+        return "beyond a tolerance";
+    }
+    return NULL;
+}
+
+static void run_random(Run *run, uint32_t seed) {
+    Arena *arena = arena_create();
+    char *text = random_network(arena, seed);
+    FrontendMemoryFile memory_file = {"random.cnn", text, strlen(text)};
+    FrontendMemory memory = {&memory_file, 1};
+    FrontendAccess access = frontend_memory_access(&memory);
+    Diagnostics *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
+    FrontendOptions options = {0};
+    FrontendFile *file = frontend_read(arena, diagnostics, "random.cnn", &access);
+    const Graph *network = file ? frontend_build(file, diagnostics, &options) : NULL;
+    const char *problem = network ? NULL : diagnostics_text(diagnostics, false);
+    run->options.seed = seed;
+    problem = problem ? problem : check(run, arena, network);
+    if (problem)
+        fputs(text, stdout);
+    report(run, arena_format(arena, "random %u", seed), NULL, problem);
+    arena_destroy(arena);
+}
+
+static void run_network(Run *run, NetworkSource *source, const char *name) {
+    Arena *arena = arena_create();
+    const char *input = self_check_smallest_input(arena, source, name, &run->options.pass);
+    const Graph *network = input ? network_try(source, arena, name, input) : NULL;
+    const char *problem = network ? check(run, arena, network) : "it has no legal input";
+    problem = problem ? problem : train(run, arena, network);
+    report(run, name, input, problem);
+    arena_destroy(arena);
+}
+
+/* The networks of a file that are no templates; `*turn` counts networks. */
+static void run_file(Run *run, const char *path, int share, int *turn) {
+    Arena *arena = arena_create();
+    Options options = options_default(arena);
+    options.model = path;
+    Diagnostics *diagnostics;
+    NetworkSource *source = network_open(arena, &options, &diagnostics);
+    size_t count = 0;
+    const FrontendNetwork *networks = source ? network_list(source, &count) : NULL;
+    for (size_t i = 0; i < count; i++)
+        if (!networks[i].template && !networks[i].included && (*turn)++ % share == 0)
+            run_network(run, source, networks[i].name);
+    if (!source)
+        report(run, path, NULL, diagnostics_text(diagnostics, false));
+    arena_destroy(arena);
+}
+
+/* ---- The command line -------------------------------------------------------------------------
+ */
+
+static int number(const char *text) {
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (*end || end == text || value < 0 || value > 1000000) {
+        fprintf(stderr, "run_self: %s is no number\n", text);
+        exit(2);
+    }
+    return (int)value;
+}
+
+int main(int argc, char **argv) {
+    Run run = {
+        .options = {.pass = pass_options_default(), .run = {.threads = threads_available()}}};
+    run.options.pass.batch = 2;
+    run.options.pass.decoder_width = 32;
+    if (argc > 1 && strcmp(argv[1], "--check-memory") == 0) {
+        run.options.check_memory = true;
+        argc--, argv++;
+    }
+    if (argc == 4 && strcmp(argv[1], "random") == 0) {
+        for (int i = 0; i < number(argv[3]); i++)
+            run_random(&run, (uint32_t)(number(argv[2]) + i));
+    } else if (argc > 3 && strcmp(argv[1], "models") == 0) {
+        int share = number(argv[2]) > 1 ? number(argv[2]) : 1;
+        int turn = share > 1 ? (int)(time(NULL) / 86400 % share) : 0;
+        for (int i = 3; i < argc; i++)
+            run_file(&run, argv[i], share, &turn);
+    } else if (argc == 3 && strcmp(argv[1], "show") == 0) {
+        Arena *arena = arena_create();
+        fputs(random_network(arena, (uint32_t)number(argv[2])), stdout);
+        arena_destroy(arena);
+        return 0;
+    } else {
+        fputs("usage: run_self [--check-memory] random FIRST COUNT | models SHARE FILE... | show "
+              "SEED\n",
+              stderr);
+        return 2;
+    }
+    printf("%d passed, %d failed\n", run.passed, run.failed);
+    return run.failed > 0 || run.passed == 0;
+}
