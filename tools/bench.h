@@ -11,6 +11,7 @@
 typedef struct BenchSettings {
     PassOptions pass;
     ExecutorOptions run;
+    int peak_rounds;    /* of measuring the machine; the best counts */
     int warm_up, steps; /* before timing, timed */
     uint32_t seed;      /* of weights, pictures and cells */
 } BenchSettings;

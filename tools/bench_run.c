@@ -11,8 +11,6 @@
 #include "tools/executor_program.h"
 #include "tools/synthetic.h"
 
-enum { PEAK_ROUNDS = 10 };
-
 typedef struct Bench {
     Arena *arena; /* of the result */
     const BenchSettings *settings;
@@ -30,11 +28,11 @@ static int by_size(const void *a, const void *b) {
 
 /* ---- The machine ----------------------------------------------------------------------------- */
 
-static void measure_plan(const Plan *plan, PlanExecutor *executor, BenchPeak *peak) {
+static void measure_plan(const Plan *plan, PlanExecutor *executor, int rounds, BenchPeak *peak) {
     /* Written once, so that the memory exists. */
     memset(plan_executor_region(executor, PLAN_SCRATCH), 0,
            (size_t)plan->region_bytes[PLAN_SCRATCH]);
-    for (int i = 0; i < PEAK_ROUNDS; i++) {
+    for (int i = 0; i < rounds; i++) {
         double seconds[CPU_PEAK_LAUNCHES] = {0};
         plan_executor_profile(executor, seconds);
         double flops = 2 * (double)plan->launches[CPU_PEAK_ARITHMETIC].multiply_adds;
@@ -44,10 +42,10 @@ static void measure_plan(const Plan *plan, PlanExecutor *executor, BenchPeak *pe
     }
 }
 
-static Status run_peak_plan(Arena *arena, const Plan *plan, Threads *threads, BenchPeak *peak) {
+static Status run_peak_plan(Bench *bench, const Plan *plan, Threads *threads) {
     PlanExecutor *executor;
-    status_return_if_failed(plan_executor_create(arena, plan, threads, &executor));
-    measure_plan(plan, executor, peak);
+    status_return_if_failed(plan_executor_create(bench->arena, plan, threads, &executor));
+    measure_plan(plan, executor, bench->settings->peak_rounds, &bench->result->peak);
     plan_executor_destroy(executor);
     return STATUS_FINE;
 }
@@ -64,7 +62,7 @@ static Status measure_peak(Bench *bench) {
     if (status_fine(status))
         status = threads_create(bench->arena, bench->settings->run.threads, &threads);
     if (status_fine(status))
-        status = run_peak_plan(bench->arena, plan, threads, &bench->result->peak);
+        status = run_peak_plan(bench, plan, threads);
     threads_destroy(threads);
     cpu_module_destroy(module);
     return status;

@@ -130,7 +130,7 @@ int command_bench(int argc, char **argv) {
     Arena *arena = arena_create();
     BenchOptions options = {.common = options_default(arena),
                             .code = code_options_default(),
-                            .settings = {.warm_up = 1, .steps = 5},
+                            .settings = {.peak_rounds = 10, .warm_up = 1, .steps = 5},
                             .top = 20};
     options_parse(&argp, argc, argv, &options);
     code_options_open_cache(arena, &options.code);

@@ -1,6 +1,6 @@
 /* A cache in a folder of its own, gone at the end. */
-#ifndef SPARKC_TESTS_CODE_CACHE_FIXTURE_H
-#define SPARKC_TESTS_CODE_CACHE_FIXTURE_H
+#ifndef SPARKC_TESTS_UNIT_CODE_CACHE_FIXTURE_H
+#define SPARKC_TESTS_UNIT_CODE_CACHE_FIXTURE_H
 
 #include "codegen/cpu/cache.h"
 #include "tests/unit/harness.h"
