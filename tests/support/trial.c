@@ -105,10 +105,8 @@ static double scalar_value(const char *name) {
     return 0.125;
 }
 
-/* Weights are small, so that networks keep their numbers in range. */
-static double parameter(const Segment *segment, size_t index) {
-    double scale = segment->type.rank > 2 && strchr(segment->name, '.') == NULL ? 0.25 : 1;
-    return (double)(float)(scale * op_case_number(segment->name, index));
+static double state_number(const StateSlot *slot, size_t index) {
+    return (double)(float)fabs(op_case_number(slot->name, index));
 }
 
 static void fill_expected(const Trial *trial) {
@@ -132,62 +130,62 @@ static void fill_expected(const Trial *trial) {
         const Segment *segment = &graph->segments.items[i];
         Tensor tensor = interpreter_param(trial->expected, segment->name);
         for (size_t k = 0; k < tensor.count; k++)
-            tensor.data[k] = parameter(segment, k);
+            tensor.data[k] = (double)(float)op_case_number(segment->name, k);
     }
     for (size_t i = 0; i < graph->states.count; i++) {
-        const char *name = graph->states.items[i].name;
-        Tensor tensor = interpreter_state(trial->expected, name);
+        const StateSlot *slot = &graph->states.items[i];
+        Tensor tensor = interpreter_state(trial->expected, slot->name);
         for (size_t k = 0; k < tensor.count; k++)
-            tensor.data[k] = (double)(float)fabs(op_case_number(name, k));
+            tensor.data[k] = state_number(slot, k);
     }
 }
 
-static void write_input(const Trial *trial, KernelInterpreter *values, const Program *program,
-                        const Node *node) {
+static void write_input(Arena *arena, const Graph *graph, KernelInterpreter *values,
+                        const Program *program, const Node *node) {
     const char *name = node_text(node, "name");
     int buffer = kernel_find_buffer(program, REGION_INPUTS, name);
     if (buffer < 0 || strcmp(name, "cells") == 0)
         return;
-    Tensor tensor = rounded(op_case_input(trial->arena, trial->graph, node));
+    Tensor tensor = rounded(op_case_input(arena, graph, node));
     View view = kernel_interpreter_whole_view(program, buffer, &tensor.type);
     kernel_interpreter_write(values, &view, &tensor.type, tensor.data);
 }
 
-static void write_state(const Trial *trial, KernelInterpreter *values, const Program *program,
-                        const StateSlot *slot) {
-    int buffer = kernel_find_buffer(program, REGION_STATE, slot->name);
-    Tensor tensor = interpreter_state(trial->expected, slot->name);
-    double *numbers = arena_new_array(trial->arena, double, tensor.count);
-    for (size_t k = 0; k < tensor.count; k++)
-        numbers[k] = (double)(float)fabs(op_case_number(slot->name, k));
-    View view = kernel_interpreter_whole_view(program, buffer, &tensor.type);
-    kernel_interpreter_write(values, &view, &tensor.type, numbers);
+static void write_param(Arena *arena, const Graph *graph, KernelInterpreter *values,
+                        const Segment *segment) {
+    size_t count = (size_t)graph_elements(graph, &segment->type);
+    double *numbers = arena_new_array(arena, double, count);
+    for (size_t k = 0; k < count; k++)
+        numbers[k] = (double)(float)op_case_number(segment->name, k);
+    expect_fine(kernel_interpreter_set_param(values, arena, segment->name, numbers, count));
 }
 
-void trial_fill(const Trial *trial, KernelInterpreter *values, const Program *program) {
-    const Graph *graph = trial->graph;
+static void write_state(Arena *arena, const Graph *graph, KernelInterpreter *values,
+                        const StateSlot *slot) {
+    size_t count = (size_t)graph_elements(graph, &slot->type);
+    double *numbers = arena_new_array(arena, double, count);
+    for (size_t k = 0; k < count; k++)
+        numbers[k] = state_number(slot, k);
+    expect_fine(kernel_interpreter_set_state(values, arena, slot->name, numbers, count));
+}
+
+void trial_fill(Arena *arena, const Graph *graph, KernelInterpreter *values,
+                const Program *program) {
     size_t count;
-    double *cells = all_cells(graph, trial->arena, &count);
+    double *cells = all_cells(graph, arena, &count);
     if (program->cells >= 0)
-        expect_fine(kernel_interpreter_set_input(values, trial->arena, "cells", cells, count));
+        expect_fine(kernel_interpreter_set_input(values, arena, "cells", cells, count));
     graph_each(graph, node) {
         if (node->op == OP_input)
-            write_input(trial, values, program, node);
+            write_input(arena, graph, values, program, node);
         else if (node->op == OP_scalar)
             kernel_interpreter_set_scalar(values, node_text(node, "name"),
                                           scalar_value(node_text(node, "name")));
     }
-    for (size_t i = 0; i < graph->segments.count; i++) {
-        const Segment *segment = &graph->segments.items[i];
-        size_t elements = interpreter_param(trial->expected, segment->name).count;
-        double *numbers = arena_new_array(trial->arena, double, elements);
-        for (size_t k = 0; k < elements; k++)
-            numbers[k] = parameter(segment, k);
-        expect_fine(
-            kernel_interpreter_set_param(values, trial->arena, segment->name, numbers, elements));
-    }
+    for (size_t i = 0; i < graph->segments.count; i++)
+        write_param(arena, graph, values, &graph->segments.items[i]);
     for (size_t i = 0; i < graph->states.count; i++)
-        write_state(trial, values, program, &graph->states.items[i]);
+        write_state(arena, graph, values, &graph->states.items[i]);
 }
 
 /* ---- Running and comparing

@@ -22,8 +22,9 @@ typedef struct Trial {
 Trial *trial_create(Arena *arena, Graph *graph);
 void trial_destroy(Trial *trial);
 
-/* The same numbers for a program of this graph: inputs, scalars, parameters, states. */
-void trial_fill(const Trial *trial, KernelInterpreter *values, const Program *program);
+/* The same numbers for a program of a graph: inputs, scalars, parameters, states. */
+void trial_fill(Arena *arena, const Graph *graph, KernelInterpreter *values,
+                const Program *program);
 
 /* Compares all outputs with the graph interpreter's. A difference is a failure with the output's
  * name, `who`, and what `describe` says of it. */

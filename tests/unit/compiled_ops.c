@@ -394,7 +394,7 @@ static void check_fused(const Trial *trial, const Compiled *plain, const char *c
     Program *fused = lower_graph(trial->arena, trial->graph);
     fuse_kernels(fused);
     Compiled *compiled = compiled_create(fused, &(CompiledOptions){.cpu = cpu});
-    trial_fill(trial, compiled->values, fused);
+    trial_fill(trial->arena, trial->graph, compiled->values, fused);
     compiled_run(compiled);
     compiled_expect_same(plain, compiled, "fused");
     compiled_destroy(compiled);
@@ -402,7 +402,7 @@ static void check_fused(const Trial *trial, const Compiled *plain, const char *c
 
 static void check_cpu(const Trial *trial, const char *cpu, bool fused, const CaseList *list) {
     Compiled *compiled = compiled_create(trial->program, &(CompiledOptions){.cpu = cpu});
-    trial_fill(trial, compiled->values, trial->program);
+    trial_fill(trial->arena, trial->graph, compiled->values, trial->program);
     compiled_run(compiled);
     trial_compare(trial, compiled->values, cpu ? cpu : "host", describe, list);
     if (fused)
@@ -414,7 +414,7 @@ static void check_list(const CaseList *list) {
     Arena *arena = arena_create();
     Trial *trial = trial_create(arena, create_graph(arena, list));
     KernelInterpreter *kernels = kernel_interpreter_create(trial->program);
-    trial_fill(trial, kernels, trial->program);
+    trial_fill(trial->arena, trial->graph, kernels, trial->program);
     CU_ASSERT_PTR_NULL(kernel_interpreter_run(kernels, arena).message);
     trial_compare(trial, kernels, "kernel interpreter", describe, list);
     kernel_interpreter_destroy(kernels);

@@ -7,5 +7,7 @@
 extern CU_TestInfo runtime_safetensors_tests[];
 extern CU_TestInfo runtime_weights_tests[];
 extern CU_TestInfo runtime_schedule_tests[];
+extern CU_TestInfo runtime_threads_tests[];
+extern CU_TestInfo runtime_executor_tests[];
 
 #endif
