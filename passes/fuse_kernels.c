@@ -419,10 +419,13 @@ int fuse_kernels(Program *program) {
                      .count = (int)program->kernels.count};
     fusion.uses = arena_new_array(fusion.arena, Uses, program->buffers.count + 1);
     collect_uses(&fusion);
-    int gone = 0;
-    for (int k = 0; k < fusion.count; k++)
-        while (fuse_kernel(&fusion, k))
-            gone++;
+    int gone = 0, before;
+    do {
+        before = gone;
+        for (int k = 0; k < fusion.count; k++)
+            while (fuse_kernel(&fusion, k))
+                gone++;
+    } while (gone > before);
     size_t kept = 0;
     for (int k = 0; k < fusion.count; k++)
         if (fusion.kernels[k])
