@@ -105,9 +105,13 @@ static void print_totals(const BenchResult *result) {
     const Geometry *geometry = &result->graph->geometry;
     double step = median_step(result);
     Sum all = sum_all(result), contracts = sum_contracts(result);
-    printf("%s: batch %" PRId64 ", %" PRId64 " of %" PRId64 " cells visible, %d threads, %s\n",
-           result->graph->network, geometry->batch, geometry->keep,
-           geometry->ratio ? graph_cells(result->graph) : 0, result->threads, result->target.cpu);
+    printf("%s: batch %" PRId64 ", ", result->graph->network, geometry->batch);
+    if (geometry->keep)
+        printf("%" PRId64 " of %" PRId64 " cells visible", geometry->keep,
+               graph_cells(result->graph));
+    else
+        printf("whole pictures");
+    printf(", %d threads, %s\n", result->threads, result->target.cpu);
     printf("machine: %.1f GFLOP/s, %.1f GB/s\n", 1e-9 * result->peak.flops,
            1e-9 * result->peak.bytes);
     printf("step: %.4f s (%.4f to %.4f of %d), %.3f images/s", step, result->step_seconds[0],
