@@ -1,6 +1,7 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,6 +43,46 @@ void text_append(Text *text, const char *format, ...) {
         text->length += (size_t)length;
     }
     va_end(again);
+}
+
+/* The length of the UTF-8 character at `bytes`, and its number; 0 if there is none. */
+static size_t decode_utf8(const unsigned char *bytes, uint32_t *number) {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t length = bytes[0] < 0x80   ? 1
+                    : bytes[0] < 0xC0 ? 0
+                    : bytes[0] < 0xE0 ? 2
+                    : bytes[0] < 0xF0 ? 3
+                    : bytes[0] < 0xF8 ? 4
+                                      : 0;
+    *number = length < 2 ? bytes[0] : bytes[0] & (0x7Fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if ((bytes[i] & 0xC0) != 0x80)
+            return 0;
+        *number = *number << 6 | (bytes[i] & 0x3Fu);
+    }
+    bool surrogate = *number >= 0xD800 && *number < 0xE000;
+    return length > 1 && (*number < least[length] || *number > 0x10FFFF || surrogate) ? 0 : length;
+}
+
+static bool is_shown(uint32_t number) {
+    return number >= 0x20 && number != '\\' && (number < 0x7F || number >= 0xA0) &&
+           number != 0x200E && number != 0x200F && (number < 0x2028 || number > 0x202E) &&
+           (number < 0x2066 || number > 0x2069);
+}
+
+void text_append_escaped(Text *text, const char *name) {
+    while (*name) {
+        uint32_t number;
+        size_t length = decode_utf8((const unsigned char *)name, &number);
+        if (length > 0 && is_shown(number)) {
+            text_append_bytes(text, name, length);
+        } else {
+            length = length > 0 ? length : 1;
+            for (size_t i = 0; i < length; i++)
+                text_append(text, "\\x%02X", (unsigned char)name[i]);
+        }
+        name += length;
+    }
 }
 
 bool text_starts_with(const char *name, const char *prefix) {

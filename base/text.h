@@ -23,6 +23,11 @@ void text_append(Text *text, const char *format, ...) __attribute__((format(prin
 /* Appends `length` bytes as they are. */
 void text_append_bytes(Text *text, const char *bytes, size_t length);
 
+/* Appends a name from outside (a file's, say) so that a terminal shows it and nothing else: UTF-8
+ * as it is, but control characters, marks that change the writing direction, backslashes and bytes
+ * that are not UTF-8 as \xNN. */
+void text_append_escaped(Text *text, const char *name);
+
 /* True if `name` starts with `prefix`; ends with `suffix`. */
 bool text_starts_with(const char *name, const char *prefix);
 bool text_ends_with(const char *name, const char *suffix);
