@@ -1,0 +1,47 @@
+/* Where pictures come from: folders, searched through and through, tar shards (WebDataset style),
+ * single files. Enumerated once, in an order that depends on names alone; read on demand, from any
+ * thread. */
+#ifndef SPARKC_RUNTIME_DATA_SOURCE_H
+#define SPARKC_RUNTIME_DATA_SOURCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/vector.h"
+
+/* The most bytes of one picture's file or shard entry. */
+#define SOURCE_MOST_BYTES (UINT64_C(256) << 20)
+
+typedef struct SourceSample {
+    const char *name; /* what messages call it: its path; "shard.tar/entry" in shards */
+    const char *path; /* the file that holds its bytes */
+    uint64_t offset, size;
+    bool in_shard; /* else the sample is the file, whatever its size by now */
+} SourceSample;
+
+/* Something that was found but cannot be a sample. */
+typedef struct SourceProblem {
+    const char *name, *reason;
+} SourceProblem;
+
+typedef struct Source {
+    VECTOR(SourceSample) samples;
+    VECTOR(SourceProblem) problems;
+    size_t others; /* files that are not taken for pictures */
+} Source;
+
+/* Enumerates sources in the order given. In a folder names are sorted by their bytes at each level;
+ * links are followed, but each folder is entered once. A shard is an uncompressed tar; its entries
+ * keep their order, and its links and special files are problems.
+ *
+ * A sample is what has a picture's name (.jpg .jpeg .jpe .jfif .png, in any case), or else begins
+ * like a JPEG or PNG. Hidden files (".name") and all else are counted in `others`.
+ *
+ * A source that is missing, unreadable, of another kind, or without samples is a failure. */
+Status source_open(Arena *arena, const char *const *paths, size_t count, Source *source);
+
+/* Reads a sample's bytes into the arena. The failure is a reason without the sample's name. */
+Status source_read(Arena *arena, const SourceSample *sample, const uint8_t **bytes, size_t *length);
+
+#endif
