@@ -9,6 +9,7 @@ Command command_bench;  /* how fast a program runs, kernel by kernel */
 Command command_check;  /* shapes, parameters, work, masked rules */
 Command command_info;   /* what this binary and this machine can do */
 Command command_ir;     /* the graph after any pass, as text */
+Command command_scan;   /* good and bad pictures, sizes, mean and deviation */
 Command command_verify; /* against recorded vectors */
 
 #endif

@@ -21,6 +21,8 @@ static const struct {
      "sparkc verify tests/reference/custom-cnn.cnn --reference tests/reference/custom-cnn"},
     {"bench", command_bench, "how fast a step runs, and each of its kernels",
      "sparkc bench models/resnet.cnn --network resnet50 --batch 8"},
+    {"scan", command_scan, "which pictures can be read, their sizes, mean and deviation",
+     "sparkc scan pictures/"},
     {"info", command_info, "what this binary and this machine can do", "sparkc info --json"},
 };
 
