@@ -1,4 +1,4 @@
-/* Golden tests of passes and of the reader of IR text.
+/* Golden tests of passes, of graphs and of programs, and of the readers of their texts.
  *
  *     run_golden [--rebase] ROOT
  *
@@ -6,13 +6,13 @@
  *
  *     // entry = logits                    options (struct PassOptions), one per line, at the top
  *     // passes = expand, simplify         instead of the pass that the folder is named after
- *     sparkc graph 1                       the input
+ *     sparkc graph 1                       the input, or "sparkc program 1"
  *     ...
  *     // ---
- *     ...                                  what is expected: messages, then the graph if there is
- * one
+ *     ...                                  what is expected: messages, then the graph or the
+ *                                          program if there is one
  *
- * The folder `parse` runs no pass. Every graph that occurs is also printed, read back and printed
+ * The folder `parse` runs no pass. All that occurs is also verified, printed, read back and printed
  * again. --rebase writes what came out into the files instead of comparing. */
 #include <glob.h>
 #include <stddef.h>
@@ -20,10 +20,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/kernel_parse.h"
+#include "ir/kernel_print.h"
+#include "ir/kernel_verify.h"
 #include "ir/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "passes/passes.h"
+#include "passes/program.h"
 
 static const char separator[] = "// ---\n";
 
@@ -33,6 +37,8 @@ typedef struct Case {
     const char *path, *name; /* name: <pass>/<name>.ir, as it stands in messages */
     const char *passes;      /* separated by commas */
     PassOptions options;
+    ProgramBuild build; /* a graph, until there is a program */
+    Diagnostics *diagnostics;
     Text complaint; /* why it failed */
 } Case;
 
@@ -125,66 +131,125 @@ static void read_options(Case *test, const char *text) {
     }
 }
 
-/* A graph's text reads back as the same. */
-static void check_text(Case *test, const Graph *graph) {
-    char *text = print_graph_text(test->arena, graph);
+static char *print(const Case *test) {
+    return test->build.program ? kernel_print_text(test->arena, test->build.program)
+                               : print_graph_text(test->arena, test->build.graph);
+}
+
+/* The text of what a text is of, or NULL after errors. */
+static char *print_again(const Case *test, const char *text, Diagnostics *diagnostics) {
+    ProgramBuild again = {.arena = test->arena};
+    if (test->build.program)
+        again.program = kernel_parse(test->arena, diagnostics, "printed", text, strlen(text));
+    else
+        again.graph = parse_graph(test->arena, diagnostics, "printed", text, strlen(text));
+    Case copy = {.arena = test->arena, .build = again};
+    return again.program || again.graph ? print(&copy) : NULL;
+}
+
+/* The text reads back as the same. */
+static void check_text(Case *test) {
+    char *text = print(test);
     Diagnostics *diagnostics = diagnostics_create(test->arena, 20);
-    Graph *again = parse_graph(test->arena, diagnostics, "printed", text, strlen(text));
+    char *again = print_again(test, text, diagnostics);
     if (!again)
         text_append(&test->complaint, "%s", diagnostics_text(diagnostics, false));
-    else if (strcmp(print_graph_text(test->arena, again), text) != 0)
+    else if (strcmp(again, text) != 0)
         text_append(&test->complaint, "print -> parse -> print is not the identity\n");
 }
 
-static const PassInfo *find_pass(const char *name, size_t length) {
+static const PassInfo *find_pass(const char *name) {
     int count;
     const PassInfo *passes = passes_list(&count);
     for (int i = 0; i < count; i++) {
-        if (strlen(passes[i].name) == length && memcmp(passes[i].name, name, length) == 0)
+        if (strcmp(passes[i].name, name) == 0)
             return &passes[i];
     }
     return NULL;
 }
 
-/* Runs one pass and checks what it says of itself; false if that ends the test. */
-static bool run_pass(Case *test, const PassInfo *pass, Graph *graph, Diagnostics *diagnostics) {
-    char *before = print_graph_text(test->arena, graph);
-    bool changed = pass->run(graph, &test->options, diagnostics);
-    if (diagnostics_error_count(diagnostics) > 0)
-        return false;
-    if (!changed && strcmp(before, print_graph_text(test->arena, graph)) != 0)
-        text_append(&test->complaint, "%s says that it changed nothing\n", pass->name);
-    graph->stage = pass->name;
-    check_text(test, graph);
-    return verify_graph(graph, diagnostics);
+static const ProgramPassInfo *find_program_pass(const char *name) {
+    int count;
+    const ProgramPassInfo *passes = program_passes(&count);
+    for (int i = 0; i < count; i++) {
+        if (strcmp(passes[i].name, name) == 0)
+            return &passes[i];
+    }
+    return NULL;
 }
 
-static bool run_passes(Case *test, Graph *graph, Diagnostics *diagnostics) {
+/* The pass runs; its stage and whether it says to have changed something. */
+static bool run_graph_pass(Case *test, const PassInfo *pass) {
+    bool changed = pass->run(test->build.graph, &test->options, test->diagnostics);
+    test->build.graph->stage = pass->name;
+    return changed;
+}
+
+static bool run_program_pass(Case *test, const ProgramPassInfo *pass) {
+    bool changed = pass->run(&test->build, test->diagnostics);
+    if (test->build.program)
+        test->build.program->stage = pass->name;
+    return changed;
+}
+
+static bool verify(const Case *test) {
+    return test->build.program ? kernel_verify(test->build.program, test->diagnostics)
+                               : verify_graph(test->build.graph, test->diagnostics);
+}
+
+/* Everything but the line of the stage, which a pass sets. */
+static bool same_but_stage(const char *before, const char *after) {
+    const char *a = strstr(before, "\nstage "), *b = strstr(after, "\nstage ");
+    return a && b && strcmp(strchr(a + 1, '\n'), strchr(b + 1, '\n')) == 0;
+}
+
+/* Runs one pass and checks what it says of itself; false if that ends the test. */
+static bool run_pass(Case *test, const char *name) {
+    const PassInfo *pass = find_pass(name);
+    const ProgramPassInfo *program_pass = find_program_pass(name);
+    if (pass ? !test->build.graph : !program_pass) {
+        text_append(&test->complaint, "no pass is called %s, or not for this\n", name);
+        return false;
+    }
+    char *before = print(test);
+    bool changed = pass ? run_graph_pass(test, pass) : run_program_pass(test, program_pass);
+    if (diagnostics_error_count(test->diagnostics) > 0)
+        return false;
+    if (!changed && !same_but_stage(before, print(test)))
+        text_append(&test->complaint, "%s says that it changed nothing\n", name);
+    check_text(test);
+    return verify(test);
+}
+
+static bool run_passes(Case *test) {
     for (const char *at = test->passes; *at; at += strspn(at, ", ")) {
         size_t length = strcspn(at, ", ");
-        const PassInfo *pass = find_pass(at, length);
-        if (!pass) {
-            text_append(&test->complaint, "no pass is called %.*s\n", (int)length, at);
-            return false;
-        }
-        if (!run_pass(test, pass, graph, diagnostics))
+        if (!run_pass(test, arena_copy_text(test->arena, at, length)))
             return false;
         at += length;
     }
     return true;
 }
 
-/* Messages and graph that come of an input. */
+static bool read_input(Case *test, const char *input) {
+    if (strstr(input, "sparkc program "))
+        test->build.program =
+            kernel_parse(test->arena, test->diagnostics, test->name, input, strlen(input));
+    else
+        test->build.graph =
+            parse_graph(test->arena, test->diagnostics, test->name, input, strlen(input));
+    return test->build.program || test->build.graph;
+}
+
+/* Messages, and the graph or program, that come of an input. */
 static char *run_input(Case *test, const char *input) {
-    Diagnostics *diagnostics = diagnostics_create(test->arena, 20);
-    Graph *graph = parse_graph(test->arena, diagnostics, test->name, input, strlen(input));
-    if (graph)
-        check_text(test, graph);
-    bool fine = graph && run_passes(test, graph, diagnostics);
+    bool fine = read_input(test, input);
+    if (fine) {
+        check_text(test);
+        fine = run_passes(test);
+    }
     Text out = text_create(test->arena);
-    text_append(&out, "%s", diagnostics_text(diagnostics, false));
-    if (fine)
-        print_graph(&out, graph);
+    text_append(&out, "%s%s", diagnostics_text(test->diagnostics, false), fine ? print(test) : "");
     return out.data;
 }
 
@@ -243,6 +308,8 @@ static bool run_case(const char *root, const char *path, bool rebase) {
                  .path = path,
                  .name = path + strlen(root) + 1,
                  .options = pass_options_default(),
+                 .build = {.arena = arena},
+                 .diagnostics = diagnostics_create(arena, 20),
                  .complaint = text_create(arena)};
     size_t folder = strcspn(test.name, "/");
     test.passes = arena_copy_text(arena, test.name, folder);
