@@ -304,13 +304,30 @@ static void list_code(const Compilation *c, const Code *code, LLVMTargetMachineR
     arena_destroy(arena);
 }
 
-void cpu_list(Arena *arena, const Program *program, const CpuTarget *target, CpuListing kind,
-              FILE *out) {
-    CpuOptions options = {.target = target, .threads = 1};
-    Compilation c = {.arena = arena, .program = program, .options = &options, .environment = ""};
+/* Finds the code of a program without making it. */
+static Compilation find_codes(Arena *arena, const Program *program, const CpuOptions *options) {
+    Compilation c = {.arena = arena, .program = program, .options = options, .environment = ""};
     object_start();
     add_launches(&c);
     HASH_CLEAR(hh, c.table);
+    return c;
+}
+
+CpuFunction *cpu_functions(Arena *arena, const Program *program, const CpuTarget *target,
+                           int *count) {
+    CpuOptions options = {.target = target};
+    Compilation c = find_codes(arena, program, &options);
+    CpuFunction *functions = arena_new_array(arena, CpuFunction, c.codes.count + 1);
+    for (size_t i = 0; i < c.codes.count; i++)
+        functions[i] = (CpuFunction){c.codes.items[i]->name, c.codes.items[i]->kernel};
+    *count = (int)c.codes.count;
+    return functions;
+}
+
+void cpu_list(Arena *arena, const Program *program, const CpuTarget *target, CpuListing kind,
+              FILE *out) {
+    CpuOptions options = {.target = target};
+    Compilation c = find_codes(arena, program, &options);
     LLVMTargetMachineRef machine = object_machine(target);
     for (size_t i = 0; i < c.codes.count; i++)
         list_code(&c, c.codes.items[i], machine, kind, out);

@@ -46,6 +46,16 @@ Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *optio
                    CpuModule **module, Plan **plan, CpuStatistics *statistics);
 void cpu_module_destroy(CpuModule *module);
 
+/* A function that a program runs, and the first kernel that does. */
+typedef struct CpuFunction {
+    const char *name; /* functions of one name have the same code, in whatever program */
+    const Kernel *kernel;
+} CpuFunction;
+
+/* The distinct functions of a planned program in the order of first use; nothing is compiled. */
+CpuFunction *cpu_functions(Arena *arena, const Program *program, const CpuTarget *target,
+                           int *count);
+
 /* Writes the code of a planned program, every distinct function once: LLVM IR as it is compiled, or
  * assembly, each behind a comment that names the first kernel that uses it. */
 typedef enum CpuListing { CPU_LISTING_LLVM, CPU_LISTING_ASSEMBLY } CpuListing;
