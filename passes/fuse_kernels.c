@@ -36,6 +36,8 @@ static void collect_uses(Fusion *fusion) {
 
 /* Replaces every mention of kernel `old` in a list, keeping it ascending. */
 static void move_use(int *items, size_t count, int old, int new_kernel) {
+    if (count == 0)
+        return;
     size_t kept = 0;
     size_t mentions = 0;
     for (size_t i = 0; i < count; i++) {
