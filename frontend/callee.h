@@ -46,6 +46,7 @@ typedef struct Callee {
 /* What a name stands for as a callee: a block first, then an op, then a function. */
 Callee callee_find(const FrontendFile *file, const char *name);
 
+/* How many parameters a callee has, its input first, and what each is called. */
 size_t callee_parameters(const Callee *callee);
 const char *callee_parameter(const Callee *callee, size_t index);
 

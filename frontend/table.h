@@ -6,6 +6,7 @@
 
 typedef struct Table Table;
 
+/* An empty table. */
 Table *table_create(Arena *arena);
 
 /* What was put under a name, or NULL. */

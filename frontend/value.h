@@ -52,6 +52,7 @@ typedef struct Function {
                                    parameters are further tensors of an open op */
 } Function;
 
+/* A value of each kind; an unknown one stands for what an error left open. */
 Datum datum_number(double number);
 Datum datum_boolean(bool boolean);
 Datum datum_string(const char *string);

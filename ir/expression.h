@@ -84,6 +84,7 @@ typedef struct ExpressionBuilder {
     Instruction *instructions;
 } ExpressionBuilder;
 
+/* A builder without instructions. */
 ExpressionBuilder expression_begin(Arena *arena);
 
 /* Each appends an instruction (or finds an equal one) and returns its index. */

@@ -90,20 +90,13 @@ int64_t graph_rows(const Graph *graph, const Type *type) {
     return 1;
 }
 
-static int64_t plain_elements(const Type *type) {
-    int64_t elements = 1;
-    for (int d = 0; d < type->rank; d++)
-        elements = type_multiply(elements, type->extent[d]);
-    return elements;
-}
-
 /* The first element behind all segments. */
 static int64_t segments_end(const Graph *graph) {
     if (graph->segments.count == 0)
         return 0;
     const Segment *last = &graph->segments.items[graph->segments.count - 1];
     int64_t end;
-    if (__builtin_add_overflow(last->offset, plain_elements(&last->type), &end))
+    if (__builtin_add_overflow(last->offset, type_plain_elements(&last->type), &end))
         return INT64_MAX;
     return end;
 }
@@ -111,7 +104,7 @@ static int64_t segments_end(const Graph *graph) {
 int64_t graph_elements(const Graph *graph, const Type *type) {
     switch (type->form) {
     case FORM_PLAIN:
-        return plain_elements(type);
+        return type_plain_elements(type);
     case FORM_FLAT:
         return segments_end(graph);
     case FORM_SEGMENTS:

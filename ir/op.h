@@ -89,6 +89,7 @@ Op op_by_name(const char *name);
 /* The place of an attribute in its op's list, or -1. */
 int op_attribute_index(Op op, const char *name);
 
+/* The same kind and value; doubles bit for bit, texts by their letters. */
 bool attribute_equal(const Attribute *a, const Attribute *b);
 
 #endif

@@ -10,6 +10,7 @@
 /* Raised whenever the text, or what a text means, changes. */
 enum { PRINT_GRAPH_VERSION = 1 };
 
+/* Appends the text of a graph (docs/ir.md, "The text"). */
 void print_graph(Text *out, const Graph *graph);
 
 /* The same in an arena. */

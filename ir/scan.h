@@ -83,6 +83,7 @@ char *scan_name(Scanner *scanner, const char *what);
 /* A text in quotes. */
 char *scan_quoted(Scanner *scanner);
 
+/* A type as docs/ir.md writes it. */
 bool scan_type(Scanner *scanner, Type *type);
 
 /* A whole number in lowest .. highest. */

@@ -244,3 +244,10 @@ bool type_parse(const char **cursor, Type *type) {
     *cursor = at;
     return true;
 }
+
+int64_t type_plain_elements(const Type *type) {
+    int64_t elements = 1;
+    for (int d = 0; d < type->rank; d++)
+        elements = type_multiply(elements, type->extent[d]);
+    return elements;
+}

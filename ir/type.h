@@ -48,6 +48,7 @@ Type type_per_image(DType dtype, int64_t batch, int64_t channels);
 Type type_flat(DType dtype);
 Type type_segments(DType dtype);
 
+/* The same dtype, form and everything that the form has. */
 bool type_equal(const Type *a, const Type *b);
 
 /* The same form, batch and space with other channels; the same with another dtype. */
@@ -60,6 +61,9 @@ bool type_has_space(const Type *type);
 /* The product of the spatial extents (dense, masked); 1 for the others.
  * INT64_MAX if that is too large. */
 int64_t type_positions(const Type *type);
+
+/* The elements of a plain type, INT64_MAX if that is too large. */
+int64_t type_plain_elements(const Type *type);
 
 /* a * b of numbers from 0 up; INT64_MAX if that is too large. */
 int64_t type_multiply(int64_t a, int64_t b);

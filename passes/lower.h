@@ -53,6 +53,7 @@ typedef void LowerFunction(Lowering *lowering, Node *node);
 #include "ir/ops.def"
 #undef OP
 
+/* What is known of a value; good until the lowering ends. */
 Lowered *lower_value(Lowering *lowering, const Value *value);
 
 /* A new buffer of a value's type and the view of the whole of it. */
@@ -100,6 +101,7 @@ typedef struct WindowShape {
         dilation[TYPE_MAX_SPACE];
 } WindowShape;
 
+/* The window of a node, and its taps: the product of the kernel extents. */
 WindowShape lower_window_shape(const Node *node);
 int64_t lower_tap_count(const WindowShape *window);
 

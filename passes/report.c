@@ -15,7 +15,7 @@ typedef struct NamedNode {
     UT_hash_handle hh;
 } NamedNode;
 
-static int64_t kernel_taps(const Node *node) {
+static int64_t tap_count(const Node *node) {
     int count;
     const int64_t *kernel = node_ints(node, "kernel", &count);
     int64_t taps = 1;
@@ -27,7 +27,7 @@ static int64_t kernel_taps(const Node *node) {
 /* Rows of one operand or result x in x out of a group x groups x taps. */
 static int64_t conv_macs(const Graph *graph, const Node *node, const Type *rows, int64_t in,
                          int64_t out) {
-    int64_t macs = type_multiply(graph_rows(graph, rows), kernel_taps(node));
+    int64_t macs = type_multiply(graph_rows(graph, rows), tap_count(node));
     return type_multiply(type_multiply(macs, in / node_int(node, "groups")), out);
 }
 

@@ -59,6 +59,7 @@ Status safetensors_open(Arena *arena, const char *path, Safetensors **file);
 /* Closes a file; NULL is allowed. */
 void safetensors_close(Safetensors *file);
 
+/* The path that the file was opened by. */
 const char *safetensors_path(const Safetensors *file);
 
 /* The tensors in the order of their bytes. */

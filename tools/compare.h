@@ -54,6 +54,7 @@ void compare_problem(Comparison *comparison, const char *format, ...)
 /* |a - b| relative to |b|; infinite if a is not finite or b is 0 and a is not. */
 double compare_relative(double actual, double expected);
 
+/* True if something was measured, all of it is within its tolerance, and there is no problem. */
 bool compare_passed(const Comparison *comparison);
 
 /* The table, a line per group and metric, then the problems. */

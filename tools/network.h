@@ -23,6 +23,7 @@ const Graph *network_graph(NetworkSource *source, const char *name, const char *
  * nothing is reported or kept. */
 Graph *network_try(NetworkSource *source, Arena *arena, const char *name, const char *input);
 
+/* Where the messages are collected. */
 Diagnostics *network_diagnostics(const NetworkSource *source);
 
 /* Prints all messages so far to stderr. */

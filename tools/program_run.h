@@ -22,6 +22,7 @@ typedef struct RunCode {
 
 typedef struct ProgramRun ProgramRun;
 
+/* Memory of that kind for a program, filled as it says; the caller destroys it. */
 Status program_run_create(Arena *arena, const RunCode *code, RunMemory memory, ProgramRun **run);
 void program_run_destroy(ProgramRun *run);
 

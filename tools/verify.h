@@ -30,6 +30,7 @@ typedef struct ImageShape {
     int64_t extent[SAFETENSORS_MAX_RANK];
 } ImageShape;
 
+/* The elements of a batch. */
 size_t verify_image_count(const ImageShape *shape);
 
 /* A compiled program with its executor. */

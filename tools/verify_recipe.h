@@ -17,6 +17,7 @@ typedef struct Statistics {
     double sum, l2, max, probe, first[STATISTICS_FIRST];
 } Statistics;
 
+/* The statistics of `count` values. */
 Statistics recipe_statistics(const double *values, size_t count);
 
 /* The statistics as a file holds them, STATISTICS_COUNT numbers. */

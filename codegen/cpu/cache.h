@@ -33,6 +33,7 @@ void code_cache_close(CodeCache *cache);
 /* The code of a key; false if there is none. The caller destroys it. */
 bool code_cache_read(const CodeCache *cache, const char *key, Object *object);
 
+/* Keeps the code of a key; a failure leaves no entry. */
 void code_cache_write(const CodeCache *cache, const char *key, Object object);
 
 /* Removes entries until all together fit the limit, those that were not used for longest first, and

@@ -23,6 +23,7 @@ typedef struct ElementSlots {
     int constants; /* first of the expression's fp32 constants, as bits */
 } ElementSlots;
 
+/* Adds the slots. */
 ElementSlots slot_elements(Slots *slots, const Kernel *kernel);
 
 /* A row in code: where its operands' and outputs' rows start. */
@@ -61,6 +62,7 @@ LLVMValueRef emit_lane_numbers(Emitter *emitter, LLVMValueRef channel);
  * the segments. */
 typedef enum ElementWalk { WALK_ROWS, WALK_LONG_ROW, WALK_SEGMENTS } ElementWalk;
 
+/* How the elements of this kernel are walked. */
 ElementWalk elements_walk(const Program *program, const Kernel *kernel);
 
 /* The flat array cut at segments and every `chunk` elements, as a table: three entries a piece:

@@ -10,6 +10,7 @@ typedef struct GemmBlock {
     int rows, vectors;
 } GemmBlock;
 
+/* The block that suits the registers of a target. */
 GemmBlock gemm_block(const CpuTarget *target);
 
 /* Columns of a panel: vectors x lanes. */
@@ -22,6 +23,7 @@ typedef struct GemmOperands {
     LLVMValueRef a, a_row, a_depth, b, c, c_row, depth, accumulate;
 } GemmOperands;
 
+/* Emits it. */
 void emit_gemm_block(Emitter *emitter, const GemmOperands *operands, int vectors);
 
 /* The same for all `rows` (a whole number of register blocks) of A and C, whose first rows

@@ -50,6 +50,7 @@ typedef struct ViewSlots {
     DType dtype;
 } ViewSlots;
 
+/* Adds the slots. */
 ViewSlots slot_view(Slots *slots, const View *view);
 
 /* The address of channel 0 of a row. NULL image or row: 0. */
@@ -61,6 +62,7 @@ typedef struct WeightViewSlots {
     int pointer, tap_stride, group_stride, in_stride, out_stride;
 } WeightViewSlots;
 
+/* Adds the slots. */
 WeightViewSlots slot_weight_view(Slots *slots, const WeightView *weight);
 
 /* The address of a weight at a tap's weight number, a group and an input channel of the group, for

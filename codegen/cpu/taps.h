@@ -15,6 +15,7 @@ typedef struct TapSlots {
                                          cell */
 } TapSlots;
 
+/* Adds the slots, for taps of a kernel that walks `walked`. */
 TapSlots slot_taps(Slots *slots, const TapSet *taps, const Space *walked);
 
 /* Place and position of row `number` of the rows of this phase, counted over the batch. */

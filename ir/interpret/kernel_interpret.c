@@ -177,22 +177,15 @@ static int params_buffer(const Program *program) {
     return -1;
 }
 
-static size_t plain_elements(const Type *type) {
-    int64_t count = 1;
-    for (int d = 0; d < type->rank; d++)
-        count *= type->extent[d];
-    return (size_t)count;
-}
-
 Status kernel_interpreter_set_param(KernelInterpreter *interpreter, Arena *arena,
                                     const char *segment, const double *data, size_t count) {
     const Segment *found = find_segment(interpreter->program, segment);
     int buffer = params_buffer(interpreter->program);
     if (!found || buffer < 0)
         return status_failure(arena, "the program has no parameter \"%s\"", segment);
-    if (count != plain_elements(&found->type))
+    if (count != (size_t)type_plain_elements(&found->type))
         return status_failure(arena, "parameter \"%s\" has %zu elements, got %zu", segment,
-                              plain_elements(&found->type), count);
+                              (size_t)type_plain_elements(&found->type), count);
     write_numbers(interpreter, buffer, found->offset, data, count);
     return STATUS_FINE;
 }
@@ -321,13 +314,13 @@ void kernel_interpreter_observe(KernelInterpreter *interpreter, KernelObserver *
 static int64_t type_channels(const Program *program, const Type *type) {
     switch (type->form) {
     case FORM_PLAIN:
-        return (int64_t)plain_elements(type);
+        return type_plain_elements(type);
     case FORM_SEGMENTS:
         return (int64_t)program->segments.count;
     case FORM_FLAT:
         return program->segments.count
                    ? program->segments.items[program->segments.count - 1].offset +
-                         (int64_t)plain_elements(
+                         type_plain_elements(
                              &program->segments.items[program->segments.count - 1].type)
                    : 0;
     default:

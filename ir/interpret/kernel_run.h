@@ -33,6 +33,7 @@ void kernel_run_reduce(const Run *run);
 double kernel_run_load(const Run *run, int buffer, int64_t element);
 void kernel_run_store(const Run *run, int buffer, int64_t element, double value);
 
+/* The element of a buffer that a view says. */
 int64_t kernel_run_element(const View *view, int64_t image, int64_t row, int64_t channel);
 
 /* The walk over the rows of a space, images outermost; with taps, only rows of their phase:

@@ -42,6 +42,7 @@ Value *fixture_random(Fixture *fixture, const char *name, Type type);
 /* `count` such numbers in the fixture's arena. */
 double *fixture_numbers(Fixture *fixture, const char *name, size_t count);
 
+/* Makes a value an output. */
 void fixture_output(Fixture *fixture, const char *name, Value *value);
 
 /* Makes the interpreter, so that its regions, scalars and mode can be set before the run. The graph
