@@ -84,7 +84,7 @@ typedef struct VerifyOptions {
     const ExecutorKind *executor;
     CodeOptions code;
     uint32_t seed;
-    bool check_memory, json;
+    bool smallest, check_memory, json;
 } VerifyOptions;
 
 enum { KEY_REFERENCE = 0x200, KEY_CASE, KEY_INTERPRET, KEY_MEMORY, KEY_SEED };
@@ -102,11 +102,18 @@ static const struct argp_option option_table[] = {
     {0},
 };
 
+/* --input smallest is a word of this command, not a size for the front end. */
+static void take_smallest(VerifyOptions *options) {
+    const char **input = &options->common.frontend.input;
+    options->smallest = *input && strcmp(*input, "smallest") == 0;
+    *input = options->smallest ? NULL : *input;
+}
+
 /* What makes no sense together. */
 static void check_usage(const VerifyOptions *options, struct argp_state *state) {
     const PassOptions *pass = &options->common.pass, standard = pass_options_default();
-    bool sized = options->common.frontend.input || pass->batch != standard.batch ||
-                 pass->mask_ratio != standard.mask_ratio ||
+    bool sized = options->smallest || options->common.frontend.input ||
+                 pass->batch != standard.batch || pass->mask_ratio != standard.mask_ratio ||
                  pass->decoder_width != standard.decoder_width;
     if (options->reference && sized)
         argp_error(state, "image size, batch, mask ratio and decoder width come from the case");
@@ -149,6 +156,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         options->seed = (uint32_t)options_integer(state, "seed", argument, 0, UINT32_MAX);
         return 0;
     case ARGP_KEY_SUCCESS:
+        take_smallest(options);
         check_usage(options, state);
         return 0;
     default:
@@ -235,7 +243,7 @@ static void print_text(const Verify *verify, const Kind *kind, double seconds) {
 /* Without a reference. */
 static Status check_self(Verify *verify, const VerifyOptions *options, const Kind **kind) {
     static const Kind self = {.name = "against the interpreter"};
-    const char *input = options->common.frontend.input;
+    const char *input = NULL;
     SelfCheckOptions check = {.pass = options->common.pass,
                               .run = options->code.run,
                               .interpret = options->executor == &executor_kernels,
@@ -243,11 +251,8 @@ static Status check_self(Verify *verify, const VerifyOptions *options, const Kin
                               .seed = options->seed};
     check.pass.batch = check.pass.batch > 0 ? check.pass.batch : 2;
     *kind = &self;
-    if (input && strcmp(input, "smallest") == 0) {
+    if (options->smallest) /* if there is none, the network's own size tells why */
         input = self_check_smallest_input(verify->arena, verify->network, NULL, &check.pass);
-        if (!input)
-            return status_failure(verify->arena, "no image up to the network's own size is legal");
-    }
     const Graph *network = network_graph(verify->network, NULL, input);
     if (!network)
         return status_failure(verify->arena, "no network to verify");
