@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes the pictures of tests/data and the seeds of tests/fuzz/corpus/image:  make_fixtures.py
 
-Needs Pillow and numpy. Everything is drawn here; what PIL makes of it is stored, so that the tests need neither.
+Needs numpy and Pillow 11, which resizes rows first; Pillow 13 starts with columns where that is cheaper, and rounds
+other values between. Everything is drawn here; what PIL makes of it is stored, so that the tests need neither.
 
     pictures/         a small folder for `sparkc scan`
     resize.png        the picture that is resized
@@ -29,6 +30,7 @@ CASES = [
     (0, 20, 61, 3, 16, 16, "RGB"),     # wide: one way shrinks, the other grows
     (0, 0, 61, 47, 1, 1, "RGB"),       # to one pixel
     (3, 4, 50, 40, 20, 30, "L"),
+    (0, 0, 61, 47, 70, 9, "RGB"),      # only the height shrinks
 ]
 
 

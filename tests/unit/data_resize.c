@@ -33,7 +33,7 @@ static void equals_pil(void) {
                               7);
         check_case(arena, number++, row);
     }
-    CU_ASSERT_EQUAL(number, 8);
+    CU_ASSERT_EQUAL(number, 9);
     arena_destroy(arena);
 }
 
