@@ -142,6 +142,17 @@ static void allocate_bits(Marks *marks, int64_t elements) {
         fatal("out of memory");
 }
 
+/* Marks what one word of other marks says, whose units are `parts` of these. */
+static void mark_word(Marks *marks, uint64_t word, int64_t first, int64_t parts) {
+    if (word == ~UINT64_C(0)) {
+        mark_run(marks, first * parts, 64 * parts);
+        return;
+    }
+    for (int64_t i = 0; i < 64 && word >> i != 0; i++)
+        if (word >> i & 1)
+            mark_run(marks, (first + i) * parts, parts);
+}
+
 /* Makes the unit of a buffer's marks a divisor of `unit`, which divides `elements`. */
 static void refine(Marks *marks, int64_t elements, int64_t unit) {
     Marks old = *marks;
@@ -150,10 +161,8 @@ static void refine(Marks *marks, int64_t elements, int64_t unit) {
         return;
     allocate_bits(marks, elements);
     marks->count = 0;
-    int64_t parts = old.unit / marks->unit;
-    for (int64_t i = 0; old.bits && i < elements / old.unit; i++)
-        if (old.bits[i / 64] >> i % 64 & 1)
-            mark_run(marks, i * parts, parts);
+    for (int64_t i = 0; old.bits && i < elements / old.unit; i += 64)
+        mark_word(marks, old.bits[i / 64], i, old.unit / marks->unit);
     free(old.bits);
 }
 
