@@ -53,7 +53,7 @@ typedef struct Statement {
     Location location;
 } Statement;
 
-/* ---- The head ------------------------------------------------------------------------------ */
+/* ---- The head -------------------------------------------------------------------------------- */
 
 /* sparkc KIND VERSION */
 static bool parse_version(Scanner *scanner, const char *kind, int expected) {
@@ -132,7 +132,7 @@ Graph *parse_head(Scanner *scanner, const char *kind, int version) {
     return graph;
 }
 
-/* ---- The tables ---------------------------------------------------------------------------- */
+/* ---- The tables ------------------------------------------------------------------------------ */
 
 /* A type without batch and positions. */
 static bool parse_plain_type(Scanner *scanner, Type *type) {
@@ -226,7 +226,7 @@ bool parse_table_line(Scanner *scanner, Graph *graph, bool allowed) {
     return true;
 }
 
-/* ---- Names of values ------------------------------------------------------------------------ */
+/* ---- Names of values ------------------------------------------------------------------------- */
 
 static Definition *find_definition(const Parser *parser, const char *name) {
     Definition *definition;
@@ -285,7 +285,7 @@ static bool resolve_operands(Parser *parser) {
     return fine;
 }
 
-/* ---- Ops ----------------------------------------------------------------------------------- */
+/* ---- Ops ------------------------------------------------------------------------------------- */
 
 /* %NAME, and _ where a value may be absent. */
 static bool parse_mention(Scanner *scanner, bool absent_allowed, Mention *mention) {
@@ -494,7 +494,7 @@ static void parse_op(Parser *parser) {
         publish_results(parser, node);
 }
 
-/* ---- The whole ------------------------------------------------------------------------------ */
+/* ---- The whole ------------------------------------------------------------------------------- */
 
 /* Ops are not read behind tables with errors: most would only complain of what they lack. */
 static void parse_line(Parser *parser) {

@@ -29,7 +29,7 @@ typedef struct LoweredValues {
 /* The same, and adds the values that have a place, in the order of the graph. */
 Program *lower_graph_values(Arena *arena, Graph *graph, LoweredValues *values);
 
-/* ---- For the rules in lower_<family>.c ------------------------------------------------------ */
+/* ---- For the rules in lower_<family>.c ------------------------------------------------------- */
 
 /* What is known of a value: where it lies, or that it is one number. */
 typedef struct Lowered {

@@ -75,8 +75,7 @@ static double bytes_share(const BenchResult *result, int64_t bytes, double secon
     return over((double)bytes, seconds) / result->peak.bytes;
 }
 
-/* ---- Text ---------------------------------------------------------------------------------------
- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 static const char header[] = "%-36s %-15s %10s %6s %9s %6s %8s %6s\n";
 
@@ -164,8 +163,7 @@ void bench_print(const BenchResult *result, int top) {
     print_slowest(result, top);
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *rates_json(const BenchResult *result, double seconds, int64_t multiply_adds,
                           int64_t bytes) {

@@ -37,8 +37,7 @@ struct GuardedMemory {
 /* Read by the handler of faults, which gets no context: whose kernel is running. */
 static const GuardedMemory *volatile watched;
 
-/* ---- Faults
- * --------------------------------------------------------------------------------------- */
+/* ---- Faults ---------------------------------------------------------------------------------- */
 
 static const char *describe(const Stretch *stretch, const unsigned char *address, int kernel) {
     if (address >= stretch->end)
@@ -81,8 +80,7 @@ static void catch_faults(void) {
     sigaction(SIGBUS, &action, NULL);
 }
 
-/* ---- Making
- * ---------------------------------------------------------------------------------------- */
+/* ---- Making ---------------------------------------------------------------------------------- */
 
 static size_t round_up(size_t bytes, size_t unit) {
     return (bytes + unit - 1) / unit * unit;
@@ -198,8 +196,7 @@ void *const *guarded_memory_buffers(const GuardedMemory *memory) {
     return memory->buffers;
 }
 
-/* ---- Around a kernel
- * -------------------------------------------------------------------------------- */
+/* ---- Around a kernel ------------------------------------------------------------------------- */
 
 void guarded_memory_before(GuardedMemory *memory, int kernel) {
     KernelUse uses[KERNEL_MAX_USES];

@@ -34,7 +34,7 @@ typedef struct Checking {
     Status status;
 } Checking;
 
-/* ---- Where values can be read --------------------------------------------------------------- */
+/* ---- Where values can be read ---------------------------------------------------------------- */
 
 /* The elements [low, high] of a buffer that one kernel writes. */
 typedef struct Write {
@@ -135,7 +135,7 @@ static void place_held(Checking *checking) {
     }
 }
 
-/* ---- Reading -------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static void read_value(const Checking *checking, Held *held) {
     Arena *arena = arena_create();
@@ -169,7 +169,7 @@ static void finish_program(Checking *checking) {
     }
 }
 
-/* ---- Comparing ------------------------------------------------------------------------------ */
+/* ---- Comparing ------------------------------------------------------------------------------- */
 
 static void report(Checking *checking, const Value *value, const double *actual,
                    const double *expected, const double *bounds, size_t count) {
@@ -254,7 +254,7 @@ static void observe(void *context, const Value *value, const Tensor *tensor) {
     arena_destroy(arena);
 }
 
-/* ---- What is left behind -------------------------------------------------------------------- */
+/* ---- What is left behind --------------------------------------------------------------------- */
 
 /* The program's tensor that a sink has written. */
 static Tensor sink_actual(const Checking *checking, Arena *arena, const Node *node) {

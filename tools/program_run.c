@@ -15,7 +15,7 @@ struct ProgramRun {
     int *first_launch;     /* of each kernel; one more entry at the end */
 };
 
-/* ---- Making --------------------------------------------------------------------------------- */
+/* ---- Making ---------------------------------------------------------------------------------- */
 
 /* The launches of one kernel follow one another and bear its name. */
 static void find_launches(Arena *arena, ProgramRun *run) {
@@ -109,7 +109,7 @@ KernelInterpreter *program_run_values(const ProgramRun *run) {
     return run->values;
 }
 
-/* ---- Running -------------------------------------------------------------------------------- */
+/* ---- Running --------------------------------------------------------------------------------- */
 
 static size_t buffer_bytes(const Buffer *buffer) {
     return (size_t)buffer->elements * dtype_size(buffer->dtype);

@@ -44,8 +44,7 @@ static Status outlive(Arena *arena, Status status) {
     return status_fine(status) ? status : status_failure(arena, "%s", status.message);
 }
 
-/* ---- Setting everything, the same for all that run it -----------------------------------------
- */
+/* ---- Setting everything, the same for all that run it ---------------------------------------- */
 
 /* The interpreter and a run's values; either may be NULL. */
 typedef struct Receivers {
@@ -131,7 +130,7 @@ static Status set_everything(const Checked *checked, Receivers to) {
     return STATUS_FINE;
 }
 
-/* ---- One entry ------------------------------------------------------------------------------ */
+/* ---- One entry ------------------------------------------------------------------------------- */
 
 static void record(void *context, const OpCheckResult *result) {
     const Checked *checked = context;
@@ -250,7 +249,7 @@ Status self_check_network(Arena *arena, const Graph *network, const SelfCheckOpt
     return STATUS_FINE;
 }
 
-/* ---- The smallest image --------------------------------------------------------------------- */
+/* ---- The smallest image ---------------------------------------------------------------------- */
 
 /* All entries pass the passes with images of this size. */
 static bool is_legal(NetworkSource *source, const char *name, const char *input,

@@ -47,8 +47,7 @@ static void entry_name(const char *key, char name[NAME_LIMIT]) {
     strcat(name, suffix);
 }
 
-/* ---- The folder
- * ---------------------------------------------------------------------------------- */
+/* ---- The folder ------------------------------------------------------------------------------ */
 
 const char *code_cache_default_directory(Arena *arena) {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -115,8 +114,7 @@ void code_cache_close(CodeCache *cache) {
         close(cache->folder);
 }
 
-/* ---- Reading
- * ------------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static bool read_all(int file, char *bytes, size_t size) {
     while (size > 0) {
@@ -204,8 +202,7 @@ bool code_cache_read(const CodeCache *cache, const char *key, Object *object) {
     return found;
 }
 
-/* ---- Writing
- * ------------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 static bool write_all(int file, const char *bytes, size_t size) {
     while (size > 0) {
@@ -242,8 +239,7 @@ void code_cache_write(const CodeCache *cache, const char *key, Object object) {
         unlinkat(cache->folder, own, 0);
 }
 
-/* ---- Size
- * ---------------------------------------------------------------------------------------- */
+/* ---- Size ------------------------------------------------------------------------------------ */
 
 typedef struct Entry {
     char name[NAME_LIMIT];

@@ -58,8 +58,7 @@ static const KernelEmitter *emitter_of(const Kernel *kernel) {
     invariant(false, "kernel %s is of no known kind", kernel->name);
 }
 
-/* ---- Launches
- * ------------------------------------------------------------------------------------ */
+/* ---- Launches -------------------------------------------------------------------------------- */
 
 static const char *function_name(Arena *arena, const char *key) {
     char digits[CODE_HASH_DIGITS + 1];
@@ -137,8 +136,7 @@ static void add_launches(Compilation *c) {
     }
 }
 
-/* ---- Object code
- * ------------------------------------------------------------------------------------ */
+/* ---- Object code ----------------------------------------------------------------------------- */
 
 static Emitter *emit_code(const Compilation *c, const Code *code, Arena *arena) {
     Emitter *e = emitter_create(arena, c->options->target, code->name);
@@ -189,8 +187,7 @@ static void compile_all(Compilation *c) {
         pthread_join(threads[i], NULL);
 }
 
-/* ---- Linking
- * -------------------------------------------------------------------------------------------- */
+/* ---- Linking --------------------------------------------------------------------------------- */
 
 static Status link_codes(Compilation *c, CpuModule *module) {
     for (size_t i = 0; i < c->codes.count; i++)
@@ -206,8 +203,7 @@ static void free_objects(Compilation *c) {
         object_destroy(&c->codes.items[i]->object);
 }
 
-/* ---- The plan
- * --------------------------------------------------------------------------------------------- */
+/* ---- The plan -------------------------------------------------------------------------------- */
 
 static Plan *make_plan(Compilation *c) {
     const Program *program = c->program;

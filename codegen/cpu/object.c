@@ -68,8 +68,8 @@ static char *module_text(const Emitter *e, LLVMTargetMachineRef machine, ObjectT
                                             &assembly))
         invariant(false, "LLVM emits no assembly: %s", error);
     LLVMDisposeMessage(error);
-    char *copy = arena_copy_text(e->arena, LLVMGetBufferStart(assembly),
-                                 LLVMGetBufferSize(assembly));
+    char *copy =
+        arena_copy_text(e->arena, LLVMGetBufferStart(assembly), LLVMGetBufferSize(assembly));
     LLVMDisposeMemoryBuffer(assembly);
     return copy;
 }
@@ -127,8 +127,7 @@ void object_destroy(Object *object) {
     *object = (Object){0};
 }
 
-/* ---- Linking -----------------------------------------------------------------------------------
- */
+/* ---- Linking --------------------------------------------------------------------------------- */
 
 static Status orc_status(Arena *arena, LLVMErrorRef error) {
     if (!error)

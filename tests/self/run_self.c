@@ -38,8 +38,7 @@ static void report(Run *run, const char *name, const char *input, const char *pr
     fflush(stdout);
 }
 
-/* ---- Training ---------------------------------------------------------------------------------
- */
+/* ---- Training -------------------------------------------------------------------------------- */
 
 static Status set_parameters(Executor *executor, Arena *arena, const Graph *graph, uint32_t seed) {
     for (size_t i = 0; i < graph->segments.count; i++) {
@@ -117,8 +116,7 @@ static const char *train(const Run *run, Arena *arena, const Graph *network) {
     return status_fine(status) ? judge(arena, losses) : status.message;
 }
 
-/* ---- One network --------------------------------------------------------------------------------
- */
+/* ---- One network ----------------------------------------------------------------------------- */
 
 static const char *check(const Run *run, Arena *arena, const Graph *network) {
     Diagnostics *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
@@ -179,8 +177,7 @@ static void run_file(Run *run, const char *path, int share, int *turn) {
     arena_destroy(arena);
 }
 
-/* ---- The command line -------------------------------------------------------------------------
- */
+/* ---- The command line ------------------------------------------------------------------------ */
 
 static int number(const char *text) {
     char *end;

@@ -12,8 +12,7 @@ typedef struct Writer {
     int stride, ratio; /* of x; of the deepest feature */
 } Writer;
 
-/* ---- Choices ------------------------------------------------------------------------------------
- */
+/* ---- Choices --------------------------------------------------------------------------------- */
 
 /* Evenly from low..high. */
 static int draw(Writer *w, int low, int high) {
@@ -55,8 +54,7 @@ static const char *norm(Writer *w, int channels) {
     return CHOOSE(w, any);
 }
 
-/* ---- Layers
- * --------------------------------------------------------------------------------------- */
+/* ---- Layers ---------------------------------------------------------------------------------- */
 
 /* Appends " |> label: ". */
 static void label(Writer *w, const char *kind) {
@@ -92,8 +90,7 @@ static int some_channels(Writer *w) {
     return CHOOSE(w, usual);
 }
 
-/* ---- Blocks: each begins with x and leaves a new x
- * ------------------------------------------------ */
+/* ---- Blocks: each begins with x and leaves a new x ------------------------------------------- */
 
 static void block_plain(Writer *w) {
     int out = some_channels(w);
@@ -210,8 +207,7 @@ static Block *const blocks[] = {block_plain, block_plain,    block_depthwise, bl
                                 block_gate,  block_inverted, block_shuffle,   block_dense,
                                 block_pool,  block_down_up};
 
-/* ---- The whole
- * -------------------------------------------------------------------------------------- */
+/* ---- The whole ------------------------------------------------------------------------------- */
 
 /* From one level to the next. */
 static void add_step(Writer *w, const char *from) {

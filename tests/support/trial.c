@@ -13,8 +13,7 @@
 #include "passes/lower.h"
 #include "tests/support/op_case.h"
 
-/* ---- Bounds of all values
- * ------------------------------------------------------------------------ */
+/* ---- Bounds of all values -------------------------------------------------------------------- */
 
 typedef struct Bound {
     const Value *value;
@@ -61,8 +60,7 @@ static void observe(void *context, const Value *value, const Tensor *tensor) {
     arena_destroy(scratch);
 }
 
-/* ---- Numbers
- * -------------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 static void expect_fine(Status status) {
     if (status.message)
@@ -188,8 +186,7 @@ void trial_fill(Arena *arena, const Graph *graph, KernelInterpreter *values,
         write_state(arena, graph, values, &graph->states.items[i]);
 }
 
-/* ---- Running and comparing
- * -------------------------------------------------------------------------- */
+/* ---- Running and comparing ------------------------------------------------------------------- */
 
 Trial *trial_create(Arena *arena, Graph *graph) {
     Trial *trial = arena_new(arena, Trial);

@@ -11,8 +11,7 @@
 #include "tests/support/compiled.h"
 #include "tests/unit/compiled_suites.h"
 
-/* ---- Programs of one kernel per operation ------------------------------------------------------
- */
+/* ---- Programs of one kernel per operation ---------------------------------------------------- */
 
 static View whole(int buffer) {
     return (View){.buffer = buffer, .channel_stride = 1};
@@ -93,8 +92,7 @@ static void expect_verified(Program *program) {
     CU_ASSERT_EQUAL_FATAL(diagnostics_error_count(diagnostics), 0);
 }
 
-/* ---- The sample
- * ---------------------------------------------------------------------------------- */
+/* ---- The sample ------------------------------------------------------------------------------ */
 
 static float from_bits(uint32_t bits) {
     float value;
@@ -147,8 +145,7 @@ static Sample all_floats(Arena *arena, uint32_t stride) {
     return sample;
 }
 
-/* ---- Functions of one number
- * ----------------------------------------------------------------------- */
+/* ---- Functions of one number ----------------------------------------------------------------- */
 
 typedef long double Exact(long double x);
 
@@ -287,8 +284,7 @@ static void test_functions(void) {
     arena_destroy(arena);
 }
 
-/* ---- Operations with exact results
- * ------------------------------------------------------------------ */
+/* ---- Operations with exact results ----------------------------------------------------------- */
 
 static bool is_function(ScalarOp op) {
     for (int f = 0; f < FUNCTION_COUNT; f++)

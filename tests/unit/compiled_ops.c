@@ -30,8 +30,7 @@ static void add(Arena *arena, CaseVector *cases, Op op, const char *operands,
     vector_push(arena, cases, added);
 }
 
-/* ---- The cases of the derivatives
- * ------------------------------------------------------------------ */
+/* ---- The cases of the derivatives ------------------------------------------------------------ */
 
 static void add_all(Arena *arena, CaseVector *cases, const OpCases *list) {
     for (size_t i = 0; i < list->count; i++)
@@ -71,8 +70,7 @@ static void add_constant_ops(Arena *arena, CaseVector *cases) {
         vector_push(arena, cases, list[i]);
 }
 
-/* ---- Remainders of all tile sizes
- * --------------------------------------------------------------------- */
+/* ---- Remainders of all tile sizes ------------------------------------------------------------ */
 
 /* Around lanes (4, 8, 16), their doubles, and blocks of vectors. */
 static const int widths[] = {1,  2,  3,  4,  5,  7,  8,  9,  12, 15,
@@ -159,8 +157,7 @@ static void add_contracts(Arena *arena, CaseVector *cases) {
             "kernel=4 stride=2 pad=1 dilation=1 size=12");
 }
 
-/* ---- Windows at hidden neighbours and at borders
- * ----------------------------------------------------------- */
+/* ---- Windows at hidden neighbours and at borders --------------------------------------------- */
 
 /* `level`: the type of a masked map with 3 channels from its range on, without the range. */
 static void add_windows(Arena *arena, CaseVector *cases, const char *level, int rank) {
@@ -222,8 +219,7 @@ static void add_cube_windows(Arena *arena, CaseVector *cases) {
         "kernel=2,2,3 stride=2,2,1 pad=0,0,1 dilation=1,1,1 size=4,4,3");
 }
 
-/* ---- Norms far from zero, of constants, of two numbers
- * ----------------------------------------------------------- */
+/* ---- Norms far from zero, of constants, of two numbers --------------------------------------- */
 
 static void add_hard_norms(Arena *arena, CaseVector *cases) {
     static const char *const maps[] = {"^f32<2x4x6x6>", "@f32<2x4x6x6>", "^f32<2x4x6x6 masked 2>",
@@ -246,8 +242,7 @@ static void add_hard_norms(Arena *arena, CaseVector *cases) {
     add(arena, cases, OP_instance_norm, "f32<2x1x2x3>", "eps=0.1");
 }
 
-/* ---- NaN, infinities, zeros of both signs, denormals
- * ---------------------------------------------------------------- */
+/* ---- NaN, infinities, zeros of both signs, denormals ----------------------------------------- */
 
 static void add_specials(Arena *arena, CaseVector *cases) {
 #define ACTIVATION(name, attributes, saved, value, derivative)                                     \
@@ -294,8 +289,7 @@ static void add_specials(Arena *arena, CaseVector *cases) {
         vector_push(arena, cases, list[i]);
 }
 
-/* ---- The lists
- * ---------------------------------------------------------------------------------------- */
+/* ---- The lists ------------------------------------------------------------------------------- */
 
 #define IMAGES                                                                                     \
     { .batch = 2, .space = 2, .image = {8, 12}, .channels = 3, .ratio = 4, .keep = 3 }
@@ -330,8 +324,7 @@ static const CaseList *const lists[] = {&every_op, &evaluation, &constant_ops, &
                                         &heights,  &contracts,  &squares,      &lines,
                                         &cubes,    &hard_norms, &specials};
 
-/* ---- A list as one graph
- * -------------------------------------------------------------------------------- */
+/* ---- A list as one graph --------------------------------------------------------------------- */
 
 static void output(Graph *graph, const char *name, Value *value) {
     Builder builder = {.graph = graph};
@@ -373,8 +366,7 @@ static Graph *create_graph(Arena *arena, const CaseList *list) {
     return graph;
 }
 
-/* ---- Running a list
- * --------------------------------------------------------------------------------------- */
+/* ---- Running a list -------------------------------------------------------------------------- */
 
 /* The case that an output "c12.y0" or "grad.c12.x1" belongs to. */
 static const char *describe(Arena *arena, const void *context, const char *output_name) {
@@ -442,8 +434,7 @@ CHECK_LIST(cubes)
 CHECK_LIST(hard_norms)
 CHECK_LIST(specials)
 
-/* ---- All ops are there
- * ---------------------------------------------------------------------------------------- */
+/* ---- All ops are there ----------------------------------------------------------------------- */
 
 typedef struct Seen {
     bool dense[OP_COUNT], masked[OP_COUNT];

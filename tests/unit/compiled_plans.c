@@ -12,8 +12,7 @@
 #include "tests/support/trial.h"
 #include "tests/unit/compiled_suites.h"
 
-/* ---- The same bytes -----------------------------------------------------------------------------
- */
+/* ---- The same bytes -------------------------------------------------------------------------- */
 
 enum { STEPS = 3 };
 
@@ -92,8 +91,7 @@ static void test_chunks(void) {
     arena_destroy(arena);
 }
 
-/* ---- Memory plans
- * -------------------------------------------------------------------------------- */
+/* ---- Memory plans ---------------------------------------------------------------------------- */
 
 static Program *create_program(Arena *arena) {
     Program *program = arena_new(arena, Program);

@@ -31,8 +31,7 @@ static KernelFixture masked_fixture(const char *buffers, const char *kernels) {
     "    tap 0 [-1, -1], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [0, 0], 5 [0, 1], 6 [1, -1], "         \
     "7 [1, 0], 8 [1, 1]\n"
 
-/* ---- contract ----------------------------------------------------------------------------------
- */
+/* ---- contract -------------------------------------------------------------------------------- */
 
 /* relu(conv(2 x + 1) + bias), stride 2: hidden and outside taps are zero behind the prologue. */
 static void contract_is_a_masked_convolution(void) {
@@ -151,8 +150,7 @@ static void contract_weight_sums_over_rows(void) {
     kernel_fixture_destroy(&f);
 }
 
-/* ---- position_map -------------------------------------------------------------------------------
- */
+/* ---- position_map ---------------------------------------------------------------------------- */
 
 static void position_maps_say_row_hidden_or_outside(void) {
     KernelFixture f =
@@ -180,8 +178,7 @@ static void position_maps_say_row_hidden_or_outside(void) {
     kernel_fixture_destroy(&f);
 }
 
-/* ---- map
- * ------------------------------------------------------------------------------------------ */
+/* ---- map ------------------------------------------------------------------------------------- */
 
 /* Every kind of access in one sum of distinct powers of ten. */
 static void map_reads_through_every_access(void) {
@@ -270,8 +267,7 @@ static void buffers_hold_their_own_dtype(void) {
     kernel_fixture_destroy(&f);
 }
 
-/* ---- reduce
- * ---------------------------------------------------------------------------------------- */
+/* ---- reduce ---------------------------------------------------------------------------------- */
 
 #define SUM(name, over, out)                                                                       \
     "kernel " name " : reduce x 4\n    space dense {extent=[4, 6]}\n"                              \
