@@ -124,10 +124,19 @@ static LLVMValueRef is_nan(const Math *m, LLVMValueRef x) {
     return LLVMBuildFCmp(m->e->builder, LLVMRealUNO, x, x, "");
 }
 
-/* exp(x + low) = 2^n (1 + p) with |p| < 0.42, for x in [-115, 89] and a low that is far smaller. */
-static LLVMValueRef exp_parts(const Math *m, LLVMValueRef x, LLVMValueRef low, LLVMValueRef *n) {
-    LLVMValueRef lost, r = reduce_exponent(m, x, low, n, &lost);
-    return add(m, r, emit_fma(m->e, mul(m, r, r), exp_tail(m, r), lost));
+/* exp(x + low) = 2^n (1 + p + rest) with |p| < 0.42 and a rest of the size of p's roundings. */
+typedef struct Exponential {
+    LLVMValueRef n, p, rest;
+} Exponential;
+
+/* For x in [-115, 89] and a low that is far smaller. */
+static Exponential exp_parts(const Math *m, LLVMValueRef x, LLVMValueRef low) {
+    Exponential e;
+    LLVMValueRef lost, r = reduce_exponent(m, x, low, &e.n, &lost);
+    LLVMValueRef tail = emit_fma(m->e, mul(m, r, r), exp_tail(m, r), lost);
+    e.p = add(m, r, tail);
+    e.rest = sub(m, tail, sub(m, e.p, r));
+    return e;
 }
 
 /* x in [low, high], 0 for NaN. */
@@ -136,17 +145,17 @@ static LLVMValueRef bounded_or_zero(const Math *m, LLVMValueRef x, double low, d
 }
 
 static LLVMValueRef emit_exp(const Math *m, LLVMValueRef x) {
-    LLVMValueRef n, p = exp_parts(m, bounded_or_zero(m, x, -105, 89), real(m, 0), &n);
-    LLVMValueRef y = scale(m, add(m, p, real(m, 1)), n);
+    Exponential e = exp_parts(m, bounded_or_zero(m, x, -105, 89), real(m, 0));
+    LLVMValueRef y = scale(m, add(m, e.p, real(m, 1)), e.n);
     return choose(m, is_nan(m, x), x, y);
 }
 
 /* 2^n (exp(r) - 1) + (2^n - 1) */
 static LLVMValueRef emit_expm1(const Math *m, LLVMValueRef x) {
-    LLVMValueRef n, p = exp_parts(m, bounded_or_zero(m, x, -60, 89), real(m, 0), &n);
-    LLVMValueRef less_one = sub(m, n, real(m, 1)); /* 2^n could overflow where 2^(n-1) does not */
+    Exponential e = exp_parts(m, bounded_or_zero(m, x, -60, 89), real(m, 0));
+    LLVMValueRef less_one = sub(m, e.n, real(m, 1)); /* 2^n could overflow where 2^(n-1) does not */
     LLVMValueRef half = power_of_two(m, less_one);
-    LLVMValueRef y = emit_fma(m->e, half, p, sub(m, half, real(m, 0.5)));
+    LLVMValueRef y = emit_fma(m->e, half, e.p, sub(m, half, real(m, 0.5)));
     y = mul(m, y, real(m, 2));
     LLVMValueRef tiny = less(m, unary(m, "llvm.fabs", x), real(m, 1e-4));
     y = choose(m, tiny, emit_fma(m->e, mul(m, x, x), real(m, 0.5), x), y);
@@ -182,10 +191,11 @@ static LLVMValueRef emit_log(const Math *m, LLVMValueRef x) {
     return choose(m, invalid, real(m, (double)NAN), y);
 }
 
-/* log(1 + t) for t in [0, 1]: log(u) + (t - (u - 1)) / u with u = 1 + t rounded. */
-static LLVMValueRef log_one_plus(const Math *m, LLVMValueRef t) {
+/* log(1 + t + low) for t in [0, 1] and a low that is far smaller: log(u) + (t - (u - 1) + low) / u
+ * with u = 1 + t rounded. */
+static LLVMValueRef log_one_plus(const Math *m, LLVMValueRef t, LLVMValueRef low) {
     LLVMValueRef u = add(m, real(m, 1), t);
-    LLVMValueRef lost = sub(m, t, sub(m, u, real(m, 1)));
+    LLVMValueRef lost = add(m, sub(m, t, sub(m, u, real(m, 1))), low);
     return add(m, emit_log(m, u), quotient(m, lost, u));
 }
 
@@ -193,26 +203,34 @@ static LLVMValueRef negate(const Math *m, LLVMValueRef x) {
     return LLVMBuildFNeg(m->e->builder, x, "");
 }
 
-static LLVMValueRef exp_of_minus_abs(const Math *m, LLVMValueRef x) {
-    return emit_exp(m, negate(m, unary(m, "llvm.fabs", x)));
+/* exp(-|x|) = t (1 + *share), t rounded; NaN stays NaN. 1 / (1 + p) in the share is 1 - p up to a
+ * fifth. */
+static LLVMValueRef exp_of_minus_abs(const Math *m, LLVMValueRef x, LLVMValueRef *share) {
+    LLVMValueRef one = real(m, 1), below = negate(m, unary(m, "llvm.fabs", x));
+    Exponential e = exp_parts(m, bounded_or_zero(m, below, -105, 0), real(m, 0));
+    LLVMValueRef t = add(m, one, e.p);
+    LLVMValueRef low = add(m, sub(m, e.p, sub(m, t, one)), e.rest);
+    *share = mul(m, low, sub(m, one, e.p));
+    return choose(m, is_nan(m, x), x, scale(m, t, e.n));
 }
 
-/* With t = exp(-|x|): 1 / (1 + t), and t / (1 + t) for negative x. What rounding took from d = 1 +
- * t is put right: q (1 - lost / d), and 1 / d is q, or 1 - q for negative x. */
+/* With t = exp(-|x|): 1 / (1 + t), and t / (1 + t) for negative x. What rounding took from t and
+ * from d = 1 + t is put right; 1 / d is the quotient, or 1 minus it for negative x. */
 static LLVMValueRef emit_sigmoid(const Math *m, LLVMValueRef x) {
-    LLVMValueRef t = exp_of_minus_abs(m, x), one = real(m, 1), d = add(m, one, t);
+    LLVMValueRef share, t = exp_of_minus_abs(m, x, &share), one = real(m, 1), d = add(m, one, t);
     LLVMValueRef negative = less(m, x, real(m, 0));
     LLVMValueRef q = quotient(m, choose(m, negative, t, one), d);
     LLVMValueRef lost = sub(m, t, sub(m, d, one));
     LLVMValueRef inverse = choose(m, negative, sub(m, one, q), q);
-    return sub(m, q, mul(m, q, mul(m, lost, inverse)));
+    LLVMValueRef change = choose(m, negative, share, negate(m, mul(m, t, share)));
+    return add(m, q, mul(m, q, mul(m, inverse, sub(m, change, lost))));
 }
 
 /* max(x, 0) + log(1 + exp(-|x|)) */
 static LLVMValueRef emit_softplus(const Math *m, LLVMValueRef x) {
-    LLVMValueRef zero = real(m, 0);
+    LLVMValueRef share, t = exp_of_minus_abs(m, x, &share), zero = real(m, 0);
     LLVMValueRef positive = choose(m, less(m, x, zero), zero, x);
-    return add(m, positive, log_one_plus(m, exp_of_minus_abs(m, x)));
+    return add(m, positive, log_one_plus(m, t, mul(m, t, share)));
 }
 
 /* Odd polynomial up to 0.625 (Cephes' tanhf), 1 - 2 / (exp(2 |x|) + 1) beyond. */
@@ -228,24 +246,32 @@ static LLVMValueRef emit_tanh(const Math *m, LLVMValueRef x) {
     return choose(m, is_nan(m, x), x, y);
 }
 
-/* The rounded square and what rounding took from it: x x = *high + result. Twelve bits of each half
- * (Dekker, 1971) where there is no fused multiply-add. */
-static LLVMValueRef exact_square(const Math *m, LLVMValueRef x, LLVMValueRef *high) {
-    *high = mul(m, x, x);
-    if (m->e->target->fused)
-        return emit_fma(m->e, x, x, negate(m, *high));
-    LLVMValueRef top =
-        from_bits(m, LLVMBuildAnd(m->e->builder, to_bits(m, x), whole(m, 0xfffff000u), ""));
-    LLVMValueRef low = sub(m, x, top);
-    LLVMValueRef lost = sub(m, mul(m, top, top), *high);
-    lost = add(m, lost, mul(m, mul(m, real(m, 2), top), low));
-    return add(m, lost, mul(m, low, low));
+/* The upper 12 bits of a number's 24, and the rest. */
+static LLVMValueRef upper_half(const Math *m, LLVMValueRef x, LLVMValueRef *low) {
+    LLVMValueRef bits = LLVMBuildAnd(m->e->builder, to_bits(m, x), whole(m, 0xfffff000u), "");
+    *low = sub(m, x, from_bits(m, bits));
+    return from_bits(m, bits);
 }
 
-/* exp(-x x / 2) = 2^n (1 + p) for x in [0, 15]. */
-static LLVMValueRef gaussian_parts(const Math *m, LLVMValueRef x, LLVMValueRef *n) {
-    LLVMValueRef high, low = exact_square(m, x, &high), half = real(m, -0.5);
-    return exp_parts(m, mul(m, high, half), mul(m, low, half), n);
+/* The rounded product and what rounding took from it: a b = *high + result. Products of halves
+ * (Dekker, 1971) where there is no fused multiply-add. */
+static LLVMValueRef exact_product(const Math *m, LLVMValueRef a, LLVMValueRef b,
+                                  LLVMValueRef *high) {
+    *high = mul(m, a, b);
+    if (m->e->target->fused)
+        return emit_fma(m->e, a, b, negate(m, *high));
+    LLVMValueRef a_low, b_low;
+    LLVMValueRef a_top = upper_half(m, a, &a_low), b_top = upper_half(m, b, &b_low);
+    LLVMValueRef lost = sub(m, mul(m, a_top, b_top), *high);
+    lost = add(m, lost, mul(m, a_top, b_low));
+    lost = add(m, lost, mul(m, a_low, b_top));
+    return add(m, lost, mul(m, a_low, b_low));
+}
+
+/* exp(-x x / 2) for x in [0, 15]. */
+static Exponential gaussian_parts(const Math *m, LLVMValueRef x) {
+    LLVMValueRef high, low = exact_product(m, x, x, &high), half = real(m, -0.5);
+    return exp_parts(m, mul(m, high, half), mul(m, low, half));
 }
 
 /* The high part of `value` in fp32, and the rest of it. */
@@ -261,18 +287,22 @@ static LLVMValueRef normal_tail(const Math *m, LLVMValueRef a) {
     static const double c[] = {0.65799188515, -0.33336249367, -0.99505586925,
                                1.5114676981,  0.95261323828,  -6.1513710089,
                                6.5431193226,  12.839340724,   -34.710166552};
-    LLVMValueRef n, p = gaussian_parts(m, a, &n), one = real(m, 1), shift = real(m, 1.5);
+    Exponential e = gaussian_parts(m, a);
+    LLVMValueRef one = real(m, 1), shift = real(m, 1.5);
     LLVMValueRef d = add(m, a, shift), lost = sub(m, a, sub(m, d, shift));
     LLVMValueRef s = quotient(m, one, d), share = mul(m, lost, s);
     LLVMValueRef h = sub(m, sub(m, s, real(m, 0.25)), mul(m, s, share));
     LLVMValueRef rest, first = split_constant(m, 0.56532533132, &rest);
     rest = emit_fma(m->e, h, polynomial(m, h, c, (int)(sizeof c / sizeof *c)), rest);
     LLVMValueRef t = add(m, first, rest), low = sub(m, rest, sub(m, t, first));
-    LLVMValueRef factor = sub(m, p, emit_fma(m->e, share, p, share)); /* (1 + p) (1 - share) - 1 */
-    low = emit_fma(m->e, t, factor, low);
+    LLVMValueRef factor = sub(m, e.p, emit_fma(m->e, share, e.p, share));
+    low = emit_fma(m->e, t, e.rest, low);
+    low = emit_fma(m->e, t, factor, low); /* t (1 + p + rest) (1 - share) - t */
     LLVMValueRef top = add(m, t, low);
     low = sub(m, low, sub(m, top, t));
-    return scale(m, emit_fma(m->e, low, s, quotient(m, top, d)), n);
+    LLVMValueRef product, q = quotient(m, top, d), more = exact_product(m, q, d, &product);
+    low = add(m, sub(m, sub(m, top, product), more), low); /* of top - q d */
+    return scale(m, emit_fma(m->e, low, s, q), e.n);
 }
 
 /* 1/2 + x times a polynomial of its square up to 0.67 (minimax of the relative error, 3e-11). */
@@ -290,9 +320,9 @@ static LLVMValueRef emit_normal_cdf(const Math *m, LLVMValueRef x) {
 }
 
 static LLVMValueRef emit_normal_pdf(const Math *m, LLVMValueRef x) {
-    LLVMValueRef n, low, most = split_constant(m, 0.39894228040143268, &low);
-    LLVMValueRef p = gaussian_parts(m, clamp(m, unary(m, "llvm.fabs", x), 0, 15), &n);
-    LLVMValueRef y = scale(m, add(m, most, emit_fma(m->e, most, p, low)), n);
+    LLVMValueRef low, most = split_constant(m, 0.39894228040143268, &low);
+    Exponential e = gaussian_parts(m, clamp(m, unary(m, "llvm.fabs", x), 0, 15));
+    LLVMValueRef y = scale(m, add(m, most, emit_fma(m->e, most, e.p, low)), e.n);
     return choose(m, is_nan(m, x), x, y);
 }
 
