@@ -2,8 +2,8 @@
  *
  *     run_self [--check-memory] random FIRST COUNT      the random networks of these seeds
  *     run_self [--check-memory] models SHARE FILE...    one of SHARE networks of the files, those
- * whose turn it is by the day; 1: all run_self show SEED                                the text of
- * a random network
+ *                                                       whose turn it is by the day; 1: all
+ *     run_self show SEED                                the text of a random network
  *
  * Prints a line "ok ..." or "not ok ..." for each; exit status 1 if one failed. */
 #include <math.h>
