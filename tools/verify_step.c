@@ -1,8 +1,8 @@
 /* One training step with everything stored: forward values, gradients, running statistics, and the
  * update in three comparisons (reference README, "How to use them"):
  *     delta                 the change of each parameter, end to end
- *     delta.selected        the same where the gradient is not small against the optimizer's
- * epsilon delta.optimizer_only  the change by the optimizer, fed with the stored gradients */
+ *     delta.selected        the same where the gradient is large against the optimizer's epsilon
+ *     delta.optimizer_only  the change by the optimizer, fed with the stored gradients */
 #include <math.h>
 #include <string.h>
 
