@@ -162,48 +162,69 @@ static bool all_exact(const Bounding *b) {
     return true;
 }
 
-/* The operands, of the node's number, in an array that may be changed. */
-static Tensor *copy_operands(const Bounding *b) {
+/* The node evaluated on other operands. Values may be as large as all parameters together, so what
+ * is made for an evaluation goes with it. */
+typedef struct Evaluation {
+    Arena *arena; /* of the operands' data */
+    Tensor *operands;
+    Tensor results[OP_MAX_RESULTS];
+} Evaluation;
+
+/* The node's own operands, to be changed before evaluate. */
+static Evaluation begin_evaluation(const Bounding *b) {
     size_t count = (size_t)b->node->operand_count;
-    Tensor *operands = arena_new_array(b->arena, Tensor, count);
+    Evaluation evaluation = {.arena = arena_create()};
+    evaluation.operands = arena_new_array(evaluation.arena, Tensor, count);
     for (size_t i = 0; i < count; i++)
-        operands[i] = b->operands[i];
-    return operands;
+        evaluation.operands[i] = b->operands[i];
+    return evaluation;
 }
 
-/* The results of the node on other operands, in the arena. */
-static void evaluate(const Bounding *b, const Tensor *operands, Tensor results[OP_MAX_RESULTS]) {
-    Status status = engine_evaluate(b->interpreter, b->arena, b->node, operands, results);
+/* Operand `operand` becomes magnitude * its magnitudes + value * its values + bound * its bounds.
+ */
+static void change_operand(const Bounding *b, Evaluation *evaluation, int operand, double magnitude,
+                           double value, double bound) {
+    const Tensor *x = &b->operands[operand];
+    const double *bounds = operand_bound(b, operand);
+    double *data = arena_new_array(evaluation->arena, double, x->count);
+    for (size_t i = 0; i < x->count; i++)
+        data[i] =
+            magnitude * fabs(x->data[i]) + value * x->data[i] + (bounds ? bound * bounds[i] : 0);
+    evaluation->operands[operand].data = data;
+}
+
+static void evaluate(const Bounding *b, Evaluation *evaluation) {
+    Status status = engine_evaluate(b->interpreter, b->arena, b->node, evaluation->operands,
+                                    evaluation->results);
     invariant(status_fine(status), "%s", status.message);
-    for (int i = 0; i < op_info(b->node->op)->result_count; i++) {
-        double *data = arena_new_array(b->arena, double, results[i].count);
-        memcpy(data, results[i].data, results[i].count * sizeof *data);
-        free(results[i].data);
-        results[i].data = data;
-    }
 }
 
-/* x + scale * bounds, in the arena. */
-static Tensor moved(Arena *arena, Tensor x, const double *bounds, double scale) {
-    double *data = arena_new_array(arena, double, x.count);
-    for (size_t i = 0; i < x.count; i++)
-        data[i] = x.data[i] + scale * bounds[i];
-    x.data = data;
-    return x;
+static void end_evaluation(const Bounding *b, Evaluation *evaluation) {
+    for (int i = 0; i < op_info(b->node->op)->result_count; i++)
+        free(evaluation->results[i].data);
+    arena_destroy(evaluation->arena);
+}
+
+/* Raises `distances` to how far the result moves if an operand moves by `scale` of its bounds. */
+static void measure_move(const Bounding *b, int operand, double scale, double *distances) {
+    Evaluation evaluation = begin_evaluation(b);
+    change_operand(b, &evaluation, operand, 0, 1, scale);
+    evaluate(b, &evaluation);
+    const double *other = evaluation.results[b->index].data;
+    for (size_t i = 0; i < b->result->count; i++)
+        distances[i] = fmax(distances[i], fabs(other[i] - b->result->data[i]));
+    end_evaluation(b, &evaluation);
 }
 
 /* Adds how far the result moves if operand `operand` moves by its bounds, up or down. */
 static void add_spread(const Bounding *b, int operand) {
-    const double *bounds = operand_bound(b, operand);
-    const Tensor *result = b->result;
-    Tensor *operands = copy_operands(b), up[OP_MAX_RESULTS], down[OP_MAX_RESULTS];
-    operands[operand] = moved(b->arena, b->operands[operand], bounds, 1);
-    evaluate(b, operands, up);
-    operands[operand] = moved(b->arena, b->operands[operand], bounds, -1);
-    evaluate(b, operands, down);
-    for (size_t i = 0; i < result->count; i++)
-        b->bounds[i] += fmax(fabs(up[b->index].data[i] - result->data[i]),
-                             fabs(down[b->index].data[i] - result->data[i]));
+    Arena *arena = arena_create();
+    double *distances = arena_new_array(arena, double, b->result->count);
+    measure_move(b, operand, 1, distances);
+    measure_move(b, operand, -1, distances);
+    for (size_t i = 0; i < b->result->count; i++)
+        b->bounds[i] += distances[i];
+    arena_destroy(arena);
 }
 
 static void add_spreads(const Bounding *b) {
@@ -212,26 +233,23 @@ static void add_spreads(const Bounding *b) {
             add_spread(b, i);
 }
 
-/* The result of the node on its operands' magnitudes, raised by their bounds or not. */
-static const double *magnitudes(const Bounding *b, bool raised) {
+/* Adds `factor` times the result of the node on its operands' magnitudes, raised by their bounds or
+ * not. */
+static void add_magnitudes(const Bounding *b, bool raised, double factor) {
     const char *signs = rules[b->node->op].signs;
-    Tensor *operands = copy_operands(b), results[OP_MAX_RESULTS];
+    Evaluation evaluation = begin_evaluation(b);
     for (int i = 0; i < b->node->operand_count; i++) {
-        const double *bounds = raised ? operand_bound(b, i) : NULL;
-        if (!operands[i].data || signs[i] == '=')
-            continue;
         double sign = signs[i] == '-' ? -1 : 1;
-        double *data = arena_new_array(b->arena, double, operands[i].count);
-        for (size_t k = 0; k < operands[i].count; k++)
-            data[k] = sign * (fabs(operands[i].data[k]) + (bounds ? bounds[k] : 0));
-        operands[i].data = data;
+        if (b->operands[i].data && signs[i] != '=')
+            change_operand(b, &evaluation, i, sign, 0, raised ? sign : 0);
     }
-    evaluate(b, operands, results);
-    return results[b->index].data;
+    evaluate(b, &evaluation);
+    for (size_t i = 0; i < b->result->count; i++)
+        b->bounds[i] += factor * fabs(evaluation.results[b->index].data[i]);
+    end_evaluation(b, &evaluation);
 }
 
-/* ---- Bounds
- * --------------------------------------------------------------------------------------- */
+/* ---- Bounds ---------------------------------------------------------------------------------- */
 
 static void bound_exact(Bounding *b) {
     add_spreads(b);
@@ -260,14 +278,13 @@ static bool bound_plain_sum(Bounding *b) {
 
 /* The terms' own bounds add up as they are: raised magnitudes less the magnitudes. */
 static void bound_terms(Bounding *b) {
+    const char *signs = rules[b->node->op].signs;
+    double factor = units(count_terms(b->graph, b->node));
     if (bound_plain_sum(b))
         return;
-    const char *signs = rules[b->node->op].signs;
-    const double *raised = magnitudes(b, true),
-                 *plain = all_exact(b) ? raised : magnitudes(b, false);
-    double factor = units(count_terms(b->graph, b->node));
-    for (size_t i = 0; i < b->result->count; i++)
-        b->bounds[i] = factor * fabs(raised[i]) + fabs(raised[i] - plain[i]);
+    add_magnitudes(b, true, all_exact(b) ? factor : 1 + factor);
+    if (!all_exact(b))
+        add_magnitudes(b, false, -1);
     for (int i = 0; i < b->node->operand_count; i++)
         if (signs[i] == '=' && operand_bound(b, i))
             add_spread(b, i);
@@ -278,7 +295,8 @@ static void bound_activation(Bounding *b) {
     const Tensor *y = b->result;
     bool derivative = rules[b->node->op].kind == BOUND_DERIVATIVE;
     for (size_t i = 0; i < y->count; i++) {
-        double x = fabs(b->operands[0].data[i]);
+        double saved = b->operands[0].data[i];
+        double x = isfinite(saved) ? fabs(saved) : 0; /* else a finite result is a constant's */
         double magnitude =
             derivative ? (1 + x) * fabs(b->operands[1].data[i]) : x + fabs(y->data[i]);
         b->bounds[i] = units(1) * magnitude;
@@ -293,23 +311,19 @@ static void bound_moments(Bounding *b) {
         bound_terms(b);
         return;
     }
-    Tensor results[OP_MAX_RESULTS];
-    evaluate(b, b->operands, results);
-    double terms = count_terms(b->graph, b->node), n = results[0].data[0];
-    Tensor off[OP_MAX_RESULTS], *operands = copy_operands(b);
-    if (!all_exact(b)) {
-        operands[0] = moved(b->arena, b->operands[0], operand_bound(b, 0), 1);
-        for (size_t i = 0; i < operands[0].count; i++)
-            operands[0].data[i] -= b->operands[0].data[i];
-        evaluate(b, operands, off);
-    }
+    Evaluation own = begin_evaluation(b), off = begin_evaluation(b);
+    evaluate(b, &own);
+    change_operand(b, &off, 0, 0, 0, 1);
+    evaluate(b, &off);
+    double terms = count_terms(b->graph, b->node), n = own.results[0].data[0];
     for (size_t i = 0; i < b->result->count; i++) {
-        double mean = results[1].data[i], m2 = results[2].data[i];
-        double rounding = 4 * UNIT * mean, squares = n * rounding * rounding;
-        if (!all_exact(b))
-            squares += off[2].data[i] + n * off[1].data[i] * off[1].data[i];
+        double mean = own.results[1].data[i], m2 = own.results[2].data[i];
+        double distance = off.results[1].data[i], rounding = 4 * UNIT * mean;
+        double squares = n * rounding * rounding + off.results[2].data[i] + n * distance * distance;
         b->bounds[i] = units(terms) * m2 + 2 * sqrt(m2 * squares) + squares;
     }
+    end_evaluation(b, &off);
+    end_evaluation(b, &own);
 }
 
 /* Count, mean, sum of |x| and of squared distances of each patch. */
@@ -394,8 +408,7 @@ const double *tolerance_bounds(Interpreter *interpreter, Arena *arena, const Val
     return b.bounds;
 }
 
-/* ---- Comparing
- * ------------------------------------------------------------------------------------ */
+/* ---- Comparing ------------------------------------------------------------------------------- */
 
 static double ratio_of(double actual, double expected, double bound) {
     if (actual == expected || (isnan(actual) && isnan(expected)))
