@@ -188,8 +188,8 @@ static void change_operand(const Bounding *b, Evaluation *evaluation, int operan
     const double *bounds = operand_bound(b, operand);
     double *data = arena_new_array(evaluation->arena, double, x->count);
     for (size_t i = 0; i < x->count; i++)
-        data[i] =
-            magnitude * fabs(x->data[i]) + value * x->data[i] + (bounds ? bound * bounds[i] : 0);
+        data[i] = (magnitude != 0 ? magnitude * fabs(x->data[i]) : 0) +
+                  (value != 0 ? value * x->data[i] : 0) + (bounds ? bound * bounds[i] : 0);
     evaluation->operands[operand].data = data;
 }
 

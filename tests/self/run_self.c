@@ -22,6 +22,10 @@
 
 enum { STEPS = 6 };
 
+/* Beyond these the values of LAMB, in double, would not fit into an ordinary machine: the check's
+ * step is plain SGD's then. */
+static const int64_t MANY_PARAMETERS = 100000000;
+
 /* What is the same for all networks of a run. */
 typedef struct Run {
     SelfCheckOptions options;
@@ -119,9 +123,13 @@ static const char *train(const Run *run, Arena *arena, const Graph *network) {
 /* ---- One network ----------------------------------------------------------------------------- */
 
 static const char *check(const Run *run, Arena *arena, const Graph *network) {
+    Type flat = type_flat(DTYPE_F32);
+    SelfCheckOptions options = run->options;
+    if (graph_elements(network, &flat) > MANY_PARAMETERS)
+        options.pass.optimizer = OPTIMIZER_SGD;
     Diagnostics *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
     Comparison *comparison = compare_create(arena);
-    Status status = self_check_network(arena, network, &run->options, diagnostics, comparison);
+    Status status = self_check_network(arena, network, &options, diagnostics, comparison);
     if (!status_fine(status))
         return arena_format(arena, "%s\n%s", status.message, diagnostics_text(diagnostics, false));
     if (!compare_passed(comparison)) {
