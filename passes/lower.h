@@ -1,9 +1,8 @@
 /* Lowering: the graph IR becomes a program of kernels. Each op is lowered on its own, by lower_<op>
  * in lower_<family>.c; what belongs together is joined later, on the program.
  *
- * Values become views of buffers: a slice or squeeze is a view of its operand, a concatenation's
- * operands are channel ranges of one buffer, gradients are written straight to their place in the
- * flat array. */
+ * Values become views of buffers: a slice or squeeze is a view of its operand, gradients are
+ * written straight to their place in the flat array. */
 #ifndef SPARKC_PASSES_LOWER_H
 #define SPARKC_PASSES_LOWER_H
 
@@ -62,7 +61,7 @@ View lower_new_view(Lowering *lowering, const char *name, Region region, const T
 /* The view of an operand; a constant is written to a buffer first. */
 View lower_operand_view(Lowering *lowering, const Value *value);
 
-/* The view that a result is to be written through: decided beforehand (gradients, concatenations)
+/* The view that a result is to be written through: decided beforehand (gradients)
  * or a new scratch buffer. The value is ready afterwards. */
 View lower_result_view(Lowering *lowering, const Value *value);
 
