@@ -15,7 +15,7 @@ static const struct {
 } commands[] = {
     {"check", command_check, "shapes, parameters, work and what masking does to each layer",
      "sparkc check models/resnet.cnn --network resnet50"},
-    {"ir", command_ir, "the graph of a network after any pass, as text",
+    {"ir", command_ir, "graph, kernels or code of a network after any pass",
      "sparkc ir models/tutorial.cnn --after sparsify"},
     {"verify", command_verify, "a training step against recorded vectors",
      "sparkc verify tests/reference/custom-cnn.cnn --reference tests/reference/custom-cnn"},
