@@ -1,6 +1,7 @@
 #include "passes/lower.h"
 
 #include <string.h>
+#include <uthash.h>
 
 #include "base/fatal.h"
 
@@ -406,6 +407,76 @@ static void list_values(const Lowering *lowering, LoweredValues *values) {
         }
 }
 
+/* All reads of the graph see parameters and states as they were before the run: what is committed
+ * and still lies there moves to memory of its own first. */
+static void keep_committed(Lowering *lowering, Node *commit) {
+    const Value *value = commit->operands[0];
+    View source = lower_operand_view(lowering, value);
+    Region region = lowering->program->buffers.items[source.buffer].region;
+    if (region != REGION_PARAMS && region != REGION_STATE)
+        return;
+    const char *name = arena_format(lowering->arena, "%s.kept", value->name);
+    View kept = lower_new_view(lowering, name, REGION_SCRATCH, &value->type);
+    lower_copy(lowering, commit, name, &value->type,
+               lower_access(&value->type, &value->type, source), kept);
+    lower_value(lowering, value)->view = kept;
+}
+
+/* Commits come last. */
+static void lower_nodes(Lowering *lowering) {
+    graph_each(lowering->graph, node) {
+        if (node->op != OP_commit)
+            lower_functions[node->op](lowering, node);
+    }
+    graph_each(lowering->graph, node) {
+        if (node->op == OP_commit)
+            keep_committed(lowering, node);
+    }
+    graph_each(lowering->graph, node) {
+        if (node->op == OP_commit)
+            lower_functions[node->op](lowering, node);
+    }
+}
+
+/* ---- Names ----------------------------------------------------------------------------------- */
+
+typedef struct Name {
+    const char *text;
+    UT_hash_handle hh;
+} Name;
+
+/* The name, or with the first free number behind it; taken from now on. */
+static const char *take_name(Arena *arena, Name **names, const char *name) {
+    const char *text = name;
+    Name *found = NULL;
+    HASH_FIND_STR(*names, text, found);
+    for (int i = 2; found; i++) {
+        text = arena_format(arena, "%s.%d", name, i);
+        HASH_FIND_STR(*names, text, found);
+    }
+    Name *taken = arena_new(arena, Name);
+    taken->text = text;
+    HASH_ADD_KEYPTR(hh, *names, taken->text, strlen(taken->text), taken);
+    return text;
+}
+
+/* Labels may be any: what is named after something else than a value may have the name of one. */
+static void make_names_unique(const Lowering *lowering) {
+    Program *program = lowering->program;
+    Name *kernels = NULL, *buffers = NULL;
+    for (size_t i = 0; i < program->kernels.count; i++) {
+        Kernel *kernel = program->kernels.items[i];
+        kernel->name = take_name(lowering->arena, &kernels, kernel->name);
+    }
+    for (size_t i = 0; i < program->buffers.count; i++) {
+        Buffer *buffer = &program->buffers.items[i];
+        if (buffer->region == REGION_SCRATCH)
+            buffer->name = take_name(lowering->arena, &buffers, buffer->name);
+    }
+    HASH_CLEAR(hh, kernels);
+    HASH_CLEAR(hh, buffers);
+}
+
 Program *lower_graph(Arena *arena, Graph *graph) {
     return lower_graph_values(arena, graph, NULL);
 }
@@ -421,11 +492,10 @@ Program *lower_graph_values(Arena *arena, Graph *graph, LoweredValues *values) {
     place_regions(&lowering);
     number_values(&lowering);
     place_gradients(&lowering);
-    graph_each(graph, node) {
-        lower_functions[node->op](&lowering, node);
-    }
+    lower_nodes(&lowering);
     add_position_maps(&lowering);
     add_cells(&lowering);
+    make_names_unique(&lowering);
     list_values(&lowering, values);
     graph_clear_marks(graph);
     return program;
