@@ -333,11 +333,13 @@ class Lamb:
             self.update(*self.as_stored(p, p.grad, m, v), self.lr, 0.0 if keep else self.weight_decay,
                         self.beta2, scale, *corrections)
 
-    def as_stored(self, *tensors):
+    def as_stored(self, p, g, m, v):
         """One-dimensional views, so that compiled code serves every shape and memory format."""
-        if not self.compiled or any(t.stride() != tensors[0].stride() for t in tensors):
-            return tensors
-        return [t.as_strided((t.numel(),), (1,)) for t in tensors]
+        if not self.compiled:
+            return p, g, m, v
+        if g.stride() != p.stride():
+            g = torch.empty_like(p).copy_(g)
+        return [t.as_strided((t.numel(),), (1,)) for t in (p, g, m, v)]
 
 
 # ---- Verification --------------------------------------------------------------------------------
