@@ -1,7 +1,7 @@
 /* Windows: per-channel sums and maxima over taps, and their gradients.
  *
- * For each row the taps that are rows are listed in the thread's workspace (address, factor, weight
- * number); the channels then run over the list. So hidden and outside taps cost nothing and need no
+ * For each row the taps that are rows are listed in the thread's workspace (address, factor, number:
+ * of the weight, or of the row where a maximum looks); the channels then run over the list. So hidden and outside taps cost nothing and need no
  * zeros. */
 #include "base/fatal.h"
 #include "base/integer.h"
@@ -12,7 +12,7 @@
 enum {
     ROWS_PER_CHUNK = 64,
     GRADIENT_TILE_ROWS = 1024, /* rows whose products are summed in fp32 */
-    ENTRY_BYTES = 16           /* of the list: address (8), factor (4), weight number (4) */
+    ENTRY_BYTES = 16           /* of the list: address (8), factor (4), number (4) */
 };
 
 typedef struct WindowSlots {
@@ -120,11 +120,11 @@ static LLVMValueRef entry_at(Emitter *e, LLVMValueRef index, int64_t field) {
 }
 
 static void list_add(Emitter *e, const TapList *list, LLVMValueRef address, LLVMValueRef factor,
-                     LLVMValueRef weight) {
+                     LLVMValueRef number) {
     LLVMValueRef index = emit_get(e, e->i64, list->count);
     emit_store(e, address, entry_at(e, index, 0), 8);
     emit_store(e, factor, entry_at(e, index, 8), 4);
-    emit_store(e, LLVMBuildTrunc(e->builder, weight, e->i32, ""), entry_at(e, index, 12), 4);
+    emit_store(e, LLVMBuildTrunc(e->builder, number, e->i32, ""), entry_at(e, index, 12), 4);
     emit_set(e, list->count, emit_add(e, index, emit_int(e, 1)));
 }
 
@@ -184,7 +184,8 @@ static void list_taps(Emitter *e, const Kernel *kernel, const WindowSlots *slots
         }
         factor = inverse(e, divisor_at(e, slots, window, position));
     }
-    list_add(e, list, address, factor, emit_tap_weight(e, &slots->taps, taps.index));
+    LLVMValueRef number = maximum ? row : emit_tap_weight(e, &slots->taps, taps.index);
+    list_add(e, list, address, factor, number);
     branch_end(e, &inside);
     loop_end(e, &taps);
 }
@@ -292,12 +293,15 @@ static LLVMValueRef load_factor(Emitter *e, LLVMValueRef index) {
     return emit_splat(e, emit_load(e, e->f32, entry_at(e, index, 8), 4));
 }
 
+static LLVMValueRef load_number(Emitter *e, LLVMValueRef index) {
+    LLVMValueRef number = emit_load(e, e->i32, entry_at(e, index, 12), 4);
+    return LLVMBuildZExt(e->builder, number, e->i64, "");
+}
+
 /* The weights of a listed tap for a vector of channels. */
 static LLVMValueRef weight_address(Emitter *e, const WindowSlots *slots, LLVMValueRef index,
                                    LLVMValueRef channel) {
-    LLVMValueRef number = emit_load(e, e->i32, entry_at(e, index, 12), 4);
-    LLVMValueRef tap =
-        emit_mul(e, LLVMBuildZExt(e->builder, number, e->i64, ""), emit_slot(e, slots->tap_stride));
+    LLVMValueRef tap = emit_mul(e, load_number(e, index), emit_slot(e, slots->tap_stride));
     return emit_at(e, e->f32, emit_slot_pointer(e, slots->weight), emit_add(e, tap, channel));
 }
 
@@ -365,10 +369,9 @@ static void emit_rows(Emitter *e, const Kernel *kernel, const WindowSlots *slots
 /* ---- Gradient of the maximum: one chunk an image, rows in order ------------------------------ */
 
 typedef struct MaxGrad {
-    const WindowSlots *slots;
+    const ViewSlots *output;
     const TapList *list;
-    LLVMValueRef gradient, a_start,
-        target_start; /* addresses: the row of b; row 0 of the image in a, in the output */
+    LLVMValueRef gradient, image; /* address of the row of b; number */
 } MaxGrad;
 
 static void max_grad_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
@@ -393,9 +396,8 @@ static void max_grad_vector(Emitter *e, void *context, LLVMValueRef channel, LLV
     Loop again = loop_begin(e, emit_int(e, 0), count, one);
     LLVMValueRef address = emit_load(e, e->pointer, entry_at(e, again.index, 0), 8);
     Branch there = branch_begin(e, LLVMBuildIsNotNull(b, address, ""));
-    LLVMValueRef offset = emit_sub(e, LLVMBuildPtrToInt(b, address, e->i64, ""),
-                                   LLVMBuildPtrToInt(b, at->a_start, e->i64, ""));
-    LLVMValueRef target = emit_at(e, e->f32, emit_at(e, e->i8, at->target_start, offset), channel);
+    LLVMValueRef row = emit_row_address(e, at->output, at->image, load_number(e, again.index));
+    LLVMValueRef target = emit_at(e, e->f32, row, channel);
     LLVMValueRef mine =
         LLVMBuildICmp(b, LLVMIntEQ, emit_get(e, e->vector_i32, winner),
                       emit_splat(e, LLVMBuildTrunc(b, again.index, e->i32, "")), "");
@@ -411,8 +413,6 @@ static void store_zero(Emitter *e, void *context, LLVMValueRef channel, LLVMValu
 }
 
 static void emit_max_grad(Emitter *e, const Kernel *kernel, const WindowSlots *slots) {
-    const View *a = &kernel->window.a, *target = &kernel->outputs[0];
-    invariant(a->row_stride == target->row_stride, "max_grad reads and writes rows alike");
     LLVMValueRef zero = emit_int(e, 0), channels = emit_slot(e, slots->channels);
     const ViewSlots *output = &slots->elements.outputs[0];
     Loop clear = loop_begin(e, zero, emit_slot(e, slots->target_rows), emit_int(e, 1));
@@ -424,9 +424,8 @@ static void emit_max_grad(Emitter *e, const Kernel *kernel, const WindowSlots *s
     Loop rows = chunk_rows(e, slots);
     RowPlace place = emit_phase_row(e, &slots->taps, &slots->elements.space, rows.index);
     list_taps(e, kernel, slots, &place, &list);
-    MaxGrad at = {slots, &list, emit_row_address(e, &slots->b, place.image, place.row),
-                  emit_row_address(e, &slots->a, place.image, zero),
-                  emit_row_address(e, output, place.image, zero)};
+    MaxGrad at = {output, &list, emit_row_address(e, &slots->b, place.image, place.row),
+                  place.image};
     elements_each_vector(e, zero, channels, max_grad_vector, &at);
     loop_end(e, &rows);
 }
@@ -464,8 +463,7 @@ static void emit_weight_tile(Emitter *e, const Kernel *kernel, const WindowSlots
     list_taps(e, kernel, slots, &place, &list);
     LLVMValueRef gradient = emit_row_address(e, &slots->b, place.image, place.row);
     Loop taps = loop_begin(e, zero, emit_get(e, e->i64, list.count), emit_int(e, 1));
-    LLVMValueRef number = emit_load(e, e->i32, entry_at(e, taps.index, 12), 4);
-    number = LLVMBuildZExt(e->builder, number, e->i64, "");
+    LLVMValueRef number = load_number(e, taps.index);
     WeightGrad at = {emit_load(e, e->pointer, entry_at(e, taps.index, 0), 8), gradient,
                      partial_row(e, slots, e->chunk, number)};
     elements_each_vector(e, zero, channels, weight_grad_vector, &at);

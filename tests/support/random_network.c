@@ -189,7 +189,11 @@ static void block_pool(Writer *w) {
         "avg_pool(3, stride = 1, pad = 1, count_include_pad = false)",
         "max_pool([1, 3], stride = 1, pad = [0, 1])",
         "max_pool(3, stride = 1, pad = 2, dilation = 2)"};
-    text_append(&w->text, "    x = x + (x |> %s)\n", CHOOSE(w, pools));
+    const char *pool = CHOOSE(w, pools);
+    if (w->channels % 2 == 0 && chance(w, 50))
+        text_append(&w->text, "    a, b = chunk(x, 2)\n    x = concat(a, b |> %s)\n", pool);
+    else
+        text_append(&w->text, "    x = x + (x |> %s)\n", pool);
 }
 
 /* Down and up again, where the cells are large enough for it. */
