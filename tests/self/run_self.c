@@ -20,7 +20,7 @@
 #include "tools/self_check.h"
 #include "tools/synthetic.h"
 
-enum { STEPS = 6 };
+enum { STEPS = 10 };
 
 /* Beyond these the values of LAMB, in double, would not fit into an ordinary machine: the check's
  * step is plain SGD's then. */
@@ -63,7 +63,7 @@ static Status set_inputs(Executor *executor, Arena *arena, const Graph *graph,
         if (node->op != OP_input && node->op != OP_scalar)
             continue;
         const char *name = node_text(node, "name");
-        double value = strcmp(name, "lr") == 0 ? 3e-3 : synthetic_scalar(pass, name, step);
+        double value = strcmp(name, "lr") == 0 ? 2e-2 : synthetic_scalar(pass, name, step);
         if (node->op == OP_scalar) {
             status_return_if_failed(
                 executor->operations->write_scalar(executor, arena, name, value));
