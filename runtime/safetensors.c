@@ -13,6 +13,7 @@
 
 #include "base/text.h"
 #include "base/vector.h"
+#include "runtime/file.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the file's byte order is used as it is");
 
@@ -414,49 +415,14 @@ static Text make_header(Arena *arena, const SafetensorsItem *items, size_t count
     return text;
 }
 
-static bool write_exactly(int descriptor, const void *data, size_t length) {
-    const char *from = data;
-    while (length > 0) {
-        ssize_t put = write(descriptor, from, length);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return false;
-        from += put;
-        length -= (size_t)put;
-    }
-    return true;
-}
-
-static bool write_all(int descriptor, const Text *header, const SafetensorsItem *items,
-                      size_t count) {
-    uint64_t length = header->length;
-    if (!write_exactly(descriptor, &length, 8) ||
-        !write_exactly(descriptor, header->data, header->length))
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (!write_exactly(descriptor, items[i].data, item_bytes(&items[i])))
-            return false;
-    return fsync(descriptor) == 0;
-}
-
 Status safetensors_write(Arena *arena, const char *path, const SafetensorsItem *items, size_t count,
                          const SafetensorsPair *metadata, size_t metadata_count) {
     Text header = make_header(arena, items, count, metadata, metadata_count);
-    char *temporary = arena_format(arena, "%s.XXXXXX", path);
-    int descriptor = mkostemp(temporary, O_CLOEXEC);
-    if (descriptor < 0)
-        return status_failure(arena, "%s: %s", path, strerror(errno));
-    bool written = write_all(descriptor, &header, items, count) && fchmod(descriptor, 0644) == 0;
-    int error = errno;
-    if (close(descriptor) != 0 && written) {
-        written = false;
-        error = errno;
-    }
-    if (written && rename(temporary, path) == 0)
-        return STATUS_FINE;
-    if (written)
-        error = errno;
-    unlink(temporary);
-    return status_failure(arena, "%s: %s", path, strerror(error));
+    uint64_t length = header.length;
+    FilePiece *pieces = arena_new_array(arena, FilePiece, count + 2);
+    pieces[0] = (FilePiece){&length, sizeof length};
+    pieces[1] = (FilePiece){header.data, header.length};
+    for (size_t i = 0; i < count; i++)
+        pieces[i + 2] = (FilePiece){items[i].data, item_bytes(&items[i])};
+    return file_replace(arena, path, pieces, count + 2);
 }

@@ -1,0 +1,141 @@
+#include "runtime/file.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+#define TEMPORARY_SUFFIX ".tmp"
+enum { RANDOM_LETTERS = 6 };
+
+bool file_is_temporary(const char *name) {
+    size_t length = strlen(name), tail = 1 + RANDOM_LETTERS + strlen(TEMPORARY_SUFFIX);
+    if (length <= tail || !text_ends_with(name, TEMPORARY_SUFFIX) || name[length - tail] != '.')
+        return false;
+    for (size_t i = 0; i < RANDOM_LETTERS; i++)
+        if (!isalnum((unsigned char)name[length - tail + 1 + i]))
+            return false;
+    return true;
+}
+
+/* The folder that `path` lies in. */
+static const char *folder_of(Arena *arena, const char *path) {
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    while (length > 0 && path[length - 1] != '/')
+        length--;
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    return length > 0 ? arena_copy_text(arena, path, length) : ".";
+}
+
+/* Some file systems cannot flush folders, and say so by EINVAL. */
+static bool flush_folder(int folder) {
+    return fsync(folder) == 0 || errno == EINVAL;
+}
+
+static bool write_exactly(int descriptor, const void *data, size_t length) {
+    const char *from = data;
+    while (length > 0) {
+        ssize_t put = write(descriptor, from, length);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            errno = put < 0 ? errno : ENOSPC;
+            return false;
+        }
+        from += put;
+        length -= (size_t)put;
+    }
+    return true;
+}
+
+/* Closes the descriptor in any case. */
+static bool write_and_close(int descriptor, const FilePiece *pieces, size_t count) {
+    bool written = true;
+    for (size_t i = 0; i < count && written; i++)
+        written = write_exactly(descriptor, pieces[i].bytes, pieces[i].length);
+    written = written && fchmod(descriptor, 0644) == 0 && fsync(descriptor) == 0;
+    int error = errno;
+    if (close(descriptor) != 0 && written)
+        return false;
+    errno = error;
+    return written;
+}
+
+/* With errno, if false; no temporary file is left then. */
+static bool replace(Arena *arena, const char *path, const FilePiece *pieces, size_t count) {
+    char *temporary = arena_format(arena, "%s.XXXXXX" TEMPORARY_SUFFIX, path);
+    int descriptor = mkostemps(temporary, (int)strlen(TEMPORARY_SUFFIX), O_CLOEXEC);
+    if (descriptor < 0)
+        return false;
+    if (write_and_close(descriptor, pieces, count) && rename(temporary, path) == 0)
+        return true;
+    int error = errno;
+    unlink(temporary);
+    errno = error;
+    return false;
+}
+
+Status file_replace(Arena *arena, const char *path, const FilePiece *pieces, size_t count) {
+    int folder = open(folder_of(arena, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return status_failure(arena, "%s: cannot be written: its folder: %s", path,
+                              strerror(errno));
+    bool replaced = replace(arena, path, pieces, count);
+    bool flushed = replaced && flush_folder(folder);
+    int error = errno;
+    close(folder);
+    if (!replaced)
+        return status_failure(arena, "%s: cannot be written: %s", path, strerror(error));
+    if (!flushed)
+        return status_failure(arena, "%s: written, but not flushed to the disk: %s", path,
+                              strerror(error));
+    return STATUS_FINE;
+}
+
+Status file_read(Arena *arena, const char *path, size_t limit, char **bytes, size_t *length) {
+    const char *error;
+    *bytes = text_read_file(arena, path, limit, length, &error);
+    return *bytes ? STATUS_FINE : status_failure(arena, "%s: %s", path, error);
+}
+
+static bool is_folder(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/* Flushes the entry of a new folder; one that cannot be opened for that is left to the kernel. */
+static bool flush_entry(const char *parent) {
+    int folder = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return true;
+    bool flushed = flush_folder(folder);
+    int error = errno;
+    close(folder);
+    errno = error;
+    return flushed;
+}
+
+Status file_make_folder(Arena *arena, const char *path) {
+    const char *parent = folder_of(arena, path);
+    int made = mkdir(path, 0777);
+    if (made != 0 && errno == ENOENT && strcmp(parent, path) != 0 && path[0] &&
+        !is_folder(parent)) {
+        status_return_if_failed(file_make_folder(arena, parent));
+        made = mkdir(path, 0777);
+    }
+    if (made != 0 && errno == EEXIST)
+        return is_folder(path) ? STATUS_FINE
+                               : status_failure(arena, "%s: is there, but is not a folder", path);
+    if (made != 0 || !flush_entry(parent))
+        return status_failure(arena, "%s: the folder cannot be made: %s", path, strerror(errno));
+    return STATUS_FINE;
+}

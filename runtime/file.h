@@ -1,0 +1,32 @@
+/* Files that are replaced whole: readers see the old file or the new one at any time, also after a
+ * crash or a full disk. Failures name the path and the reason. */
+#ifndef SPARKC_RUNTIME_FILE_H
+#define SPARKC_RUNTIME_FILE_H
+
+#include <stddef.h>
+
+#include "base/status.h"
+
+typedef struct FilePiece {
+    const void *bytes;
+    size_t length;
+} FilePiece;
+
+/* Writes the pieces, one behind the other, into a temporary file beside `path`, flushes it to the
+ * disk, renames it over `path` (mode 0644, whatever the umask) and flushes the folder. A link at
+ * `path` is replaced, not followed. On failure `path` is as it was and the temporary file is gone;
+ * only if the last flush fails is `path` new already. */
+Status file_replace(Arena *arena, const char *path, const FilePiece *pieces, size_t count);
+
+/* True if `name`, without its folder, is one that file_replace gives to temporary files: NAME, a
+ * dot, six letters or digits, ".tmp". Writers that were killed leave such files. */
+bool file_is_temporary(const char *name);
+
+/* Reads a whole file of at most `limit` bytes into the arena; a zero byte follows the last. */
+Status file_read(Arena *arena, const char *path, size_t limit, char **bytes, size_t *length);
+
+/* Makes a folder and those above it that are missing, and flushes what they lie in. A folder that
+ * is there is fine; anything else of that name is a failure. */
+Status file_make_folder(Arena *arena, const char *path);
+
+#endif
