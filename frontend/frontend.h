@@ -97,6 +97,10 @@ const FrontendNetwork *frontend_networks(const FrontendFile *file, size_t *count
 const FrontendNetwork *frontend_choose(FrontendFile *file, Diagnostics *diagnostics,
                                        const char *network);
 
+/* The text of the file and of all that it includes as one file without includes, the file itself
+ * first; it defines the same blocks and networks. */
+const char *frontend_flatten(const FrontendFile *file);
+
 /* Evaluates the network chosen into a graph. NULL after errors; warnings and notes are reported
  * either way. Can be called again, for other networks and options. */
 Graph *frontend_build(FrontendFile *file, Diagnostics *diagnostics, const FrontendOptions *options);

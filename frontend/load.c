@@ -1,6 +1,7 @@
 /* Reading a file and its includes: texts, trees, and the one table of definitions. */
 #include <string.h>
 
+#include "base/text.h"
 #include "frontend/parser.h"
 #include "frontend/program.h"
 
@@ -144,6 +145,8 @@ static void load(Loader *loader, const Wanted *wanted) {
     define_all(file, &parser, wanted->included);
     for (size_t i = 0; i < parser.includes.count; i++)
         want_include(loader, &source, &parser.includes.items[i]);
+    for (size_t i = 0; i < parser.include_spans.count; i++)
+        vector_push(file->arena, &file->includes, parser.include_spans.items[i]);
 }
 
 static bool is_template(FrontendFile *file, const Definition *network) {
@@ -201,6 +204,7 @@ FrontendFile *frontend_read(Arena *arena, Diagnostics *diagnostics, const char *
         Wanted next = loader.wanted.items[i];
         load(&loader, &next);
     }
+    file->file_count = (uint32_t)file->sources.items.count;
     check_program(file);
     if (diagnostics_error_count(diagnostics) != before)
         return NULL;
@@ -211,4 +215,28 @@ FrontendFile *frontend_read(Arena *arena, Diagnostics *diagnostics, const char *
 const FrontendNetwork *frontend_networks(const FrontendFile *file, size_t *count) {
     *count = file->networks.count;
     return file->networks.items;
+}
+
+/* The text of file `number` without its include statements and byte order mark. */
+static void append_file(Text *text, const FrontendFile *file, uint32_t number) {
+    const SourceFile *source = &file->sources.items.items[number];
+    size_t from = text_starts_with(source->text, "\xEF\xBB\xBF") ? 3 : 0;
+    for (size_t i = 0; i < file->includes.count; i++) {
+        Span span = file->includes.items[i];
+        if (span.file != number)
+            continue;
+        text_append_bytes(text, source->text + from, span.begin - from);
+        from = span.end;
+    }
+    text_append_bytes(text, source->text + from, source->length - from);
+}
+
+const char *frontend_flatten(const FrontendFile *file) {
+    Text text = text_create(file->arena);
+    for (uint32_t i = 0; i < file->file_count; i++) {
+        if (i > 0)
+            text_append(&text, "\n");
+        append_file(&text, file, i);
+    }
+    return text.data;
 }

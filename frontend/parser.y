@@ -15,6 +15,7 @@ typedef struct Parser {
     Token found;                 /* at the last syntax error */
     VECTOR(Definition *) definitions;
     VECTOR(Token) includes;      /* their strings */
+    VECTOR(Span) include_spans;  /* the whole statements */
     ArgumentList given;          /* settings */
 } Parser;
 
@@ -120,7 +121,8 @@ items: %empty
      | items item
      ;
 
-item: INCLUDE STRING { Token token = {.text = $2, .span = @2}; vector_push(parser->arena, &parser->includes, token); }
+item: INCLUDE STRING { Token token = {.text = $2, .span = @2}; vector_push(parser->arena, &parser->includes, token);
+                       vector_push(parser->arena, &parser->include_spans, @$); }
     | BLOCK NAME '(' params_opt ')' body {
           Definition *definition = define(parser, DEFINITION_BLOCK, $2, @2);
           definition->parameters = $4;

@@ -12,9 +12,11 @@ enum { PROGRAM_MOST_FILES = 100, PROGRAM_MOST_BYTES = 1 << 20 };
 struct FrontendFile {
     Arena *arena;
     Sources sources;
+    uint32_t file_count; /* of the sources, those that are files: the first ones */
     FrontendAccess access;
     VECTOR(Definition *) definitions; /* those of the file itself first */
     Table *names;                     /* of definitions */
+    VECTOR(Span) includes;            /* the statements of all files, file by file */
     VECTOR(FrontendNetwork) networks;
     Table *remarks; /* places of the warnings and notes of all builds */
     bool damaged;   /* a definition could not be read */

@@ -35,6 +35,34 @@ static void includes_once_each(void) {
     arena_destroy(arena);
 }
 
+/* The flattened text alone builds the graph that the files build. */
+static void flattens(void) {
+    static const FrontendMemoryFile files[] = {
+        FILE_OF("nets/a.cnn",
+                "\xEF\xBB\xBFinclude # a comment\n\"sub/b.cnn\" include \"sub/c.cnn\"\n"
+                "network n(image = [1, 4, 4]) { feature b(image) }"),
+        FILE_OF("nets/sub/b.cnn", "include \"c.cnn\" block b(x) { return c(x) }"),
+        FILE_OF("nets/sub/c.cnn", "# tail of c\nblock c(x) { return max_pool(x, 2) } # end"),
+    };
+    Arena *arena = arena_create();
+    FrontendFile *file;
+    CU_ASSERT_STRING_EQUAL(read_all(arena, files, 3, &file), "");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    const char *text = frontend_flatten(file);
+    CU_ASSERT_STRING_EQUAL(text, " \nnetwork n(image = [1, 4, 4]) { feature b(image) }\n"
+                                 " block b(x) { return c(x) }\n"
+                                 "# tail of c\nblock c(x) { return max_pool(x, 2) } # end");
+    FrontendMemoryFile flat = {"flat.cnn", text, strlen(text)};
+    CU_ASSERT_STRING_EQUAL(read_all(arena, &flat, 1, &file), "");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    Diagnostics *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
+    const Graph *graph = frontend_build(file, diagnostics, &(FrontendOptions){0});
+    CU_ASSERT_PTR_NOT_NULL_FATAL(graph);
+    CU_ASSERT_STRING_EQUAL(graph->network, "n");
+    CU_ASSERT_STRING_EQUAL(frontend_flatten(file), text);
+    arena_destroy(arena);
+}
+
 static void too_many_files(void) {
     Arena *arena = arena_create();
     FrontendMemoryFile *files = arena_new_array(arena, FrontendMemoryFile, 102);
@@ -133,6 +161,7 @@ static void deep_nesting(void) {
 
 CU_TestInfo frontend_files[] = {
     {"includes once each", includes_once_each},
+    {"a file and its includes become one text that builds the same", flattens},
     {"too many files", too_many_files},
     {"too large file", too_large_file},
     {"byte-order mark", byte_order_mark},
