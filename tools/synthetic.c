@@ -1,15 +1,15 @@
 #include "tools/synthetic.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/random.h"
 #include "runtime/initial.h"
+#include "runtime/train/mask.h"
 #include "runtime/train/schedule.h"
 #include "runtime/weights.h"
 
-enum { STREAM_PICTURE = 1, STREAM_CELLS = 2, STREAM_NOISE = 3 };
+enum { STREAM_PICTURE = 1, STREAM_NOISE = 3 };
 
 static uint32_t stream_of(const char *name) {
     uint32_t hash = STREAM_NOISE;
@@ -41,31 +41,13 @@ void synthetic_state(const Graph *graph, const StateSlot *slot, uint32_t seed, b
             noisy ? (double)(float)(slot->init + 0.1 * noise(slot->name, seed, i)) : slot->init;
 }
 
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* `keep` of the cells of each image, uniformly, ascending: the first of a shuffle (Fisher and
- * Yates). */
-static void draw_cells(uint32_t seed, uint32_t step, const Graph *graph, double *list) {
-    int64_t cells = graph_cells(graph), keep = graph->geometry.keep;
+static void draw_cells(uint32_t seed, uint32_t step, const Graph *graph, double *values) {
+    int64_t batch = graph->geometry.batch, keep = graph->geometry.keep;
     Arena *arena = arena_create();
-    double *order = arena_new_array(arena, double, (size_t)cells);
-    for (int64_t n = 0; n < graph->geometry.batch; n++) {
-        for (int64_t i = 0; i < cells; i++)
-            order[i] = (double)i;
-        for (int64_t i = 0; i < keep; i++) {
-            uint64_t index = (uint64_t)(n * cells + i);
-            uint64_t word = random_word(seed, STREAM_CELLS, step, index);
-            int64_t other = i + (int64_t)(word * (uint64_t)(cells - i) >> 32);
-            double cell = order[other];
-            order[other] = order[i];
-            order[i] = cell;
-        }
-        qsort(order, (size_t)keep, sizeof *order, by_size);
-        memcpy(list + n * keep, order, (size_t)keep * sizeof *order);
-    }
+    int32_t *list = arena_new_array(arena, int32_t, (size_t)(batch * keep));
+    mask_draw(seed, step, batch, graph_cells(graph), keep, list);
+    for (int64_t i = 0; i < batch * keep; i++)
+        values[i] = list[i];
     arena_destroy(arena);
 }
 
