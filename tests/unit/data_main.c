@@ -9,6 +9,7 @@ CU_SuiteInfo harness_suites[] = {
     HARNESS_SUITE("image", data_image_tests),
     HARNESS_SUITE("resize", data_resize_tests),
     HARNESS_SUITE("augment", data_augment_tests),
+    HARNESS_SUITE("picture", data_picture_tests),
     HARNESS_SUITE("source", data_source_tests),
     CU_SUITE_INFO_NULL,
 };
