@@ -176,11 +176,23 @@ static Status add_folder(SourceList *list, const char *path) {
     return status;
 }
 
+/* How much of the names that a source gives says where it lies. */
+static size_t prefix_length(const char *path, bool folder) {
+    const char *slash = strrchr(path, '/');
+    if (!folder)
+        return slash ? (size_t)(slash - path) + 1 : 0;
+    size_t length = strlen(path);
+    return length > 0 && path[length - 1] == '/' ? length : length + 1;
+}
+
 static Status add_path(SourceList *list, const char *path) {
     struct stat info;
     if (stat(path, &info) != 0)
         return status_failure(list->arena, "%s: %s", path, strerror(errno));
-    if (S_ISDIR(info.st_mode))
+    bool folder = S_ISDIR(info.st_mode);
+    SourcePart part = {list->source->samples.count, prefix_length(path, folder)};
+    vector_push(list->arena, &list->source->parts, part);
+    if (folder)
         return add_folder(list, path);
     if (!S_ISREG(info.st_mode))
         return status_failure(list->arena, "%s: neither a folder nor a file", path);

@@ -25,8 +25,16 @@ typedef struct SourceProblem {
     const char *name, *reason;
 } SourceProblem;
 
+/* A folder, shard or file as it was given: its samples reach to the next part's first. */
+typedef struct SourcePart {
+    size_t first;  /* of its samples */
+    size_t prefix; /* bytes that say where it lies, in front of each name: folders up to and with
+                      the folder given, folders above a shard or file */
+} SourcePart;
+
 typedef struct Source {
     VECTOR(SourceSample) samples;
+    VECTOR(SourcePart) parts; /* at least one sample each */
     VECTOR(SourceProblem) problems;
     size_t others; /* files that are not taken for pictures */
 } Source;
