@@ -1,6 +1,7 @@
 #include "runtime/file.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,18 +12,9 @@
 
 #include "base/text.h"
 
-#define TEMPORARY_SUFFIX ".tmp"
+/* Temporary files are called NAME.sparkc-XXXXXX, X being letters and digits. */
+#define TEMPORARY_MARK ".sparkc-"
 enum { RANDOM_LETTERS = 6 };
-
-bool file_is_temporary(const char *name) {
-    size_t length = strlen(name), tail = 1 + RANDOM_LETTERS + strlen(TEMPORARY_SUFFIX);
-    if (length <= tail || !text_ends_with(name, TEMPORARY_SUFFIX) || name[length - tail] != '.')
-        return false;
-    for (size_t i = 0; i < RANDOM_LETTERS; i++)
-        if (!isalnum((unsigned char)name[length - tail + 1 + i]))
-            return false;
-    return true;
-}
 
 /* The folder that `path` lies in. */
 static const char *folder_of(Arena *arena, const char *path) {
@@ -72,8 +64,8 @@ static bool write_and_close(int descriptor, const FilePiece *pieces, size_t coun
 
 /* With errno, if false; no temporary file is left then. */
 static bool replace(Arena *arena, const char *path, const FilePiece *pieces, size_t count) {
-    char *temporary = arena_format(arena, "%s.XXXXXX" TEMPORARY_SUFFIX, path);
-    int descriptor = mkostemps(temporary, (int)strlen(TEMPORARY_SUFFIX), O_CLOEXEC);
+    char *temporary = arena_format(arena, "%s" TEMPORARY_MARK "XXXXXX", path);
+    int descriptor = mkostemp(temporary, O_CLOEXEC);
     if (descriptor < 0)
         return false;
     if (write_and_close(descriptor, pieces, count) && rename(temporary, path) == 0)
@@ -99,6 +91,36 @@ Status file_replace(Arena *arena, const char *path, const FilePiece *pieces, siz
         return status_failure(arena, "%s: written, but not flushed to the disk: %s", path,
                               strerror(error));
     return STATUS_FINE;
+}
+
+static bool is_temporary(const char *name) {
+    size_t length = strlen(name), tail = strlen(TEMPORARY_MARK) + RANDOM_LETTERS;
+    if (length <= tail || !text_starts_with(name + length - tail, TEMPORARY_MARK))
+        return false;
+    for (const char *letter = name + length - RANDOM_LETTERS; *letter; letter++)
+        if (!isalnum((unsigned char)*letter))
+            return false;
+    return true;
+}
+
+void file_remove_temporaries(const char *folder) {
+    DIR *stream = opendir(folder);
+    for (struct dirent *entry; stream && (entry = readdir(stream)) != NULL;)
+        if (is_temporary(entry->d_name))
+            unlinkat(dirfd(stream), entry->d_name, 0);
+    if (stream)
+        closedir(stream);
+}
+
+Status file_append(Arena *arena, const char *path, int descriptor, const void *bytes,
+                   size_t length) {
+    off_t end = lseek(descriptor, 0, SEEK_END);
+    if (end >= 0 && write_exactly(descriptor, bytes, length))
+        return STATUS_FINE;
+    int error = errno;
+    bool cut = end >= 0 && ftruncate(descriptor, end) == 0;
+    return status_failure(arena, "%s: cannot be written: %s%s", path, strerror(error),
+                          end < 0 || cut ? "" : "; its end is damaged");
 }
 
 Status file_read(Arena *arena, const char *path, size_t limit, char **bytes, size_t *length) {

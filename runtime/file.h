@@ -18,9 +18,14 @@ typedef struct FilePiece {
  * only if the last flush fails is `path` new already. */
 Status file_replace(Arena *arena, const char *path, const FilePiece *pieces, size_t count);
 
-/* True if `name`, without its folder, is one that file_replace gives to temporary files: NAME, a
- * dot, six letters or digits, ".tmp". Writers that were killed leave such files. */
-bool file_is_temporary(const char *name);
+/* Removes the temporary files that killed writers left in `folder`; a missing folder has none. For
+ * the only writer there: a temporary file of another one would be lost. */
+void file_remove_temporaries(const char *folder);
+
+/* Appends to a file that this process alone writes: all of the bytes or, on failure, none. `path`
+ * is for messages. Nothing is flushed to the disk. */
+Status file_append(Arena *arena, const char *path, int descriptor, const void *bytes,
+                   size_t length);
 
 /* Reads a whole file of at most `limit` bytes into the arena; a zero byte follows the last. */
 Status file_read(Arena *arena, const char *path, size_t limit, char **bytes, size_t *length);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <uthash.h>
 
+#include "base/fatal.h"
 #include "base/text.h"
 #include "base/vector.h"
 #include "runtime/file.h"
@@ -294,6 +295,11 @@ const char *safetensors_metadata(const Safetensors *file, const char *key) {
     return NULL;
 }
 
+const SafetensorsPair *safetensors_pairs(const Safetensors *file, size_t *count) {
+    *count = file->metadata.count;
+    return file->metadata.items;
+}
+
 static double half_value(uint16_t bits) {
     int exponent = bits >> 10 & 31;
     double fraction = bits & 1023;
@@ -379,6 +385,20 @@ Status safetensors_read(Arena *arena, const Safetensors *file, const Safetensors
     return STATUS_FINE;
 }
 
+Status safetensors_read_data(Arena *arena, const Safetensors *file, uint64_t offset, size_t length,
+                             void *bytes) {
+    invariant(offset <= file->data_bytes && length <= file->data_bytes - offset,
+              "%s: a read beyond the data", file->path);
+    return read_exactly(file->descriptor, bytes, length, file->data_start + offset)
+               ? STATUS_FINE
+               : read_failure(arena, file->path);
+}
+
+Status safetensors_read_bytes(Arena *arena, const Safetensors *file,
+                              const SafetensorsTensor *tensor, void *bytes) {
+    return safetensors_read_data(arena, file, tensor->offset, tensor->bytes, bytes);
+}
+
 static size_t item_bytes(const SafetensorsItem *item) {
     size_t bytes = dtypes[item->dtype].size;
     for (int d = 0; d < item->rank; d++)
@@ -394,30 +414,50 @@ static json_t *item_header(const SafetensorsItem *item, uint64_t offset) {
                      "data_offsets", (json_int_t)offset, (json_int_t)(offset + item_bytes(item)));
 }
 
-/* The header as text, padded with blanks to a multiple of 8, so that the data are aligned. */
-static Text make_header(Arena *arena, const SafetensorsItem *items, size_t count,
-                        const SafetensorsPair *metadata, size_t metadata_count) {
-    json_t *root = json_object(), *pairs = json_object();
+/* Fills `root` with metadata and tensors; fails at what is not UTF-8. */
+static Status fill_header(Arena *arena, const char *path, json_t *root,
+                          const SafetensorsItem *items, size_t count,
+                          const SafetensorsPair *metadata, size_t metadata_count) {
+    json_t *pairs = json_object();
     uint64_t offset = 0;
-    for (size_t i = 0; i < metadata_count; i++)
-        json_object_set_new(pairs, metadata[i].key, json_string(metadata[i].value));
     json_object_set_new(root, "__metadata__", pairs);
+    for (size_t i = 0; i < metadata_count; i++)
+        if (json_object_set_new(pairs, metadata[i].key, json_string(metadata[i].value)) != 0)
+            return status_failure(arena, "%s: cannot be written: the metadata %s are not UTF-8",
+                                  path, metadata[i].key);
     for (size_t i = 0; i < count; i++) {
-        json_object_set_new(root, items[i].name, item_header(&items[i], offset));
+        if (json_object_set_new(root, items[i].name, item_header(&items[i], offset)) != 0)
+            return status_failure(arena, "%s: cannot be written: the name %s is not UTF-8", path,
+                                  items[i].name);
         offset += item_bytes(&items[i]);
     }
-    char *dumped = json_dumps(root, JSON_COMPACT);
-    Text text = text_create(arena);
-    text_append(&text, "%s", dumped);
-    text_append(&text, "%*s", (int)((8 - text.length % 8) % 8), "");
-    free(dumped);
+    return STATUS_FINE;
+}
+
+/* The header as text, padded with blanks to a multiple of 8, so that the data are aligned. */
+static Status make_header(Arena *arena, const char *path, const SafetensorsItem *items,
+                          size_t count, const SafetensorsPair *metadata, size_t metadata_count,
+                          Text *text) {
+    json_t *root = json_object();
+    Status status = fill_header(arena, path, root, items, count, metadata, metadata_count);
+    char *dumped = status_fine(status) ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
-    return text;
+    status_return_if_failed(status);
+    *text = text_create(arena);
+    text_append(text, "%s", dumped);
+    text_append(text, "%*s", (int)((8 - text->length % 8) % 8), "");
+    free(dumped);
+    if (text->length > SAFETENSORS_MAX_HEADER || count >= SAFETENSORS_MAX_TENSORS)
+        return status_failure(arena, "%s: cannot be written: %zu tensors and %zu bytes of header",
+                              path, count, text->length);
+    return STATUS_FINE;
 }
 
 Status safetensors_write(Arena *arena, const char *path, const SafetensorsItem *items, size_t count,
                          const SafetensorsPair *metadata, size_t metadata_count) {
-    Text header = make_header(arena, items, count, metadata, metadata_count);
+    Text header;
+    status_return_if_failed(
+        make_header(arena, path, items, count, metadata, metadata_count, &header));
     uint64_t length = header.length;
     FilePiece *pieces = arena_new_array(arena, FilePiece, count + 2);
     pieces[0] = (FilePiece){&length, sizeof length};

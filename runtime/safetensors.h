@@ -71,10 +71,21 @@ const SafetensorsTensor *safetensors_find(const Safetensors *file, const char *n
 /* The value of a key of "__metadata__", or NULL. */
 const char *safetensors_metadata(const Safetensors *file, const char *key);
 
+/* All of "__metadata__", in the order of the file. */
+const SafetensorsPair *safetensors_pairs(const Safetensors *file, size_t *count);
+
 /* Reads a tensor of this file, of any dtype, as doubles into `values`, which has room for
  * `tensor->count` of them. A 64-bit integer beyond 2^53 is a failure, since it would be rounded. */
 Status safetensors_read(Arena *arena, const Safetensors *file, const SafetensorsTensor *tensor,
                         double *values);
+
+/* Reads a tensor of this file as it is there, `tensor->bytes` bytes, into `bytes`. */
+Status safetensors_read_bytes(Arena *arena, const Safetensors *file,
+                              const SafetensorsTensor *tensor, void *bytes);
+
+/* Reads `length` bytes at `offset` of the data, which the tensors fill without gaps. */
+Status safetensors_read_data(Arena *arena, const Safetensors *file, uint64_t offset, size_t length,
+                             void *bytes);
 
 /* "F32" and the like; bytes per element. */
 const char *safetensors_dtype_name(SafetensorsDType dtype);
@@ -90,8 +101,9 @@ typedef struct SafetensorsItem {
 } SafetensorsItem;
 
 /* Writes a file in one piece: into a temporary file beside it, flushed to the disk, then renamed
- * over `path`. So `path` is the old file or the whole new one at any time. Tensors are written in
- * the order given; names differ. */
+ * over `path` (file_replace). So `path` is the old file or the whole new one at any time. Tensors
+ * are written in the order given; names differ. What the reader would refuse is not written: names
+ * and metadata that are not UTF-8, more tensors or a longer header than the limits. */
 Status safetensors_write(Arena *arena, const char *path, const SafetensorsItem *items, size_t count,
                          const SafetensorsPair *metadata, size_t metadata_count);
 
