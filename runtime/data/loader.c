@@ -281,7 +281,8 @@ static Status check_start(Arena *arena, uint64_t count, int batch, LoaderPositio
     if (start.index > count || start.bad > start.index)
         return status_failure(arena,
                               "picture %llu of epoch %u, with %llu bad ones before it, is no place "
-                              "in a source of %llu pictures: start from other data, or anew",
+                              "in a source of %llu pictures: go on with the data that the position "
+                              "is from, or start anew",
                               (unsigned long long)start.index, start.epoch,
                               (unsigned long long)start.bad, (unsigned long long)count);
     return STATUS_FINE;

@@ -1,0 +1,107 @@
+/* Loaders come and go, and take no more memory after many pictures than after some. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fatal.h"
+#include "tests/unit/loader_fixture.h"
+#include "tests/unit/loader_suites.h"
+
+static bool every_fourth(int number) {
+    return number % 4 == 3;
+}
+
+/* At once, and after 0.1, 0.2, .. milliseconds; with a full ring, and with threads that decode. */
+static void ends_while_threads_decode(void) {
+    LoaderFolder folder = loader_folder_create();
+    loader_folder_fill(folder, 30, every_fourth);
+    Source source = loader_folder_open(folder);
+    for (int i = 0; i < 60; i++) {
+        LoaderOptions options = loader_options(4, 1 + i % 5, i % 2 ? 4 : 1000);
+        const struct timespec pause = {0, i / 2 * 100000};
+        Arena *arena = arena_create();
+        float *images = arena_new_array(arena, float, loader_batch_values(&options));
+        LoaderBatch batch;
+        Loader *loader = loader_start(arena, &source, &options, (LoaderPosition){0});
+        nanosleep(&pause, NULL);
+        if (i % 3 == 0)
+            CU_ASSERT(status_fine(loader_next(loader, arena, images, &batch)));
+        loader_destroy(loader);
+        arena_destroy(arena);
+    }
+    loader_destroy(NULL);
+    loader_folder_destroy(folder);
+}
+
+/* A signal that this thread blocks stays pending, because no other thread takes it. */
+static void leaves_signals_to_the_program(void) {
+    LoaderFolder folder = loader_folder_create();
+    loader_folder_fill(folder, 8, NULL);
+    Source source = loader_folder_open(folder);
+    LoaderOptions options = loader_options(4, 3, 8);
+    sigset_t wanted, before, pending;
+    int taken;
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGUSR1);
+    Loader *loader = loader_start(folder.arena, &source, &options, (LoaderPosition){0});
+    pthread_sigmask(SIG_BLOCK, &wanted, &before);
+    kill(getpid(), SIGUSR1);
+    sigpending(&pending);
+    CU_ASSERT(sigismember(&pending, SIGUSR1));
+    sigwait(&wanted, &taken);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    loader_destroy(loader);
+    loader_folder_destroy(folder);
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 1 };
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+#else
+enum { SANITIZED = 0 };
+#endif
+
+/* Bytes of the process in memory. */
+static long resident_bytes(void) {
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    invariant(file && fscanf(file, "%*d %ld", &pages) == 1, "no /proc/self/statm");
+    fclose(file);
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+/* A leaked block of an arena for each picture would be 600 megabytes, for each bad one 150.
+ * Sanitizers keep freed memory for a while, and look for leaks themselves. */
+static void does_not_grow(void) {
+    enum { WARM = 100, MORE = 1000, BATCH = 8 };
+    LoaderFolder folder = loader_folder_create();
+    loader_folder_fill(folder, 40, every_fourth);
+    Source source = loader_folder_open(folder);
+    LoaderOptions options = loader_options(BATCH, 2, 3 * BATCH);
+    float *images = arena_new_array(folder.arena, float, loader_batch_values(&options));
+    Loader *loader = loader_start(folder.arena, &source, &options, (LoaderPosition){0});
+    long before = 0;
+    for (int i = 0; i < WARM + MORE; i++) {
+        LoaderBatch batch;
+        if (i == WARM)
+            before = resident_bytes();
+        CU_ASSERT_FATAL(status_fine(loader_next(loader, folder.arena, images, &batch)));
+    }
+    CU_ASSERT(SANITIZED || resident_bytes() - before < 4 << 20);
+    loader_destroy(loader);
+    loader_folder_destroy(folder);
+}
+
+CU_TestInfo loader_life_tests[] = {
+    {"ends while threads decode", ends_while_threads_decode},
+    {"leaves signals to the program", leaves_signals_to_the_program},
+    {"does not grow", does_not_grow},
+    CU_TEST_INFO_NULL,
+};
