@@ -23,6 +23,9 @@ static const struct {
      "sparkc bench models/resnet.cnn --network resnet50 --batch 8"},
     {"scan", command_scan, "which pictures can be read, their sizes, mean and deviation",
      "sparkc scan pictures/"},
+    {"viz-mask", command_viz_mask,
+     "how a mask vanishes under dense convolution and stays under ours",
+     "sparkc viz-mask models/resnet.cnn --network resnet50 --picture cat.jpg"},
     {"info", command_info, "what this binary and this machine can do", "sparkc info --json"},
 };
 
@@ -33,7 +36,7 @@ static void print_help(FILE *out) {
           "Pretrains convolutional networks the SparK way, by compiling them.\n\n",
           out);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+        fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].help);
     fputs("\nExamples:\n", out);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  %s\n", commands[i].example);
