@@ -17,7 +17,7 @@
 
 #include "base/fatal.h"
 #include "passes/gradient.h"
-#include "passes/passes.h"
+#include "passes/network.h"
 
 /* What the walk knows of a forward op; a node's mark is its visit's index + 1, and 0 for the ops
  * that the walk adds. */
@@ -179,7 +179,7 @@ static Value *find_loss(const Graph *graph, Diagnostics *diagnostics) {
 }
 
 bool pass_autodiff(Graph *graph, const PassOptions *options, Diagnostics *diagnostics) {
-    if (options->entry != ENTRY_TRAIN_STEP)
+    if (!network_entry_has_gradients(options->entry))
         return false;
     Value *loss = find_loss(graph, diagnostics);
     if (!loss)

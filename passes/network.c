@@ -3,7 +3,15 @@
 #include "base/text.h"
 
 bool network_entry_is_masked(Entry entry) {
-    return entry == ENTRY_RECONSTRUCT || entry == ENTRY_TRAIN_STEP || entry == ENTRY_UPDATE;
+    return entry != ENTRY_FEATURES && entry != ENTRY_LOGITS;
+}
+
+bool network_entry_has_gradients(Entry entry) {
+    return entry == ENTRY_TRAIN_STEP || entry == ENTRY_ACCUMULATE;
+}
+
+bool network_entry_is_update(Entry entry) {
+    return entry == ENTRY_UPDATE || entry == ENTRY_APPLY;
 }
 
 Value *network_image(const Graph *graph) {

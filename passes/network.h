@@ -9,6 +9,12 @@
 /* True for the entries that pretrain: only the visible cells are encoded. */
 bool network_entry_is_masked(Entry entry);
 
+/* True for the entries that go backward through the network. */
+bool network_entry_has_gradients(Entry entry);
+
+/* True for those that are the optimizer alone: of the network only the parameters are left. */
+bool network_entry_is_update(Entry entry);
+
 /* The picture: the result of the input "image", or NULL. */
 Value *network_image(const Graph *graph);
 

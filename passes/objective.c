@@ -434,7 +434,7 @@ bool pass_objective(Graph *graph, const PassOptions *options, Diagnostics *diagn
                            .cells = graph_find_input(graph, "cells")};
     if (!start(&objective, features) || !add_parameters(&objective))
         return false;
-    bool forward = options->entry != ENTRY_UPDATE;
+    bool forward = !network_entry_is_update(options->entry);
     if (forward)
         add_forward(&objective);
     if (!forward || !options->expose)

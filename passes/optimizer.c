@@ -14,6 +14,11 @@
  * Nothing is committed, running statistics included, unless loss and gradient norm are finite:
  * skipping only the parameters would let one bad batch spoil moments and statistics for good.
  *
+ * A batch that memory has no room for is two programs over the same parameters and states:
+ * ENTRY_ACCUMULATE runs once for each of its parts and adds up the state "gradients"; ENTRY_APPLY
+ * reads it. Gradients as an output of the one and an input of the other would be copied by the
+ * host, and added there.
+ *
  * The host computes, in double, the scalars that change from step to step (t = 1, 2, .. is the
  * step's number): lr, weight_decay bias_correction1 = 1 - beta1^t, bias_correction2_sqrt = sqrt(1 -
  * beta2^t)     LAMB, AdamW The formulas are those of the reference README ("LAMB", "Optimizer
@@ -87,24 +92,37 @@ static void commit(Update *update, Value *value, const char *region, const char 
           ATTRIBUTES(attribute_text("region", region), attribute_text("name", name)));
 }
 
-/* A flat state of the optimizer, 0 at first. */
-static Value *add_moment(Update *update, const char *name) {
+/* A flat state of training, 0 at first. */
+static void add_state(Graph *graph, const char *name) {
     StateSlot slot = {.name = name, .part = PART_TRAINING, .type = type_flat(DTYPE_F32), .init = 0};
-    invariant(graph_add_state(update->graph, slot) != NULL, "a second state %s", name);
-    return build_state(&update->builder, name);
+    invariant(graph_add_state(graph, slot) != NULL, "a second state %s", name);
 }
 
-static void commit_moment(Update *update, const char *name, Value *new_value, Value *old) {
+static const char gradients_name[] = "gradients";
+
+/* The entries that accumulate and apply have the same states, whichever of them they touch, so
+ * that their regions are laid out alike. */
+static void add_states(Graph *graph, const PassOptions *options) {
+    static const char *const moments[][2] = {[OPTIMIZER_LAMB] = {"exp_avg", "exp_avg_sq"},
+                                             [OPTIMIZER_ADAMW] = {"exp_avg", "exp_avg_sq"},
+                                             [OPTIMIZER_SGD] = {"momentum_buffer", NULL}};
+    for (int i = 0; i < 2 && moments[options->optimizer][i]; i++)
+        add_state(graph, moments[options->optimizer][i]);
+    if (options->entry == ENTRY_ACCUMULATE || options->entry == ENTRY_APPLY)
+        add_state(graph, gradients_name);
+}
+
+static void commit_state(Update *update, const char *name, Value *new_value, Value *old) {
     commit(update, choose(update, NULL, update->ok, new_value, old), "state", name);
 }
 
 /* share x old + (1 - share) x term, committed. */
 static Value *moving_average(Update *update, const char *name, double share, Value *term) {
-    Value *old = add_moment(update, name);
+    Value *old = build_state(&update->builder, name);
     Value *kept = scale(update, "kept", old, share);
     Value *added = scale(update, "added", term, 1 - share);
     Value *moved = add(update, name, kept, added);
-    commit_moment(update, name, moved, old);
+    commit_state(update, name, moved, old);
     return moved;
 }
 
@@ -168,9 +186,9 @@ static Value *adamw(Update *update) {
 static Value *sgd(Update *update) {
     double momentum = update->options->momentum;
     Value *gradient = add(update, "decayed", update->gradient, decay(update));
-    Value *old = add_moment(update, "momentum_buffer");
+    Value *old = build_state(&update->builder, "momentum_buffer");
     Value *buffer = add(update, "momentum_buffer", scale(update, "kept", old, momentum), gradient);
-    commit_moment(update, "momentum_buffer", buffer, old);
+    commit_state(update, "momentum_buffer", buffer, old);
     Value *ahead = add(update, "step", gradient, scale(update, "ahead", buffer, momentum));
     return subtract(update, "next", update->parameters,
                     multiply(update, "change", update->rate, ahead));
@@ -215,7 +233,7 @@ static void guard_commits(Update *update) {
             continue;
         const char *name = node_text(node, "name");
         Value *value = node->operands[0];
-        commit_moment(update, name, value, build_state(&update->builder, name));
+        commit_state(update, name, value, build_state(&update->builder, name));
         graph_remove(update->graph, node);
     }
 }
@@ -229,19 +247,27 @@ static Value *find_collected(const Graph *graph) {
     return NULL;
 }
 
-/* The flat gradient: collected, or an input for the optimizer alone. */
+/* The flat gradient: collected, or for the optimizer alone an input, or the scaled state. */
 static Value *find_gradient(Update *update) {
-    if (update->options->entry == ENTRY_TRAIN_STEP)
+    Entry entry = update->options->entry;
+    if (network_entry_has_gradients(entry))
         return find_collected(update->graph);
-    return build_stated(&update->builder, OP_input, "gradients", type_flat(DTYPE_F32), NULL, 0,
-                        ATTRIBUTES(attribute_text("name", "gradients")));
+    if (entry == ENTRY_APPLY)
+        return multiply(update, "gradients", build_state(&update->builder, gradients_name),
+                        scalar(update, "gradient_scale"));
+    return build_stated(&update->builder, OP_input, gradients_name, type_flat(DTYPE_F32), NULL, 0,
+                        ATTRIBUTES(attribute_text("name", gradients_name)));
+}
+
+/* The gradient, and whether the step counts. */
+static void measure(Update *update) {
+    update->gradient = find_gradient(update);
+    update->norm = norm_over(update, "grad_norm", update->gradient, "all");
+    update->ok = step_is_sound(update);
 }
 
 static void start(Update *update) {
     Builder *builder = &update->builder;
-    update->gradient = find_gradient(update);
-    update->norm = norm_over(update, "grad_norm", update->gradient, "all");
-    update->ok = step_is_sound(update);
     update->parameters = build_stated(builder, OP_parameters, "parameters", type_flat(DTYPE_F32),
                                       NULL, 0, NO_ATTRIBUTES);
     update->lr = scalar(update, "lr");
@@ -255,15 +281,33 @@ static void start(Update *update) {
 static Value *(*const rules[])(Update *) = {
     [OPTIMIZER_LAMB] = lamb, [OPTIMIZER_ADAMW] = adamw, [OPTIMIZER_SGD] = sgd};
 
+static void update_parameters(Update *update) {
+    start(update);
+    guard_commits(update);
+    Value *next = rules[update->options->optimizer](update);
+    commit(update, choose(update, "parameters", update->ok, next, update->parameters), "params",
+           "");
+}
+
+/* gradients = first ? gradient : gradients + gradient */
+static void accumulate_gradients(Update *update) {
+    guard_commits(update);
+    Value *old = build_state(&update->builder, gradients_name);
+    Value *sum = add(update, "sum", old, update->gradient);
+    Value *next = choose(update, "accumulated", scalar(update, "first"), update->gradient, sum);
+    commit_state(update, gradients_name, next, old);
+}
+
 /* A graph written by hand may lack what the passes before would have left, or have what this one
  * adds. */
 static const char *find_obstacle(const Graph *graph, Entry entry) {
-    static const char *const states[] = {"exp_avg", "exp_avg_sq", "momentum_buffer"};
+    static const char *const states[] = {"exp_avg", "exp_avg_sq", "momentum_buffer",
+                                         gradients_name};
     const Node *loss = graph_find_output(graph, "loss");
     Type number = type_scalar(DTYPE_F32);
-    if (entry == ENTRY_TRAIN_STEP && !find_collected(graph))
+    if (network_entry_has_gradients(entry) && !find_collected(graph))
         return "the graph has no gradients to update with";
-    if (entry == ENTRY_UPDATE && graph_find_input(graph, "gradients"))
+    if (entry == ENTRY_UPDATE && graph_find_input(graph, gradients_name))
         return "the graph has an input \"gradients\" already";
     if (loss && !type_equal(&loss->operands[0]->type, &number))
         return "the loss is not one number, f32[]";
@@ -288,16 +332,18 @@ static bool check_graph(const Graph *graph, Entry entry, Diagnostics *diagnostic
 }
 
 bool pass_optimizer(Graph *graph, const PassOptions *options, Diagnostics *diagnostics) {
-    bool updates = options->entry == ENTRY_TRAIN_STEP || options->entry == ENTRY_UPDATE;
-    if (!updates || !check_graph(graph, options->entry, diagnostics))
+    Entry entry = options->entry;
+    bool trains = network_entry_has_gradients(entry) || network_entry_is_update(entry);
+    if (!trains || !check_graph(graph, entry, diagnostics))
         return false;
     Update update = {
         .graph = graph, .options = options, .builder = {.graph = graph, .prefix = "update"}};
-    start(&update);
-    guard_commits(&update);
-    Value *next = rules[options->optimizer](&update);
-    commit(&update, choose(&update, "parameters", update.ok, next, update.parameters), "params",
-           "");
+    add_states(graph, options);
+    measure(&update);
+    if (entry == ENTRY_ACCUMULATE)
+        accumulate_gradients(&update);
+    else
+        update_parameters(&update);
     output(&update, "grad_norm", update.norm);
     output(&update, "ok", update.ok);
     return true;

@@ -11,13 +11,18 @@
 #include "base/diagnostics.h"
 #include "ir/graph.h"
 
-/* What the program computes. All read `params` and `state`. */
+/* What the program computes. All read `params` and `state`. Accumulate and apply, made from one
+ * network by the same options, have the same segments and states in the same order, so that their
+ * programs can work on the same memory. */
 typedef enum Entry {
     ENTRY_FEATURES,    /* the encoder on whole pictures: outputs feature.0 .. (largest map first) */
     ENTRY_LOGITS,      /* the head on whole pictures: output logits */
     ENTRY_RECONSTRUCT, /* masked: outputs loss, reconstruction */
-    ENTRY_TRAIN_STEP,  /* forward, loss, backward, update: outputs loss, grad_norm */
-    ENTRY_UPDATE       /* the optimizer alone: flat input "gradients", output grad_norm */
+    ENTRY_TRAIN_STEP,  /* forward, loss, backward, update: outputs loss, grad_norm, ok */
+    ENTRY_UPDATE,      /* the optimizer alone: flat input "gradients", outputs grad_norm, ok */
+    ENTRY_ACCUMULATE,  /* forward, loss, backward; the gradients are added to the flat state
+                          "gradients": outputs loss, grad_norm, ok */
+    ENTRY_APPLY        /* the optimizer alone, over that state: outputs grad_norm, ok */
 } Entry;
 
 typedef enum OptimizerKind { OPTIMIZER_LAMB, OPTIMIZER_ADAMW, OPTIMIZER_SGD } OptimizerKind;

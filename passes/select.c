@@ -82,7 +82,7 @@ static bool set_batch(Graph *graph, int64_t batch, Diagnostics *diagnostics) {
 }
 
 bool pass_select(Graph *graph, const PassOptions *options, Diagnostics *diagnostics) {
-    bool segments_only = options->entry == ENTRY_UPDATE && graph->first == NULL;
+    bool segments_only = network_entry_is_update(options->entry) && graph->first == NULL;
     if (segments_only)
         return false;
     bool changed = set_batch(graph, options->batch, diagnostics);

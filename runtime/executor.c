@@ -5,12 +5,15 @@
 #include <sys/mman.h>
 
 #include "base/clock.h"
+#include "base/fatal.h"
+#include "base/text.h"
 
 struct PlanExecutor {
     const Plan *plan;
     Threads *threads;
     char *regions[PLAN_REGIONS];
-    char *workspace; /* of all threads, one behind the other */
+    bool borrowed[PLAN_REGIONS]; /* regions of another executor */
+    char *workspace;             /* of all threads, one behind the other */
     int64_t workspace_step;
     char ***launch_pointers;
 };
@@ -77,11 +80,12 @@ static Status out_of_memory(Arena *arena, PlanExecutor *executor) {
                           (double)bytes * 1e-9);
 }
 
-Status plan_executor_create(Arena *arena, const Plan *plan, Threads *threads, PlanExecutor **out) {
-    PlanExecutor *executor = create(arena, plan, threads);
+/* Maps the regions that are not there and binds the launches to all. */
+static Status finish(Arena *arena, PlanExecutor *executor, PlanExecutor **out) {
     bool fine = executor->workspace != NULL;
     for (int r = 0; r < PLAN_REGIONS; r++) {
-        executor->regions[r] = map_block(plan->region_bytes[r]);
+        if (!executor->borrowed[r])
+            executor->regions[r] = map_block(executor->plan->region_bytes[r]);
         fine = fine && executor->regions[r];
     }
     if (!fine)
@@ -89,6 +93,56 @@ Status plan_executor_create(Arena *arena, const Plan *plan, Threads *threads, Pl
     bind_pointers(arena, executor, region_address, executor);
     *out = executor;
     return STATUS_FINE;
+}
+
+Status plan_executor_create(Arena *arena, const Plan *plan, Threads *threads, PlanExecutor **out) {
+    return finish(arena, create(arena, plan, threads), out);
+}
+
+static const int shared_regions[] = {PLAN_PARAMS, PLAN_STATE};
+enum { SHARED_REGIONS = sizeof shared_regions / sizeof *shared_regions };
+
+static Status unlike(Arena *arena, const char *name, const char *what) {
+    Text escaped = text_create(arena);
+    text_append_escaped(&escaped, name);
+    return status_failure(arena,
+                          "%s: a program that works on the parameters and states of another must "
+                          "find its own there, but %s; make both from one network by the same "
+                          "options",
+                          escaped.data, what);
+}
+
+/* A failure unless all that `plan` has in a region lies at the same place in the owner's. */
+static Status check_region(Arena *arena, const Plan *plan, const Plan *owner, int region) {
+    for (int i = 0; i < plan->buffer_count; i++) {
+        const PlanBuffer *own = &plan->buffers[i];
+        if (own->region != region)
+            continue;
+        const PlanBuffer *other = plan_find(owner, region, own->name);
+        if (!other)
+            return unlike(arena, own->name, "this one is missing");
+        if (own->elements != other->elements || own->element_bytes != other->element_bytes)
+            return unlike(arena, own->name, "its size differs");
+        if (own->offset != other->offset)
+            return unlike(arena, own->name, "it lies elsewhere");
+    }
+    if (plan->region_bytes[region] > owner->region_bytes[region])
+        return unlike(arena, region == PLAN_PARAMS ? "parameters" : "states", "there is less");
+    return STATUS_FINE;
+}
+
+Status plan_executor_create_sharing(Arena *arena, const Plan *plan, Threads *threads,
+                                    const PlanExecutor *owner, PlanExecutor **out) {
+    for (int i = 0; i < SHARED_REGIONS; i++)
+        status_return_if_failed(check_region(arena, plan, owner->plan, shared_regions[i]));
+    PlanExecutor *executor = create(arena, plan, threads);
+    for (int i = 0; i < SHARED_REGIONS; i++) {
+        int region = shared_regions[i];
+        invariant(owner->regions[region], "the owner has no region %d", region);
+        executor->regions[region] = owner->regions[region];
+        executor->borrowed[region] = true;
+    }
+    return finish(arena, executor, out);
 }
 
 Status plan_executor_create_over(Arena *arena, const Plan *plan, Threads *threads,
@@ -105,7 +159,8 @@ void plan_executor_destroy(PlanExecutor *executor) {
     if (!executor)
         return;
     for (int r = 0; r < PLAN_REGIONS; r++)
-        unmap_block(executor->regions[r], executor->plan->region_bytes[r]);
+        if (!executor->borrowed[r])
+            unmap_block(executor->regions[r], executor->plan->region_bytes[r]);
     unmap_block(executor->workspace, executor->workspace_step * threads_count(executor->threads));
 }
 
@@ -157,6 +212,6 @@ void *plan_executor_workspace(const PlanExecutor *executor, size_t *bytes) {
 int64_t plan_executor_bytes(const PlanExecutor *executor) {
     int64_t bytes = executor->workspace_step * threads_count(executor->threads);
     for (int r = 0; r < PLAN_REGIONS; r++)
-        bytes += executor->plan->region_bytes[r];
+        bytes += executor->borrowed[r] ? 0 : executor->plan->region_bytes[r];
     return bytes;
 }

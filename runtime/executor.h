@@ -13,6 +13,13 @@ typedef struct PlanExecutor PlanExecutor;
 Status plan_executor_create(Arena *arena, const Plan *plan, Threads *threads,
                             PlanExecutor **executor);
 
+/* The same over the parameters and states of another executor, which must have regions: one program
+ * goes on from what the other has left there. Inputs, outputs and scratch are its own. A failure
+ * unless each parameter and state of `plan` lies at the same place in the owner's, which may have
+ * more of them behind. Only one of both runs at a time; `owner` is destroyed last. */
+Status plan_executor_create_sharing(Arena *arena, const Plan *plan, Threads *threads,
+                                    const PlanExecutor *owner, PlanExecutor **executor);
+
 /* The same in memory of the caller's: address_of says where each pointer of the plan points (never
  * asked for null pointers). There are no regions to ask for. */
 typedef void *PlanAddress(const void *context, const PlanPointer *pointer);
@@ -40,7 +47,7 @@ void *plan_executor_workspace(const PlanExecutor *executor, size_t *bytes);
 /* The same, and adds the seconds of each launch to seconds[launch]. */
 void plan_executor_profile(PlanExecutor *executor, double *seconds);
 
-/* Bytes of memory that the executor holds. */
+/* Bytes of memory that the executor holds, without what it shares with its owner. */
 int64_t plan_executor_bytes(const PlanExecutor *executor);
 
 #endif

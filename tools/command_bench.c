@@ -18,7 +18,8 @@ typedef struct BenchOptions {
 enum { KEY_ENTRY = 0x200, KEY_STEPS, KEY_WARM_UP, KEY_TOP, KEY_SEED };
 
 static const struct argp_option option_table[] = {
-    {"entry", KEY_ENTRY, "NAME", 0, "features, logits, reconstruct or train_step (default)", 0},
+    {"entry", KEY_ENTRY, "NAME", 0,
+     "features, logits, reconstruct, train_step (default) or accumulate", 0},
     {"steps", KEY_STEPS, "N", 0, "Steps that are timed (5)", 0},
     {"warm-up", KEY_WARM_UP, "N", 0, "Steps before those (1)", 0},
     {"top", KEY_TOP, "N", 0, "How many of the slowest kernels are printed (20)", 0},
@@ -32,11 +33,14 @@ static Entry parse_entry(struct argp_state *state, const char *name) {
     static const char *const names[] = {[ENTRY_FEATURES] = "features",
                                         [ENTRY_LOGITS] = "logits",
                                         [ENTRY_RECONSTRUCT] = "reconstruct",
-                                        [ENTRY_TRAIN_STEP] = "train_step"};
+                                        [ENTRY_TRAIN_STEP] = "train_step",
+                                        [ENTRY_ACCUMULATE] = "accumulate"};
     for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
-        if (strcmp(name, names[i]) == 0)
+        if (names[i] && strcmp(name, names[i]) == 0)
             return (Entry)i;
-    argp_error(state, "--entry takes features, logits, reconstruct or train_step, not %s", name);
+    argp_error(state,
+               "--entry takes features, logits, reconstruct, train_step or accumulate, not %s",
+               name);
     return ENTRY_TRAIN_STEP;
 }
 
@@ -49,7 +53,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         return 0;
     case KEY_ENTRY:
         options->common.pass.entry = parse_entry(state, argument);
-        options->common.pass.training = options->common.pass.entry == ENTRY_TRAIN_STEP;
+        options->common.pass.training = options->common.pass.entry >= ENTRY_TRAIN_STEP;
         return 0;
     case KEY_STEPS:
         options->settings.steps = (int)options_integer(state, "steps", argument, 1, 100000);

@@ -30,8 +30,8 @@ enum { KEY_AFTER = 0x200, KEY_START, KEY_ENTRY, KEY_ALL, KEY_DIRECTORY, KEY_EMIT
 static const struct argp_option option_table[] = {
     {"after", KEY_AFTER, "PASS", 0, "Stop after this pass (default: before the first)", 0},
     {"start-from", KEY_START, "PASS", 0, "FILE.ir: run the passes from this one on", 0},
-    {"entry", KEY_ENTRY, "NAME", 0, "features, logits, reconstruct, train_step (default) or update",
-     0},
+    {"entry", KEY_ENTRY, "NAME", 0,
+     "features, logits, reconstruct, train_step (default), update, accumulate or apply", 0},
     {"emit", KEY_EMIT, "WHAT", 0,
      "graph, kernels (the planned program, or after a pass of programs), llvm or asm (what the CPU "
      "runs)",
@@ -47,7 +47,9 @@ static const char *const entry_names[] = {[ENTRY_FEATURES] = "features",
                                           [ENTRY_LOGITS] = "logits",
                                           [ENTRY_RECONSTRUCT] = "reconstruct",
                                           [ENTRY_TRAIN_STEP] = "train_step",
-                                          [ENTRY_UPDATE] = "update"};
+                                          [ENTRY_UPDATE] = "update",
+                                          [ENTRY_ACCUMULATE] = "accumulate",
+                                          [ENTRY_APPLY] = "apply"};
 
 static Entry parse_entry(struct argp_state *state, const char *name) {
     enum { COUNT = sizeof entry_names / sizeof *entry_names };

@@ -18,6 +18,7 @@ typedef struct EntryCase {
 
 static const EntryCase entries[] = {
     {"train_step", "feature.0", ENTRY_TRAIN_STEP, true},
+    {"apply", "feature.0", ENTRY_APPLY, true},
     {"reconstruct", "feature.0", ENTRY_RECONSTRUCT, false},
     {"features", "feature.0", ENTRY_FEATURES, false},
     {"logits", "logits", ENTRY_LOGITS, false},

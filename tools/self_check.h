@@ -16,9 +16,9 @@ typedef struct SelfCheckOptions {
     uint32_t seed;
 } SelfCheckOptions;
 
-/* Checks every entry that the network has: the training step, the reconstruction in evaluation
- * mode, features and logits. A group per op kind; the error is the largest one of a tensor over its
- * largest element. */
+/* Checks every entry that the network has: the training step, the update by accumulated gradients,
+ * the reconstruction in evaluation mode, features and logits. A group per op kind; the error is the
+ * largest one of a tensor over its largest element. */
 Status self_check_network(Arena *arena, const Graph *network, const SelfCheckOptions *options,
                           Diagnostics *diagnostics, Comparison *comparison);
 

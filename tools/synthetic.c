@@ -72,7 +72,9 @@ double synthetic_scalar(const PassOptions *options, const char *name, uint32_t s
                  {"weight_decay", 0.04},
                  {"bias_correction1", schedule_bias_correction(options->beta1, step + 1)},
                  {"bias_correction2_sqrt", sqrt(schedule_bias_correction(beta2, step + 1))},
-                 {"step", step}};
+                 {"step", step},
+                 {"first", step % 2 == 0},
+                 {"gradient_scale", 0.5}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i].name) == 0)
             return known[i].value;

@@ -20,7 +20,7 @@ void synthetic_input(const Graph *graph, const Node *node, uint32_t seed, uint32
                      double *values);
 
 /* A named scalar of a program in step 0, 1, ..: learning rate and decay as in the middle of a
- * pretraining. */
+ * pretraining, gradients in two parts. */
 double synthetic_scalar(const PassOptions *options, const char *name, uint32_t step);
 
 #endif

@@ -56,7 +56,7 @@ static const struct {
     const char *const *words;
 } options[] = {
     {"entry", OPTION_WORD, offsetof(PassOptions, entry),
-     WORDS("features", "logits", "reconstruct", "train_step", "update")},
+     WORDS("features", "logits", "reconstruct", "train_step", "update", "accumulate", "apply")},
     {"batch", OPTION_INT, offsetof(PassOptions, batch), NULL},
     {"training", OPTION_BOOL, offsetof(PassOptions, training), NULL},
     {"expose", OPTION_BOOL, offsetof(PassOptions, expose), NULL},

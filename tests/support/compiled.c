@@ -26,6 +26,13 @@ static void poison(const Compiled *compiled, int region) {
     memset(bytes, 0xFF, (size_t)compiled->plan->region_bytes[region]);
 }
 
+static Status create_executor(Compiled *compiled, const Compiled *owner) {
+    return owner ? plan_executor_create_sharing(compiled->arena, compiled->plan, compiled->threads,
+                                                owner->executor, &compiled->executor)
+                 : plan_executor_create(compiled->arena, compiled->plan, compiled->threads,
+                                        &compiled->executor);
+}
+
 Compiled *compiled_create(Program *program, const CompiledOptions *options) {
     Arena *arena = arena_create();
     Compiled *compiled = arena_new(arena, Compiled);
@@ -34,8 +41,7 @@ Compiled *compiled_create(Program *program, const CompiledOptions *options) {
     CU_ASSERT_FATAL(plan_memory(program, !options->separate, &compiled->memory));
     compile(compiled, program, options);
     EXPECT_FINE(threads_create(arena, options->threads ? options->threads : 1, &compiled->threads));
-    EXPECT_FINE(
-        plan_executor_create(arena, compiled->plan, compiled->threads, &compiled->executor));
+    EXPECT_FINE(create_executor(compiled, options->owner));
     if (options->poisoned) {
         poison(compiled, PLAN_SCRATCH);
         poison(compiled, PLAN_OUTPUTS);

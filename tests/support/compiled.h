@@ -8,15 +8,18 @@
 #include "passes/plan_memory.h"
 #include "runtime/executor.h"
 
+typedef struct Compiled Compiled;
+
 typedef struct CompiledOptions {
-    const char *cpu; /* as in codegen/cpu/cpu.h; NULL: the host's */
-    int threads;     /* that run it; 0: 1 */
-    bool separate;   /* no scratch buffer shares memory with another */
-    bool poisoned;   /* scratch and outputs are NaN at the start instead of zero */
+    const char *cpu;       /* as in codegen/cpu/cpu.h; NULL: the host's */
+    int threads;           /* that run it; 0: 1 */
+    bool separate;         /* no scratch buffer shares memory with another */
+    bool poisoned;         /* scratch and outputs are NaN at the start instead of zero */
+    const Compiled *owner; /* whose parameters and states it works on; NULL: its own */
 } CompiledOptions;
 
 /* A program that is planned, compiled and ready to run. */
-typedef struct Compiled {
+struct Compiled {
     Arena *arena;
     const Program *program;
     MemoryPlan memory;
@@ -24,8 +27,8 @@ typedef struct Compiled {
     Threads *threads;
     Plan *plan;
     PlanExecutor *executor;
-    KernelInterpreter *values; /* for setting and reading values; it runs nothing */
-} Compiled;
+    KernelInterpreter *values; /* over the same memory, for setting and reading values */
+};
 
 /* Plans the program anew and compiles it; the program must live as long. A failure ends the test.
  */

@@ -107,32 +107,30 @@ static double state_number(const StateSlot *slot, size_t index) {
     return (double)(float)fabs(op_case_number(slot->name, index));
 }
 
-static void fill_expected(const Trial *trial) {
-    const Graph *graph = trial->graph;
+void trial_fill_interpreter(Arena *arena, const Graph *graph, Interpreter *interpreter) {
     size_t count;
-    double *cells = all_cells(graph, trial->arena, &count);
+    double *cells = all_cells(graph, arena, &count);
     if (count)
-        expect_fine(interpreter_set_input(trial->expected, trial->arena, "cells", cells, count));
+        expect_fine(interpreter_set_input(interpreter, arena, "cells", cells, count));
     graph_each(graph, node) {
         const char *name =
             node->op == OP_input || node->op == OP_scalar ? node_text(node, "name") : "cells";
         if (node->op == OP_scalar)
-            interpreter_set_scalar(trial->expected, name, scalar_value(name));
+            interpreter_set_scalar(interpreter, name, scalar_value(name));
         if (strcmp(name, "cells") == 0 || node->op == OP_scalar)
             continue;
-        Tensor tensor = rounded(op_case_input(trial->arena, graph, node));
-        expect_fine(
-            interpreter_set_input(trial->expected, trial->arena, name, tensor.data, tensor.count));
+        Tensor tensor = rounded(op_case_input(arena, graph, node));
+        expect_fine(interpreter_set_input(interpreter, arena, name, tensor.data, tensor.count));
     }
     for (size_t i = 0; i < graph->segments.count; i++) {
         const Segment *segment = &graph->segments.items[i];
-        Tensor tensor = interpreter_param(trial->expected, segment->name);
+        Tensor tensor = interpreter_param(interpreter, segment->name);
         for (size_t k = 0; k < tensor.count; k++)
             tensor.data[k] = (double)(float)op_case_number(segment->name, k);
     }
     for (size_t i = 0; i < graph->states.count; i++) {
         const StateSlot *slot = &graph->states.items[i];
-        Tensor tensor = interpreter_state(trial->expected, slot->name);
+        Tensor tensor = interpreter_state(interpreter, slot->name);
         for (size_t k = 0; k < tensor.count; k++)
             tensor.data[k] = state_number(slot, k);
     }
@@ -200,7 +198,7 @@ Trial *trial_create(Arena *arena, Graph *graph) {
     trial->expected = interpreter_create(graph);
     trial->bounds = arena_new(arena, TrialBounds);
     *trial->bounds = (TrialBounds){.arena = arena, .interpreter = trial->expected};
-    fill_expected(trial);
+    trial_fill_interpreter(arena, graph, trial->expected);
     interpreter_observe(trial->expected, observe, trial->bounds);
     expect_fine(interpreter_run(trial->expected, arena));
     return trial;

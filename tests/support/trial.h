@@ -26,6 +26,9 @@ void trial_destroy(Trial *trial);
 void trial_fill(Arena *arena, const Graph *graph, KernelInterpreter *values,
                 const Program *program);
 
+/* The same for the graph interpreter. */
+void trial_fill_interpreter(Arena *arena, const Graph *graph, Interpreter *interpreter);
+
 /* Compares all outputs with the graph interpreter's. A difference is a failure with the output's
  * name, `who`, and what `describe` says of it. */
 typedef const char *TrialDescribe(Arena *arena, const void *context, const char *output);

@@ -1,6 +1,7 @@
 #include "tests/unit/compiled_suites.h"
 
 CU_SuiteInfo harness_suites[] = {
+    HARNESS_SUITE("accumulated gradients", compiled_accumulate_tests),
     HARNESS_SUITE("scalar operations", compiled_expression_tests),
     HARNESS_SUITE("ops", compiled_ops_tests),
     HARNESS_SUITE("plans", compiled_plans_tests),

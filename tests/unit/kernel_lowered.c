@@ -250,7 +250,7 @@ static void check_network(const SmallNetwork *network, Entry entry) {
     options.decoder_width = 16;
     options.expose = true;
     options.entry = entry;
-    options.training = entry == ENTRY_TRAIN_STEP;
+    options.training = entry == ENTRY_TRAIN_STEP || entry == ENTRY_ACCUMULATE;
     CU_ASSERT_TRUE_FATAL(passes_run(graph, &options, NULL, diagnostics, NULL, NULL));
     check_graph(arena, "network", graph, network_tolerance);
     arena_destroy(arena);
@@ -260,6 +260,8 @@ static void networks(void) {
     SmallNetwork network = {
         .levels = 2, .batch = 2, .channels = 3, .height = 16, .width = 24, .batch_norm = true};
     check_network(&network, ENTRY_TRAIN_STEP);
+    check_network(&network, ENTRY_ACCUMULATE);
+    check_network(&network, ENTRY_APPLY);
     network.batch_norm = false;
     network.head = true;
     check_network(&network, ENTRY_TRAIN_STEP);

@@ -197,14 +197,26 @@ static void run_with(Fixture *fixture, const double *gradient) {
     fixture_run(fixture);
 }
 
-static void compare_steps(OptimizerKind kind, double clip) {
+/* As if four parts had been added up. */
+static void run_with_sum(Fixture *fixture, const double *gradient) {
+    Tensor sum = interpreter_state(fixture->interpreter, "gradients");
+    for (int i = 0; i < ELEMENTS; i++)
+        sum.data[i] = 4 * gradient[i];
+    interpreter_set_scalar(fixture->interpreter, "gradient_scale", 0.25);
+    fixture_run(fixture);
+    for (int i = 0; i < ELEMENTS; i++)
+        CU_ASSERT_EQUAL(sum.data[i], 4 * gradient[i]);
+}
+
+static void compare_entry_steps(Entry entry, OptimizerKind kind, double clip) {
     Reference reference = {.options = update_options(kind, clip)};
+    reference.options.entry = entry;
     memcpy(reference.p, start, sizeof start);
     Fixture fixture = create_update(&reference.options);
     for (int step = 0; step < STEPS; step++) {
         double found[ELEMENTS];
         set_scalars(fixture.interpreter, &reference.options, step);
-        run_with(&fixture, gradients[step]);
+        (entry == ENTRY_APPLY ? run_with_sum : run_with)(&fixture, gradients[step]);
         reference_step(&reference, step);
         read_parameters(fixture.interpreter, found);
         expect_close(found, reference.p);
@@ -214,6 +226,12 @@ static void compare_steps(OptimizerKind kind, double clip) {
         CU_ASSERT_EQUAL(fixture_tensor(&fixture, "ok").data[0], 1);
     }
     fixture_destroy(&fixture);
+}
+
+/* Of the gradients as an input, and as the sum that another program has left. */
+static void compare_steps(OptimizerKind kind, double clip) {
+    compare_entry_steps(ENTRY_UPDATE, kind, clip);
+    compare_entry_steps(ENTRY_APPLY, kind, clip);
 }
 
 static void lamb_follows_its_formulas(void) {
@@ -307,6 +325,40 @@ static void step_commits_all_or_nothing(void) {
     }
 }
 
+static void expect_gradients(Interpreter *interpreter, double factor) {
+    Tensor sum = interpreter_state(interpreter, "gradients");
+    for (int i = 0; i < ELEMENTS; i++)
+        CU_ASSERT_EQUAL(sum.data[i], factor * gradients[0][i]);
+}
+
+/* The first part begins anew, the others are added; a bad one leaves gradients and statistics. */
+static void parts_are_added(void) {
+    static const struct {
+        double first, loss, factor;
+    } parts[] = {{1, 1, 1}, {0, 2, 2}, {0, NAN, 2}, {1, INFINITY, 2}, {1, 3, 1}};
+    PassOptions options = update_options(OPTIMIZER_ADAMW, 5);
+    options.entry = ENTRY_ACCUMULATE;
+    double loss, found[ELEMENTS], zeros[ELEMENTS] = {0};
+    Fixture fixture = create_train_step(&options, &loss);
+    interpreter_state(fixture.interpreter, "gradients").data[0] = NAN;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        bool sound = isfinite(parts[i].loss);
+        loss = parts[i].loss;
+        interpreter_set_scalar(fixture.interpreter, "first", parts[i].first);
+        interpreter_state(fixture.interpreter, "mean").data[0] = 3;
+        fixture_run(&fixture);
+        CU_ASSERT_EQUAL(fixture_tensor(&fixture, "ok").data[0], sound);
+        CU_ASSERT_DOUBLE_EQUAL(fixture_tensor(&fixture, "grad_norm").data[0],
+                               norm(gradients[0], ELEMENTS), 1e-12);
+        CU_ASSERT_EQUAL(interpreter_state(fixture.interpreter, "mean").data[0], sound ? 7 : 3);
+        expect_gradients(fixture.interpreter, parts[i].factor);
+    }
+    read_parameters(fixture.interpreter, found);
+    CU_ASSERT_EQUAL(memcmp(found, start, sizeof start), 0);
+    expect_state(fixture.interpreter, "exp_avg", zeros);
+    fixture_destroy(&fixture);
+}
+
 CU_TestInfo passes_optimizer_tests[] = {
     {"LAMB follows its formulas", lamb_follows_its_formulas},
     {"AdamW follows its formulas", adamw_follows_its_formulas},
@@ -314,5 +366,6 @@ CU_TestInfo passes_optimizer_tests[] = {
     {"LAMB without decay has no trust ratio", lamb_without_decay_has_no_trust_ratio},
     {"a bad gradient changes nothing", bad_gradient_changes_nothing},
     {"a step commits all or nothing", step_commits_all_or_nothing},
+    {"parts are added", parts_are_added},
     CU_TEST_INFO_NULL,
 };

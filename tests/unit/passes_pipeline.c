@@ -84,14 +84,14 @@ static void errors_stop_the_run(void) {
 
 /* Every entry, in both modes, with every optimizer. */
 static void every_entry_compiles(void) {
-    for (int entry = ENTRY_FEATURES; entry <= ENTRY_UPDATE; entry++) {
+    for (int entry = ENTRY_FEATURES; entry <= ENTRY_APPLY; entry++) {
         for (int kind = OPTIMIZER_LAMB; kind <= OPTIMIZER_SGD; kind++) {
             Arena *arena = arena_create();
             Graph *graph = small_network(arena, &network);
             PassOptions options = pass_options_default();
             options.entry = (Entry)entry;
             options.optimizer = (OptimizerKind)kind;
-            options.training = entry == ENTRY_TRAIN_STEP;
+            options.training = entry == ENTRY_TRAIN_STEP || entry == ENTRY_ACCUMULATE;
             options.decoder_width = 16;
             Diagnostics *diagnostics = diagnostics_create(arena, 5);
             CU_ASSERT_TRUE(passes_run(graph, &options, NULL, diagnostics, NULL, NULL));
@@ -101,11 +101,38 @@ static void every_entry_compiles(void) {
     }
 }
 
+/* The tables of an entry's graph as they are printed, without its ops. */
+static const char *tables(Arena *arena, Entry entry, OptimizerKind kind) {
+    Graph *graph = small_network(arena, &network);
+    PassOptions options = pass_options_default();
+    options.entry = entry;
+    options.optimizer = kind;
+    options.decoder_width = 16;
+    CU_ASSERT_TRUE(passes_run(graph, &options, NULL, diagnostics_create(arena, 5), NULL, NULL));
+    const char *text = print_graph_text(arena, graph), *ops = strstr(text, "\n%");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(ops);
+    return arena_copy_text(arena, text, (size_t)(ops - text));
+}
+
+/* Else their programs could not work on the same memory. */
+static void accumulate_and_apply_have_the_same_tables(void) {
+    for (int kind = OPTIMIZER_LAMB; kind <= OPTIMIZER_SGD; kind++) {
+        Arena *arena = arena_create();
+        const char *accumulate = tables(arena, ENTRY_ACCUMULATE, (OptimizerKind)kind);
+        CU_ASSERT_STRING_EQUAL(tables(arena, ENTRY_APPLY, (OptimizerKind)kind), accumulate);
+        CU_ASSERT_PTR_NOT_NULL(strstr(accumulate, "state gradients : f32<flat>"));
+        CU_ASSERT_PTR_NOT_NULL(
+            strstr(accumulate, kind == OPTIMIZER_SGD ? "momentum_buffer" : "exp_avg_sq"));
+        arena_destroy(arena);
+    }
+}
+
 CU_TestInfo passes_pipeline_tests[] = {
     {"rows fit together", rows_fit_together},
     {"the observer sees every pass", observer_sees_every_pass},
     {"runs go on where they stopped", runs_go_on_where_they_stopped},
     {"errors stop the run", errors_stop_the_run},
     {"every entry compiles", every_entry_compiles},
+    {"accumulate and apply have the same tables", accumulate_and_apply_have_the_same_tables},
     CU_TEST_INFO_NULL,
 };

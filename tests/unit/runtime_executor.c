@@ -141,6 +141,122 @@ static void memory_of_the_caller(void) {
     destroy(&made);
 }
 
+/* ---- Sharing --------------------------------------------------------------------------------- */
+
+static const PlanPointer count_pointers[] = {{PLAN_STATE, 0, 0}, {PLAN_OUTPUTS, 0, 1}};
+
+/* The state goes up by one, and is given out. */
+static void count_up(char *const *pointers, const int64_t *numbers, int64_t chunk,
+                     char *workspace) {
+    (void)numbers, (void)chunk, (void)workspace;
+    int64_t *count = (int64_t *)(void *)pointers[0];
+    *(int64_t *)(void *)pointers[1] = ++*count;
+}
+
+typedef struct Counter {
+    PlanLaunch launch;
+    PlanBuffer buffers[3];
+    Plan plan;
+    PlanExecutor *executor;
+} Counter;
+
+static void make_counter(Counter *counter, int64_t outputs) {
+    counter->launch = (PlanLaunch){.kernel = "count",
+                                   .function = count_up,
+                                   .pointer_count = 2,
+                                   .pointers = count_pointers,
+                                   .chunks = 1};
+    counter->buffers[0] = (PlanBuffer){"count", PLAN_STATE, 0, 1, 8};
+    counter->buffers[1] = (PlanBuffer){"y", PLAN_OUTPUTS, 0, outputs, 8};
+    counter->buffers[2] = (PlanBuffer){"params", PLAN_PARAMS, 0, 1, 4};
+    counter->plan = (Plan){.workspace_bytes = 8,
+                           .launch_count = 1,
+                           .launches = &counter->launch,
+                           .buffer_count = 3,
+                           .buffers = counter->buffers};
+    counter->plan.region_bytes[PLAN_STATE] = 8 + PLAN_ALIGNMENT;
+    counter->plan.region_bytes[PLAN_PARAMS] = 4 + PLAN_ALIGNMENT;
+    counter->plan.region_bytes[PLAN_OUTPUTS] = outputs * 8 + PLAN_ALIGNMENT;
+}
+
+static int64_t output_of(const Counter *counter) {
+    return *(int64_t *)plan_executor_buffer(counter->executor, PLAN_OUTPUTS, "y");
+}
+
+/* Two plans go on from one another; what is not shared is their own, and dies with them. */
+static void shared_regions(void) {
+    Arena *arena = arena_create();
+    Threads *threads;
+    Counter owner = {0}, other = {0};
+    make_counter(&owner, 1);
+    make_counter(&other, 1000);
+    owner.plan.region_bytes[PLAN_STATE] += 64; /* of which the other knows nothing */
+    CU_ASSERT_PTR_NULL_FATAL(threads_create(arena, 1, &threads).message);
+    CU_ASSERT_PTR_NULL_FATAL(
+        plan_executor_create(arena, &owner.plan, threads, &owner.executor).message);
+    CU_ASSERT_PTR_NULL_FATAL(
+        plan_executor_create_sharing(arena, &other.plan, threads, owner.executor, &other.executor)
+            .message);
+    plan_executor_run(owner.executor);
+    plan_executor_run(other.executor);
+    CU_ASSERT_EQUAL(output_of(&owner), 1);
+    CU_ASSERT_EQUAL(output_of(&other), 2);
+    for (int region = PLAN_PARAMS; region < PLAN_REGIONS; region++)
+        CU_ASSERT_EQUAL(plan_executor_region(owner.executor, region) ==
+                            plan_executor_region(other.executor, region),
+                        region == PLAN_PARAMS || region == PLAN_STATE);
+    CU_ASSERT_EQUAL(plan_executor_bytes(other.executor) - plan_executor_bytes(owner.executor),
+                    999 * 8 - (8 + PLAN_ALIGNMENT + 64) - (4 + PLAN_ALIGNMENT));
+    plan_executor_destroy(other.executor);
+    plan_executor_run(owner.executor);
+    CU_ASSERT_EQUAL(output_of(&owner), 3);
+    plan_executor_destroy(owner.executor);
+    threads_destroy(threads);
+    arena_destroy(arena);
+}
+
+static void expect_unlike(const Counter *owner, const Counter *other, const char *what) {
+    Arena *arena = arena_create();
+    Threads *threads;
+    PlanExecutor *first, *second = NULL;
+    CU_ASSERT_PTR_NULL_FATAL(threads_create(arena, 1, &threads).message);
+    CU_ASSERT_PTR_NULL_FATAL(plan_executor_create(arena, &owner->plan, threads, &first).message);
+    Status status = plan_executor_create_sharing(arena, &other->plan, threads, first, &second);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(status.message);
+    CU_ASSERT_PTR_NOT_NULL(strstr(status.message, what));
+    CU_ASSERT_PTR_NULL(second);
+    plan_executor_destroy(first);
+    threads_destroy(threads);
+    arena_destroy(arena);
+}
+
+static void refuse_sharing(const Counter *a, const Counter *b, const char *what) {
+    expect_unlike(a, b, what);
+    expect_unlike(b, a, what);
+}
+
+static void regions_that_differ(void) {
+    Counter counter = {0}, other = {0};
+    make_counter(&counter, 1);
+    make_counter(&other, 1);
+    other.buffers[0].name = "count\n";
+    refuse_sharing(&counter, &other, "this one is missing");
+    expect_unlike(&counter, &other, "count\\x0A: ");
+    make_counter(&other, 1);
+    other.buffers[0].elements = 2;
+    refuse_sharing(&counter, &other, "count: ");
+    refuse_sharing(&counter, &other, "its size differs");
+    make_counter(&other, 1);
+    other.buffers[2].element_bytes = 2;
+    refuse_sharing(&counter, &other, "params: ");
+    make_counter(&other, 1);
+    other.buffers[0].offset = 64;
+    refuse_sharing(&counter, &other, "it lies elsewhere");
+    make_counter(&other, 1);
+    other.plan.region_bytes[PLAN_PARAMS] += 64;
+    expect_unlike(&counter, &other, "parameters: ");
+}
+
 static void too_large(void) {
     Made made = {0};
     make_plan(&made, 1);
@@ -156,6 +272,8 @@ CU_TestInfo runtime_executor_tests[] = {
     {"launches run in order, chunks once", launches_in_order},
     {"regions and buffers", regions},
     {"memory of the caller's", memory_of_the_caller},
+    {"two executors over the same parameters and states", shared_regions},
+    {"regions that differ are not shared", regions_that_differ},
     {"more memory than there is", too_large},
     CU_TEST_INFO_NULL,
 };
