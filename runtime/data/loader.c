@@ -235,12 +235,13 @@ Status loader_next(Loader *loader, Arena *arena, float *images, LoaderBatch *bat
 /* False if there is not enough memory. */
 static bool allocate(Loader *loader) {
     const LoaderOptions *options = &loader->options;
-    size_t bytes, ahead = (size_t)options->ahead;
+    size_t bytes, all_bytes, ahead = (size_t)options->ahead;
     if (__builtin_mul_overflow((size_t)options->height, (size_t)options->width, &loader->values) ||
         __builtin_mul_overflow(loader->values, (size_t)options->channels, &loader->values) ||
-        __builtin_mul_overflow(loader->values, sizeof *loader->pixels, &bytes))
+        __builtin_mul_overflow(loader->values, sizeof *loader->pixels, &bytes) ||
+        __builtin_mul_overflow(ahead, bytes, &all_bytes))
         return false;
-    loader->pixels = calloc(ahead, bytes);
+    loader->pixels = calloc(all_bytes, 1);
     loader->slots = calloc(ahead, sizeof *loader->slots);
     loader->samples = calloc((size_t)options->batch, sizeof *loader->samples);
     loader->warned = calloc(loader->count / 8 + 1, 1);

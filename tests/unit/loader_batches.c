@@ -72,6 +72,25 @@ static void drop_the_rest_of_an_epoch(void) {
     loader_folder_destroy(folder);
 }
 
+/* 12 pictures are three batches and nothing left. */
+static void may_fill_an_epoch(void) {
+    LoaderFolder folder = loader_folder_create();
+    loader_folder_fill(folder, 3 * BATCH, NULL);
+    Source source = loader_folder_open(folder);
+    LoaderOptions options = loader_options(BATCH, 2, 9);
+    Loader *loader = loader_start(folder.arena, &source, &options, (LoaderPosition){0});
+    LoaderPosition position = {0};
+    for (uint32_t i = 1; i <= 9; i++) {
+        LoaderExpected expected = loader_expect(folder.arena, &source, &options, position);
+        LoaderPosition wanted = {i / 3, i % 3 * BATCH, 0};
+        CU_ASSERT(loader_positions_equal(expected.next, wanted));
+        loader_check_next(loader, &options, &expected);
+        position = expected.next;
+    }
+    loader_destroy(loader);
+    loader_folder_destroy(folder);
+}
+
 /* A start within what is left of an epoch is one at the next epoch's. */
 static void begin_anew_where_no_batch_is_left(void) {
     LoaderFolder folder = loader_folder_create();
@@ -128,6 +147,7 @@ CU_TestInfo loader_batches_tests[] = {
     {"equal pictures decoded one by one", equal_pictures_decoded_one_by_one},
     {"go on from where a batch ended", go_on_from_where_a_batch_ended},
     {"drop the rest of an epoch", drop_the_rest_of_an_epoch},
+    {"may fill an epoch", may_fill_an_epoch},
     {"begin anew where no batch is left", begin_anew_where_no_batch_is_left},
     {"may be whole epochs", may_be_whole_epochs},
     {"tell how long they were waited for", tell_how_long_they_were_waited_for},
