@@ -62,6 +62,12 @@ Status image_check_size(Arena *arena, uint64_t width, uint64_t height, const Ima
     return STATUS_FINE;
 }
 
+Status image_check_stop(Arena *arena, const ImageLimits *limits) {
+    if (limits->stop && atomic_load_explicit(limits->stop, memory_order_relaxed))
+        return status_failure(arena, "decoding was stopped");
+    return STATUS_FINE;
+}
+
 static uint8_t grey_of(const uint8_t *rgb) {
     return (uint8_t)((19595u * rgb[0] + 38470u * rgb[1] + 7471u * rgb[2] + 0x8000u) >> 16);
 }

@@ -4,6 +4,8 @@
 #ifndef SPARKC_RUNTIME_DATA_IMAGE_H
 #define SPARKC_RUNTIME_DATA_IMAGE_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +30,8 @@ typedef struct ImageLimits {
     uint64_t scan_pixels; /* scans of a JPEG x pixels: the work that scans cost */
     int scans;            /* of a JPEG */
     size_t chunk_bytes;   /* memory for a PNG chunk other than pixels */
+
+    const atomic_bool *stop; /* decoding fails soon after it becomes true; NULL: it goes on */
 } ImageLimits;
 
 extern const ImageLimits image_default_limits;

@@ -22,6 +22,9 @@ Status image_png_decode(ImageInput *input);
 /* Whether a picture of that size may be decoded; for decoders, before they allocate. */
 Status image_check_size(Arena *arena, uint64_t width, uint64_t height, const ImageLimits *limits);
 
+/* A failure once the limits say that decoding is to stop; for decoders, as they go along. */
+Status image_check_stop(Arena *arena, const ImageLimits *limits);
+
 /* The value of the tag Orientation in a TIFF header with its first directory; 1 if it is not there
  * or the header is malformed. */
 int image_exif_orientation(const uint8_t *tiff, size_t length);

@@ -67,6 +67,9 @@ static void handle_message(j_common_ptr library, int level) {
 
 static void check_progress(j_common_ptr library) {
     Jpeg *jpeg = (Jpeg *)library;
+    Status status = image_check_stop(jpeg->input->arena, &jpeg->input->limits);
+    if (!status_fine(status))
+        fail(jpeg, status);
     if (jpeg->library.input_scan_number > jpeg->most_scans)
         fail(jpeg, status_failure(jpeg->input->arena,
                                   "the JPEG has more than %d scans, the most for its size",

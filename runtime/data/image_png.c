@@ -37,6 +37,9 @@ static void handle_warning(png_structp library, png_const_charp words) {
 
 static void read_bytes(png_structp library, png_bytep data, size_t length) {
     Png *png = png_get_io_ptr(library);
+    Status status = image_check_stop(png->input->arena, &png->input->limits);
+    if (!status_fine(status))
+        fail(png, status);
     if (length > png->input->length - png->position)
         fail(png, status_failure(png->input->arena, "the PNG is cut short"));
     memcpy(data, png->input->bytes + png->position, length);

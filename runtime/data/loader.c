@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,11 +44,11 @@ struct Loader {
     /* Under the mutex, but for what a slot's owner does with it. */
     pthread_mutex_t mutex;
     pthread_cond_t ready, room; /* the front is ready; a slot has become free */
-    bool stop;
-    uint64_t claimed, taken; /* pictures so far */
-    uint32_t epoch;          /* of the next claim */
-    uint64_t index;          /* in `order` */
-    uint64_t *order;         /* of `epoch` */
+    atomic_bool stop;           /* read by decoders without the mutex */
+    uint64_t claimed, taken;    /* pictures so far */
+    uint32_t epoch;             /* of the next claim */
+    uint64_t index;             /* in `order` */
+    uint64_t *order;            /* of `epoch` */
     Slot *slots;
     float *pixels; /* of all slots */
 
@@ -328,6 +329,7 @@ Status loader_create(Arena *arena, const Source *source, const LoaderOptions *op
                        .position = start,
                        .epoch = start.epoch,
                        .index = start.index};
+    loader->options.limits.stop = &loader->stop;
     pthread_mutex_init(&loader->mutex, NULL);
     pthread_cond_init(&loader->ready, NULL);
     pthread_cond_init(&loader->room, NULL);

@@ -14,7 +14,7 @@ typedef struct LoaderOptions {
     int batch;                   /* pictures, at least 1 */
     AugmentOptions augment;
     AugmentScale scale;
-    ImageLimits limits;
+    ImageLimits limits; /* `stop` is set by the loader */
     uint32_t seed;
     int threads;     /* that decode, at least 1 */
     int ahead;       /* pictures decoded ahead at most, at least `batch` */
@@ -49,7 +49,7 @@ typedef struct Loader Loader;
 Status loader_create(Arena *arena, const Source *source, const LoaderOptions *options,
                      LoaderPosition start, LoaderWarning *warn, void *context, Loader **loader);
 
-/* Stops the threads, which finish the pictures that they are decoding, and frees all. NULL is
+/* Stops the threads, also those that are in the middle of a large picture, and frees all. NULL is
  * allowed. */
 void loader_destroy(Loader *loader);
 

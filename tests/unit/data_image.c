@@ -198,6 +198,21 @@ static void keeps_within_limits(void) {
     arena_destroy(arena);
 }
 
+static void stops_when_it_is_told(void) {
+    static const char *const names[] = {"baseline.jpg", "progressive.jpg", "rgb.png"};
+    Arena *arena = arena_create();
+    atomic_bool stop = true;
+    ImageLimits limits = image_default_limits;
+    limits.stop = &stop;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        atomic_store(&stop, true);
+        CU_ASSERT_STRING_EQUAL(refusal(arena, names[i], limits), "decoding was stopped");
+        atomic_store(&stop, false);
+        CU_ASSERT_STRING_EQUAL(refusal(arena, names[i], limits), "");
+    }
+    arena_destroy(arena);
+}
+
 /* The header of a picture claims far more pixels than its bytes can hold. */
 static void refuses_pixels_that_the_file_cannot_hold(void) {
     Arena *arena = arena_create();
@@ -242,6 +257,7 @@ CU_TestInfo data_image_tests[] = {
     {"turns pictures upright", turns_pictures_upright},
     {"refuses what is cut short", refuses_what_is_cut_short},
     {"keeps within limits", keeps_within_limits},
+    {"stops when it is told", stops_when_it_is_told},
     {"refuses pixels that the file cannot hold", refuses_pixels_that_the_file_cannot_hold},
     {"names what is no picture", names_what_is_no_picture},
     CU_TEST_INFO_NULL,
