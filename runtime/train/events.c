@@ -81,7 +81,7 @@ static int64_t next_number(const char *folder) {
     return next;
 }
 
-/* What every file begins with. */
+/* What every file begins with: the version, and from which step on earlier files are void. */
 static Status write_start(Events *events, Arena *arena, int64_t step) {
     Sparkc__Event version = SPARKC__EVENT__INIT, start = SPARKC__EVENT__INIT;
     Sparkc__SessionLog session = SPARKC__SESSION_LOG__INIT;
@@ -93,7 +93,7 @@ static Status write_start(Events *events, Arena *arena, int64_t step) {
     start.step = step + 1;
     start.what_case = SPARKC__EVENT__WHAT_SESSION_LOG;
     start.session_log = &session;
-    return step > 0 ? append(events, arena, &start) : STATUS_FINE;
+    return append(events, arena, &start);
 }
 
 Status events_open(Arena *arena, const char *folder, int64_t step, Events **events) {

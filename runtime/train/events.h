@@ -11,8 +11,9 @@
 typedef struct Events Events;
 
 /* Begins a new file in `folder`, named as TensorBoard wants it and sorted behind those that are
- * there; the folder is made if missing. With step > 0 readers are told that later steps of earlier
- * files are void (SessionLog START of step + 1). The caller closes it before the arena dies. */
+ * there; the folder is made if missing. Readers are told that steps beyond `step` of earlier files
+ * are void (SessionLog START of step + 1): a resumed run does them again. The caller closes it
+ * before the arena dies. */
 Status events_open(Arena *arena, const char *folder, int64_t step, Events **events);
 void events_close(Events *events); /* NULL is allowed */
 

@@ -262,6 +262,65 @@ static void leaves_the_old_file_when_it_cannot_write(void) {
     arena_destroy(arena);
 }
 
+/* Bytes as they are, also of dtypes that doubles cannot hold, and any stretch of the data. */
+static void reads_bytes_as_they_are(void) {
+    Arena *arena = arena_create();
+    const char *folder = make_folder(arena), *path = arena_format(arena, "%s/x", folder);
+    int64_t large[] = {INT64_MAX, INT64_MIN}, read[2] = {0};
+    uint32_t nan_bits = 0x7fa01234, bits = 0;
+    SafetensorsItem items[] = {{"i", SAFETENSORS_I64, 1, {2}, large},
+                               {"none", SAFETENSORS_I64, 1, {0}, large},
+                               {"nan", SAFETENSORS_F32, 0, {0}, &nan_bits}};
+    SafetensorsPair pairs[] = {{"b", "1"}, {"a", "2"}};
+    Safetensors *file;
+    size_t count;
+    CU_ASSERT_TRUE(status_fine(safetensors_write(arena, path, items, 3, pairs, 2)));
+    CU_ASSERT_TRUE_FATAL(status_fine(safetensors_open(arena, path, &file)));
+    CU_ASSERT_TRUE(
+        status_fine(safetensors_read_bytes(arena, file, safetensors_find(file, "i"), read)));
+    CU_ASSERT_EQUAL(memcmp(read, large, sizeof large), 0);
+    CU_ASSERT_TRUE(
+        status_fine(safetensors_read_bytes(arena, file, safetensors_find(file, "none"), NULL)));
+    CU_ASSERT_TRUE(
+        status_fine(safetensors_read_bytes(arena, file, safetensors_find(file, "nan"), &bits)));
+    CU_ASSERT_EQUAL(bits, nan_bits);
+    CU_ASSERT_TRUE(status_fine(safetensors_read_data(arena, file, 16, 4, &bits)));
+    CU_ASSERT_EQUAL(bits, nan_bits);
+    const SafetensorsPair *stored = safetensors_pairs(file, &count);
+    CU_ASSERT_EQUAL_FATAL(count, 2);
+    CU_ASSERT_STRING_EQUAL(stored[0].key, "b");
+    CU_ASSERT_STRING_EQUAL(stored[1].value, "2");
+    CU_ASSERT_EQUAL(truncate(path, 20), 0);
+    CU_ASSERT_FALSE(
+        status_fine(safetensors_read_bytes(arena, file, safetensors_find(file, "i"), read)));
+    safetensors_close(file);
+    unlink(path);
+    rmdir(folder);
+    arena_destroy(arena);
+}
+
+static void writes_nothing_that_cannot_be_read(void) {
+    Arena *arena = arena_create();
+    const char *folder = make_folder(arena), *path = arena_format(arena, "%s/x", folder);
+    float a = 1;
+    SafetensorsItem item = {"a\xff", SAFETENSORS_F32, 0, {0}, &a};
+    SafetensorsPair pair = {"key", "\xff"};
+    Status status = safetensors_write(arena, path, &item, 1, NULL, 0);
+    CU_ASSERT_FALSE_FATAL(status_fine(status));
+    CU_ASSERT_PTR_NOT_NULL(strstr(status.message, "is not UTF-8"));
+    status = safetensors_write(arena, path, &item, 0, &pair, 1);
+    CU_ASSERT_FALSE_FATAL(status_fine(status));
+    CU_ASSERT_PTR_NOT_NULL(strstr(status.message, "the metadata key are not UTF-8"));
+    char *text = arena_alloc(arena, SAFETENSORS_MAX_HEADER + 1, 1);
+    memset(text, 'x', SAFETENSORS_MAX_HEADER);
+    pair.value = text;
+    status = safetensors_write(arena, path, &item, 0, &pair, 1);
+    CU_ASSERT_FALSE_FATAL(status_fine(status));
+    CU_ASSERT_PTR_NOT_NULL(strstr(status.message, "bytes of header"));
+    CU_ASSERT_EQUAL(rmdir(folder), 0);
+    arena_destroy(arena);
+}
+
 CU_TestInfo runtime_safetensors_tests[] = {
     {"refuses bad headers", refuses_bad_headers},
     {"refuses bad lengths", refuses_bad_lengths},
@@ -270,6 +329,8 @@ CU_TestInfo runtime_safetensors_tests[] = {
     {"converts every dtype", converts_every_dtype},
     {"refuses integers that would be rounded", refuses_integers_that_would_be_rounded},
     {"writes what it reads", writes_what_it_reads},
+    {"reads bytes as they are", reads_bytes_as_they_are},
+    {"writes nothing that cannot be read", writes_nothing_that_cannot_be_read},
     {"leaves the old file when it cannot write", leaves_the_old_file_when_it_cannot_write},
     CU_TEST_INFO_NULL,
 };

@@ -174,7 +174,7 @@ static void writes_scalars(void) {
     const char *path = file_by_name(&store, folder, 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(path, "/events.out.tfevents."));
     CU_ASSERT_STRING_EQUAL(describe(&store, path),
-                           "0:brain.Event:2; 1:loss=0.1; 1:skipped=0; 2:loss=nan; "
+                           "0:brain.Event:2; 1:start; 1:loss=0.1; 1:skipped=0; 2:loss=nan; "
                            "1099511627776:lr \xc3\xa9=-0.0002; ");
     store_end(&store);
 }
@@ -193,7 +193,8 @@ static void writes_pictures(void) {
     events_close(events);
     CU_ASSERT_STRING_EQUAL(
         describe(&store, file_by_name(&store, store.folder, 0)),
-        arena_format(arena, "0:brain.Event:2; 3:a=480x640x3:PNG; 4:b=2x1x1:%s; 4:c=5; ", png));
+        arena_format(arena, "0:brain.Event:2; 1:start; 3:a=480x640x3:PNG; 4:b=2x1x1:%s; 4:c=5; ",
+                     png));
     store_end(&store);
 }
 
@@ -209,7 +210,7 @@ static void begins_a_file_behind_the_others(void) {
         events_close(events);
     }
     CU_ASSERT_STRING_EQUAL(describe(&store, file_by_name(&store, store.folder, 1)),
-                           "0:brain.Event:2; 1:loss=1; ");
+                           "0:brain.Event:2; 1:start; 1:loss=1; ");
     CU_ASSERT_STRING_EQUAL(describe(&store, file_by_name(&store, store.folder, 2)),
                            "0:brain.Event:2; 11:start; 11:loss=1; ");
     CU_ASSERT_STRING_EQUAL(describe(&store, file_by_name(&store, store.folder, 3)),
