@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes the pictures of tests/data and the seeds of tests/fuzz/corpus/image:  make_fixtures.py
 
-Needs numpy and Pillow 11, which resizes rows first; Pillow 13 starts with columns where that is cheaper, and rounds
-other values between. Everything is drawn here; what PIL makes of it is stored, so that the tests need neither.
+Needs numpy and Pillow 11, which resizes rows first; newer ones may order the passes differently, and round other
+values between. Everything is drawn here; what PIL makes of it is stored, so that the tests need neither.
 
     pictures/         a small folder for `sparkc scan`
     resize.png        the picture that is resized

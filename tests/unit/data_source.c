@@ -231,6 +231,8 @@ static void reads_shards(void) {
         Source source = open_source(folder, make_shard(folder, formats[format]));
         CU_ASSERT_EQUAL_FATAL(source.samples.count, 4);
         CU_ASSERT_EQUAL(source.others, 1);
+        CU_ASSERT_EQUAL_FATAL(source.parts.count, 1);
+        CU_ASSERT_EQUAL(source.parts.items[0].prefix, strlen(folder.path) + 1);
         for (size_t i = 0; i < 4; i++) {
             const uint8_t *bytes;
             size_t length;

@@ -21,9 +21,10 @@ typedef struct Pass {
     double seconds, waited;
 } Pass;
 
+/* `count` is even. */
 static uint64_t add_bits(uint64_t sum, const float *values, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
+    for (size_t i = 0; i < count; i += 2) {
+        uint64_t bits;
         memcpy(&bits, &values[i], sizeof bits);
         sum = sum * 0x9E3779B97F4A7C15u + bits;
     }
