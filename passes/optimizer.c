@@ -252,9 +252,10 @@ static Value *find_gradient(Update *update) {
     Entry entry = update->options->entry;
     if (network_entry_has_gradients(entry))
         return find_collected(update->graph);
-    if (entry == ENTRY_APPLY)
-        return multiply(update, "gradients", build_state(&update->builder, gradients_name),
-                        scalar(update, "gradient_scale"));
+    if (entry == ENTRY_APPLY) {
+        Value *sum = build_state(&update->builder, gradients_name);
+        return multiply(update, "gradients", sum, scalar(update, "gradient_scale"));
+    }
     return build_stated(&update->builder, OP_input, gradients_name, type_flat(DTYPE_F32), NULL, 0,
                         ATTRIBUTES(attribute_text("name", gradients_name)));
 }
