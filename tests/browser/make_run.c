@@ -33,7 +33,8 @@ static void write_line(RunLog *log, Arena *arena, int step, const char *kind, js
 
 static void write_update(RunLog *log, Arena *arena, int step) {
     double loss = 0.5 + 0.5 * exp(-step / 60.0) + 0.01 * sin(step * 12.9898);
-    double lr = 2e-4 * (step < 30 ? step / 30.0 : 0.5 + 0.5 * cos(3.14159265 * step / UPDATES));
+    double lr =
+        2e-4 * (step < 30 ? step / 30.0 : 0.5 + 0.5 * cos(3.14159265 * step / (double)UPDATES));
     write_line(log, arena, step, "step",
                json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "loss", loss, "grad_norm",
                          0.3 + 2 * exp(-step / 25.0) + 0.05 * sin(step * 7.1), "lr", lr,
