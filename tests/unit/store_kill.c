@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@
 #include "tests/unit/store_state.h"
 #include "tests/unit/store_suites.h"
 
-enum { KILLS = 30, MOST_KILLS = 1000, STEPS = 10, KEEP = 2 };
+enum { KILLS = 30, MOST_KILLS = 1000, STEPS = 10, KEEP = 2, PADDING = 1 << 18 };
 
 /* What a writer has said that it has done; survives it. */
 typedef struct Promise {
@@ -41,7 +42,7 @@ static _Noreturn void write_checkpoints(const Store *store, Promise *promise) {
         _exit(2);
     for (int64_t step = count > 0 ? files[0].step + 1 : 1;; step++) {
         Arena *arena = arena_create();
-        if (!status_fine(state_write(arena, folder, step, loss_of(step), KEEP)))
+        if (!status_fine(state_write_padded(arena, folder, step, loss_of(step), KEEP, PADDING)))
             _exit(3);
         promise->step = step;
         if (loss_of(step) < promise->best)
@@ -88,8 +89,8 @@ static bool keeps(const Store *store, const Promise *promise) {
 /* Nanoseconds that writing a checkpoint and all around it takes, so that kills hit every part. */
 static long measure(const Store *store) {
     double start = clock_seconds();
-    CU_ASSERT_TRUE(status_fine(
-        state_write(store->arena, store_path(store, "checkpoints"), 1, loss_of(1), KEEP)));
+    CU_ASSERT_TRUE(status_fine(state_write_padded(store->arena, store_path(store, "checkpoints"), 1,
+                                                  loss_of(1), KEEP, PADDING)));
     return (long)((clock_seconds() - start) * 1e9);
 }
 
@@ -124,7 +125,44 @@ static void always_leaves_a_whole_newest_checkpoint(void) {
     store_end(&store);
 }
 
+/* Writes one more checkpoint, but is ended by a signal when a file grows beyond a size. */
+typedef struct Death {
+    const Store *store;
+    size_t size;
+} Death;
+
+static int die_at_a_size(void *context) {
+    const Death *death = context;
+    struct rlimit none = {0, 0}, limit = {death->size, death->size};
+    if (setrlimit(RLIMIT_CORE, &none) != 0 || setrlimit(RLIMIT_FSIZE, &limit) != 0)
+        return 1;
+    return status_fine(state_write(death->store->arena, death->store->folder, 20, 2, 1)) ? 0 : 2;
+}
+
+/* The end of a writer all along the files, which kills at random moments seldom hit. */
+static void survives_a_death_at_any_byte(void) {
+    Store store = store_begin();
+    const char *old = store_path(&store, "step-00000010.safetensors");
+    int ended = -1, deaths = 0;
+    CU_ASSERT_TRUE(status_fine(state_write(store.arena, store.folder, 10, 1, 1)));
+    for (size_t size = 0; ended != 0 && deaths < 10000; size += 11, deaths++) {
+        CheckpointFile *files;
+        size_t count;
+        Death death = {&store, size};
+        ended = store_run(die_at_a_size, &death);
+        CU_ASSERT_TRUE_FATAL(ended == 0 || ended == -1);
+        CU_ASSERT_TRUE(status_fine(state_check(store.arena, old, 10)));
+        CU_ASSERT_TRUE(status_fine(checkpoint_list(store.arena, store.folder, &files, &count)));
+        CU_ASSERT_EQUAL(count, ended == 0 ? 2 : 1);
+        checkpoint_clean(store.folder);
+        CU_ASSERT_EQUAL(store_count(store.folder), 2 * count);
+    }
+    CU_ASSERT_TRUE(deaths > 50);
+    store_end(&store);
+}
+
 CU_TestInfo store_kill_tests[] = {
+    {"survives a death at any byte", survives_a_death_at_any_byte},
     {"always leaves a whole newest checkpoint", always_leaves_a_whole_newest_checkpoint},
     CU_TEST_INFO_NULL,
 };

@@ -5,15 +5,23 @@
 #include <string.h>
 
 Status state_write(Arena *arena, const char *folder, int64_t step, double loss, int keep) {
+    return state_write_padded(arena, folder, step, loss, keep, 0);
+}
+
+Status state_write_padded(Arena *arena, const char *folder, int64_t step, double loss, int keep,
+                          size_t padding) {
     float weights[STATE_WEIGHTS];
     for (int i = 0; i < STATE_WEIGHTS; i++)
         weights[i] = (float)(step + i);
-    SafetensorsItem items[] = {{"sparse_encoder.a", SAFETENSORS_F32, 2, {2, 3}, weights},
-                               {"optimizer.exp_avg.a", SAFETENSORS_F32, 1, {6}, weights},
-                               {"count", SAFETENSORS_I64, 0, {0}, &step}};
+    SafetensorsItem items[] = {
+        {"sparse_encoder.a", SAFETENSORS_F32, 2, {2, 3}, weights},
+        {"optimizer.exp_avg.a", SAFETENSORS_F32, 1, {6}, weights},
+        {"empty", SAFETENSORS_F32, 2, {0, 3}, NULL},
+        {"padding", SAFETENSORS_U8, 1, {(int64_t)padding}, arena_alloc(arena, padding, 1)},
+        {"count", SAFETENSORS_I64, 0, {0}, &step}};
     SafetensorsItem encoder[] = {{"a", SAFETENSORS_F32, 2, {2, 3}, weights}};
     SafetensorsPair metadata[] = {{"sparkc.seed", "7"}, {"sparkc.order", "two\n\"lines\""}};
-    CheckpointContents contents = {step, loss, items, encoder, 3, 1, metadata, 2};
+    CheckpointContents contents = {step, loss, items, encoder, 5, 1, metadata, 2};
     return checkpoint_write(arena, folder, &contents, keep);
 }
 
