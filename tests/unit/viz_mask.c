@@ -79,6 +79,8 @@ static void a_window_grows_by_its_taps(void) {
                   "..... .###. .###. .###. .....");
     expect_centre("x = s |> conv_transpose(2, kernel = 3, pad = 1) feature x",
                   "..... .###. .###. .###. .....");
+    expect_centre("x = s |> conv_transpose(2, kernel = 3, pad = 2, dilation = 2) feature x",
+                  "#.#.# ..... #.#.# ..... #.#.#");
     expect(8,
            "s = image |> conv(2, kernel = 2, stride = 2) x = s |> conv(2, kernel = 3, pad = 1) "
            "feature x",
