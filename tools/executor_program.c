@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "ir/interpret/kernel_interpret.h"
-#include "passes/program.h"
 #include "tools/executor_program.h"
 
 typedef struct ProgramExecutor {
@@ -79,9 +78,7 @@ static Status run(Executor *executor, Arena *arena) {
 static void destroy(Executor *executor) {
     ProgramExecutor *program = program_of(executor);
     kernel_interpreter_destroy(program->interpreter);
-    plan_executor_destroy(program->compiled.executor);
-    threads_destroy(program->compiled.threads);
-    cpu_module_destroy(program->compiled.module);
+    compiled_program_destroy(&program->compiled);
     arena_destroy(program->arena);
 }
 
@@ -102,67 +99,52 @@ static void set_initial_states(ProgramExecutor *program, Arena *arena) {
     }
 }
 
-static Status create_program(Arena *messages, const Graph *graph, ProgramExecutor **executor) {
+static ProgramExecutor *begin(const Graph *graph) {
     Arena *arena = arena_create();
     ProgramExecutor *made = arena_new(arena, ProgramExecutor);
     made->arena = arena;
     made->base.operations = &operations;
     made->base.graph = graph;
-    ProgramBuild build = {.arena = arena, .graph = graph_copy(graph, arena)};
-    Status status = program_build(&build);
-    if (!status_fine(status)) {
-        status = status_failure(messages, "%s", status.message);
-        arena_destroy(arena);
-        return status;
-    }
-    made->compiled.program = build.program;
-    made->compiled.memory = build.memory;
-    *executor = made;
-    return STATUS_FINE;
+    return made;
 }
 
-static void finish(ProgramExecutor *made, Executor **executor) {
+/* `status` in memory that outlives what was begun. */
+static Status give_up(Arena *messages, ProgramExecutor *made, Status status) {
+    status = status_failure(messages, "%s", status.message);
+    arena_destroy(made->arena);
+    return status;
+}
+
+static Status finish(ProgramExecutor *made, Executor **executor) {
     Arena *scratch = arena_create();
     set_initial_states(made, scratch);
     arena_destroy(scratch);
     *executor = &made->base;
+    return STATUS_FINE;
 }
 
 static Status create_interpreted(Arena *arena, const Graph *graph, const ExecutorOptions *options,
                                  Executor **executor) {
     (void)options;
-    ProgramExecutor *made;
-    status_return_if_failed(create_program(arena, graph, &made));
+    ProgramExecutor *made = begin(graph);
+    Status status = compiled_program_lower(made->arena, graph, &made->compiled);
+    if (!status_fine(status))
+        return give_up(arena, made, status);
     made->interpreter = kernel_interpreter_create(made->compiled.program);
-    finish(made, executor);
-    return STATUS_FINE;
-}
-
-static Status compile(ProgramExecutor *made, const ExecutorOptions *options) {
-    CompiledProgram *c = &made->compiled;
-    status_return_if_failed(cpu_target(made->arena, NULL, options->cpu, false, &c->target));
-    CpuOptions cpu = {.target = &c->target,
-                      .threads = options->threads,
-                      .cache = options->cache,
-                      .dump_dir = options->dump_dir};
-    status_return_if_failed(
-        cpu_compile(made->arena, c->program, &cpu, &c->module, &c->plan, &c->statistics));
-    status_return_if_failed(threads_create(made->arena, options->threads, &c->threads));
-    status_return_if_failed(plan_executor_create(made->arena, c->plan, c->threads, &c->executor));
-    void *regions[PLAN_REGIONS];
-    for (int r = 0; r < PLAN_REGIONS; r++)
-        regions[r] = plan_executor_region(c->executor, r);
-    made->interpreter = kernel_interpreter_create_planned(c->program, regions);
-    return STATUS_FINE;
+    return finish(made, executor);
 }
 
 static Status create_compiled(Arena *arena, const Graph *graph, const ExecutorOptions *options,
                               Executor **executor) {
-    ProgramExecutor *made;
-    status_return_if_failed(create_program(arena, graph, &made));
-    status_return_if_failed(compile(made, options));
-    finish(made, executor);
-    return STATUS_FINE;
+    ProgramExecutor *made = begin(graph);
+    Status status = compiled_program_create(made->arena, graph, options, NULL, &made->compiled);
+    if (!status_fine(status))
+        return give_up(arena, made, status);
+    void *regions[PLAN_REGIONS];
+    for (int r = 0; r < PLAN_REGIONS; r++)
+        regions[r] = plan_executor_region(made->compiled.executor, r);
+    made->interpreter = kernel_interpreter_create_planned(made->compiled.program, regions);
+    return finish(made, executor);
 }
 
 const ExecutorKind executor_kernels = {"kernel interpreter", create_interpreted};
