@@ -46,6 +46,10 @@ Graph *network_try(NetworkSource *source, Arena *arena, const char *name, const 
     return frontend_build(source->file, diagnostics_create(arena, FRONTEND_ERROR_LIMIT), &options);
 }
 
+const char *network_flatten(const NetworkSource *source) {
+    return frontend_flatten(source->file);
+}
+
 Diagnostics *network_diagnostics(const NetworkSource *source) {
     return source->diagnostics;
 }

@@ -23,6 +23,9 @@ const Graph *network_graph(NetworkSource *source, const char *name, const char *
  * nothing is reported or kept. */
 Graph *network_try(NetworkSource *source, Arena *arena, const char *name, const char *input);
 
+/* The text of the file and its includes as one (frontend_flatten). */
+const char *network_flatten(const NetworkSource *source);
+
 /* Where the messages are collected. */
 Diagnostics *network_diagnostics(const NetworkSource *source);
 

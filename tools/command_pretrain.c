@@ -1,0 +1,439 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "tools/command.h"
+#include "tools/pretrain.h"
+
+typedef struct PretrainOptions {
+    PretrainRun run;
+    CodeOptions code;
+    const char *resume;
+    const char *training_option; /* the last option given that decides the training; NULL: none */
+} PretrainOptions;
+
+enum {
+    KEY_DATA = 0x400,
+    KEY_OUT,
+    KEY_RESUME,
+    KEY_DECODE_THREADS,
+    KEY_TRAINING, /* those from here on decide the training */
+    KEY_PRESET = KEY_TRAINING,
+    KEY_EPOCHS,
+    KEY_STEPS,
+    KEY_MICRO_BATCH,
+    KEY_BASE_LR,
+    KEY_WARM_UP,
+    KEY_WEIGHT_DECAY,
+    KEY_WEIGHT_DECAY_END,
+    KEY_OPTIMIZER,
+    KEY_CLIP,
+    KEY_DENSIFY_NORM,
+    KEY_NO_DROP,
+    KEY_SEED,
+    KEY_MEAN,
+    KEY_STD,
+    KEY_NO_FLIP,
+    KEY_MOST_BAD,
+    KEY_NONFINITE,
+    KEY_KEEP,
+    KEY_MINUTES,
+    KEY_PICTURES,
+    KEY_INIT
+};
+
+static const struct argp_option option_table[] = {
+    {"data", KEY_DATA, "SOURCE", 0,
+     "A folder of pictures, a tar shard or a picture; further ones may follow", 0},
+    {"out", KEY_OUT, "RUN", 0, "The folder that the run fills", 0},
+    {"resume", KEY_RESUME, "RUN", 0, "Go on with a run; --data says where its data are now", 0},
+    {"preset", KEY_PRESET, "NAME", 0,
+     "small (default), imagenet-400, imagenet-800 or imagenet-1600", 0},
+    {"epochs", KEY_EPOCHS, "N", 0, "Passes over the data", 0},
+    {"steps", KEY_STEPS, "N", 0, "Updates in all, instead of --epochs", 0},
+    {"micro-batch", KEY_MICRO_BATCH, "N", 0,
+     "Images computed at a time; their gradients are averaged over --batch (at most 32)", 0},
+    {"base-lr", KEY_BASE_LR, "RATE", 0, "Peak learning rate for 256 images per update", 0},
+    {"warm-up", KEY_WARM_UP, "EPOCHS", 0, "Epochs of rising learning rate", 0},
+    {"weight-decay", KEY_WEIGHT_DECAY, "X", 0, "Weight decay at first (0.04)", 0},
+    {"weight-decay-end", KEY_WEIGHT_DECAY_END, "X", 0, "Weight decay at last (0.2)", 0},
+    {"optimizer", KEY_OPTIMIZER, "NAME", 0, "lamb (default), adamw or sgd", 0},
+    {"clip", KEY_CLIP, "NORM", 0, "Largest norm of the gradient (5); 0: any", 0},
+    {"densify-norm", KEY_DENSIFY_NORM, "NAME", 0,
+     "auto (default: as the network), batch_norm or layer_norm", 0},
+    {"no-drop", KEY_NO_DROP, NULL, 0, "No drop path and no dropout", 0},
+    {"seed", KEY_SEED, "N", 0, "Of weights, order, crops, masks and drop path (0)", 0},
+    {"mean", KEY_MEAN, "LIST", 0,
+     "Mean of each channel, values 0 to 1 such as 0.5,0.5,0.5; imagenet (with the deviation); "
+     "default: measured",
+     0},
+    {"std", KEY_STD, "LIST", 0, "Standard deviation of each channel", 0},
+    {"no-flip", KEY_NO_FLIP, NULL, 0, "Never mirror a picture", 0},
+    {"most-bad", KEY_MOST_BAD, "SHARE", 0, "Stop if more of the pictures are bad (0.1)", 0},
+    {"nonfinite", KEY_NONFINITE, "POLICY", 0,
+     "A batch whose loss or gradient is not finite: stop (default), or skip it", 0},
+    {"keep", KEY_KEEP, "N", 0, "Checkpoints kept, beside the best (3)", 0},
+    {"checkpoint-minutes", KEY_MINUTES, "X", 0, "Minutes between checkpoints within an epoch (10)",
+     0},
+    {"pictures", KEY_PICTURES, "EPOCHS", 0, "Epochs between reconstructions (10); 0: none", 0},
+    {"init-weights", KEY_INIT, "FILE", 0,
+     "Begin with the weights of a safetensors file: an encoder alone, or a checkpoint", 0},
+    {"decode-threads", KEY_DECODE_THREADS, "N", 0,
+     "Threads that decode pictures (default: all processors)", 0},
+    {0},
+};
+
+/* ---- Values ---------------------------------------------------------------------------------- */
+
+static double parse_number(struct argp_state *state, const char *option, const char *text,
+                           double least, double most) {
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value >= least && value <= most))
+        argp_error(state, "--%s needs a number from %g to %g, not %s", option, least, most, text);
+    return value;
+}
+
+static int parse_word(struct argp_state *state, const char *option, const char *text,
+                      const char *const *words) {
+    for (int i = 0; words[i]; i++)
+        if (strcmp(words[i], text) == 0)
+            return i;
+    argp_error(state, "--%s has no choice %s (see --help)", option, text);
+    return 0;
+}
+
+/* Up to four numbers behind commas; the count must be the network's, checked later. */
+static void parse_list(struct argp_state *state, const char *option, const char *text, double least,
+                       double *values, int *count) {
+    *count = 0;
+    for (const char *at = text;; at++) {
+        char *end;
+        double value = strtod(at, &end);
+        if (end == at || (*end && *end != ',') || !(value >= least && value <= 1) ||
+            *count == SCAN_MOST_CHANNELS)
+            argp_error(state, "--%s needs up to %d numbers from %g to 1 behind commas, not %s",
+                       option, SCAN_MOST_CHANNELS, least, text);
+        values[(*count)++] = value;
+        at = end;
+        if (!*at)
+            return;
+    }
+}
+
+/* Those of ImageNet's training pictures. */
+static void set_imagenet(PretrainSettings *settings) {
+    static const double mean[] = {0.485, 0.456, 0.406}, deviation[] = {0.229, 0.224, 0.225};
+    memcpy(settings->mean, mean, sizeof mean);
+    memcpy(settings->deviation, deviation, sizeof deviation);
+    settings->mean_count = settings->deviation_count = 3;
+}
+
+static void parse_mean(struct argp_state *state, PretrainSettings *settings, const char *text) {
+    if (strcmp(text, "imagenet") == 0)
+        set_imagenet(settings);
+    else
+        parse_list(state, "mean", text, 0, settings->mean, &settings->mean_count);
+}
+
+/* ---- Options --------------------------------------------------------------------------------- */
+
+static const char *option_name(int key) {
+    for (int i = 0; option_table[i].name; i++)
+        if (option_table[i].key == key)
+            return option_table[i].name;
+    return "";
+}
+
+static error_t parse_recipe(int key, char *text, struct argp_state *state) {
+    static const char *const optimizers[] = {"lamb", "adamw", "sgd", NULL};
+    static const char *const norms[] = {"auto", "batch_norm", "layer_norm", NULL};
+    PretrainSettings *settings = &((PretrainOptions *)state->input)->run.settings;
+    PassOptions *pass = &settings->pass;
+    switch (key) {
+    case KEY_PRESET:
+        settings->preset =
+            pretrain_preset_names[parse_word(state, "preset", text, pretrain_preset_names)];
+        return 0;
+    case KEY_EPOCHS:
+        settings->epochs = parse_number(state, "epochs", text, 0.001, 1e9);
+        return 0;
+    case KEY_STEPS:
+        settings->steps = options_integer(state, "steps", text, 1, 1000000000000);
+        return 0;
+    case KEY_MICRO_BATCH:
+        settings->micro_batch = options_integer(state, "micro-batch", text, 1, 1000000);
+        return 0;
+    case KEY_BASE_LR:
+        settings->base_lr = parse_number(state, "base-lr", text, 0, 1e6);
+        return 0;
+    case KEY_WARM_UP:
+        settings->warmup_epochs = parse_number(state, "warm-up", text, 0, 1e9);
+        return 0;
+    case KEY_WEIGHT_DECAY:
+        settings->weight_decay = parse_number(state, "weight-decay", text, 0, 1e6);
+        return 0;
+    case KEY_WEIGHT_DECAY_END:
+        settings->weight_decay_end = parse_number(state, "weight-decay-end", text, 0, 1e6);
+        return 0;
+    case KEY_OPTIMIZER:
+        pass->optimizer = (OptimizerKind)parse_word(state, "optimizer", text, optimizers);
+        return 0;
+    case KEY_CLIP:
+        pass->clip = parse_number(state, "clip", text, 0, 1e30);
+        return 0;
+    case KEY_DENSIFY_NORM:
+        pass->densify_norm = (DensifyNorm)parse_word(state, "densify-norm", text, norms);
+        return 0;
+    case KEY_NO_DROP:
+        pass->stochastic = false;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse_rest(int key, char *text, struct argp_state *state) {
+    static const char *const policies[] = {"stop", "skip", NULL};
+    PretrainSettings *settings = &((PretrainOptions *)state->input)->run.settings;
+    switch (key) {
+    case KEY_SEED:
+        settings->seed = (uint32_t)options_integer(state, "seed", text, 0, UINT32_MAX);
+        return 0;
+    case KEY_MEAN:
+        parse_mean(state, settings, text);
+        return 0;
+    case KEY_STD:
+        parse_list(state, "std", text, 1e-6, settings->deviation, &settings->deviation_count);
+        return 0;
+    case KEY_NO_FLIP:
+        settings->no_flip = true;
+        return 0;
+    case KEY_MOST_BAD:
+        settings->most_bad = parse_number(state, "most-bad", text, 0, 1);
+        return 0;
+    case KEY_NONFINITE:
+        settings->nonfinite = (NonfinitePolicy)parse_word(state, "nonfinite", text, policies);
+        return 0;
+    case KEY_KEEP:
+        settings->keep = (int)options_integer(state, "keep", text, 1, 1000000);
+        return 0;
+    case KEY_MINUTES:
+        settings->checkpoint_minutes = parse_number(state, "checkpoint-minutes", text, 0, 1e6);
+        return 0;
+    case KEY_PICTURES:
+        settings->picture_epochs = parse_number(state, "pictures", text, 0, 1e9);
+        return 0;
+    case KEY_INIT:
+        settings->init_weights = text;
+        return 0;
+    default:
+        return parse_recipe(key, text, state);
+    }
+}
+
+/* The .cnn file goes to the options of the network; other names are sources behind --data's. */
+static error_t parse_name(PretrainOptions *options, char *name) {
+    if (text_ends_with(name, ".cnn"))
+        return ARGP_ERR_UNKNOWN;
+    vector_push(options->run.arena, &options->run.sources, name);
+    return 0;
+}
+
+static void check_resume(struct argp_state *state, const PretrainOptions *options) {
+    const Options *network = &options->run.options;
+    PassOptions standard = pass_options_default();
+    const char *wrong = options->training_option;
+    if (options->run.folder)
+        wrong = "out";
+    if (network->frontend.network || network->frontend.input || network->settings.count ||
+        network->pass.batch || network->pass.mask_ratio != standard.mask_ratio ||
+        network->pass.decoder_width != standard.decoder_width)
+        wrong = "network, set, input, batch, mask-ratio and decoder-width";
+    if (network->model)
+        argp_error(state, "--resume knows its network: %s is one too many", network->model);
+    if (wrong)
+        argp_error(state, "a run keeps its settings: no --%s beside --resume", wrong);
+}
+
+static void check_new(struct argp_state *state, const PretrainOptions *options) {
+    if (!options->run.options.model)
+        argp_error(state, "name a .cnn file, or a run by --resume");
+    if (options->run.sources.count == 0)
+        argp_error(state, "name the pictures by --data");
+    if (!options->run.folder)
+        argp_error(state, "name the folder of the run by --out");
+}
+
+static error_t parse(int key, char *text, struct argp_state *state) {
+    PretrainOptions *options = state->input;
+    PretrainRun *run = &options->run;
+    if (key >= KEY_TRAINING && key <= KEY_INIT)
+        options->training_option = option_name(key);
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &run->options;
+        state->child_inputs[1] = &options->code;
+        return 0;
+    case ARGP_KEY_ARG:
+        return parse_name(options, text);
+    case KEY_DATA:
+        vector_push(run->arena, &run->sources, text);
+        return 0;
+    case KEY_OUT:
+        run->folder = text;
+        return 0;
+    case KEY_RESUME:
+        options->resume = text;
+        return 0;
+    case KEY_DECODE_THREADS:
+        run->decode_threads = (int)options_integer(state, "decode-threads", text, 1, 1024);
+        return 0;
+    case ARGP_KEY_SUCCESS:
+        if (options->resume)
+            check_resume(state, options);
+        else
+            check_new(state, options);
+        return 0;
+    default:
+        return parse_rest(key, text, state);
+    }
+}
+
+static const struct argp_child children[] = {
+    {&options_program_argp, 0, NULL, 0}, {&code_options_argp, 0, NULL, 0}, {0}};
+
+static const struct argp argp = {
+    option_table,
+    parse,
+    "MODEL.cnn --data SOURCE... --out RUN\n--resume RUN",
+    "Pretrains the encoder of a network on pictures without labels: hides most of each picture and "
+    "learns to fill it in. RUN gets checkpoints, the encoder's weights, a log, pictures and a "
+    "report. Ctrl-C saves and leaves; --resume goes on with the same bits."
+    "\vExamples:\n"
+    "  sparkc pretrain mynet.cnn --data pictures/ --out run\n"
+    "  sparkc pretrain models/resnet.cnn --network resnet50 --data shards/*.tar \\\n"
+    "    --out run --preset imagenet-800 --micro-batch 16\n"
+    "  sparkc pretrain mynet.cnn --data x-rays/ --out run --no-flip --epochs 300\n"
+    "  sparkc pretrain --resume run\n",
+    children,
+    NULL,
+    NULL};
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+static void describe_data(const PretrainRun *run) {
+    const PretrainSettings *settings = &run->settings;
+    fprintf(stderr, "data      %zu pictures; mean", run->source.samples.count);
+    for (int i = 0; i < settings->channels; i++)
+        fprintf(stderr, " %.4f", settings->mean[i]);
+    fprintf(stderr, ", deviation");
+    for (int i = 0; i < settings->channels; i++)
+        fprintf(stderr, " %.4f", settings->deviation[i]);
+    fputc('\n', stderr);
+}
+
+static void describe_plan(const PretrainRun *run) {
+    const PretrainSettings *settings = &run->settings;
+    size_t samples = run->source.samples.count;
+    Schedule schedule = pretrain_schedule(settings, samples);
+    int64_t epoch = pretrain_epoch_steps(settings, samples);
+    fprintf(stderr, "plan      %" PRId64 " updates of %" PRId64 " images", schedule.total,
+            settings->pass.batch);
+    if (settings->micro_batch < settings->pass.batch)
+        fprintf(stderr, ", %" PRId64 " at a time", settings->micro_batch);
+    fprintf(stderr,
+            "; %" PRId64 " an epoch, %.4g epochs; learning rate up to %.3g after %" PRId64
+            " updates\n",
+            epoch, (double)schedule.total / (double)epoch, schedule.peak_lr, schedule.warmup);
+}
+
+static void describe_costs(const PretrainRun *run) {
+    TrainerCosts costs = trainer_costs(run->trainer);
+    const double giga = 1e-9;
+    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    double checkpoint = 12e-6 * (double)costs.parameters;
+    fprintf(stderr,
+            "memory    %.2f GB for a step; checkpoints of %.0f MB, %d and the best are kept\n",
+            giga * (double)costs.bytes, checkpoint, run->settings.keep);
+    fprintf(stderr, "code      %" PRId64 " kernels, compiled in %.1f s, %d from the cache\n",
+            costs.kernels, costs.compile_seconds, costs.cache_hits);
+    if ((double)costs.bytes > 0.9 * memory)
+        fprintf(stderr,
+                "warning: this machine has %.2f GB of memory; choose a smaller --micro-batch\n",
+                giga * memory);
+}
+
+static void describe(const PretrainRun *run) {
+    const Geometry *geometry = &run->graph->geometry;
+    int64_t cells = graph_cells(run->graph);
+    fprintf(stderr,
+            "network   %s: %.2f million parameters with decoder, image %" PRId64 "x%" PRId64
+            "x%" PRId64 ", %" PRId64 " of %" PRId64 " cells of %" PRId64 " pixels visible\n",
+            run->graph->network, 1e-6 * (double)trainer_costs(run->trainer).parameters,
+            geometry->channels, geometry->image[0], geometry->image[1],
+            passes_keep(cells, run->settings.pass.mask_ratio), cells, geometry->ratio);
+    describe_data(run);
+    describe_plan(run);
+    describe_costs(run);
+}
+
+static Status go(PretrainOptions *options, bool *stopped) {
+    PretrainRun *run = &options->run;
+    status_return_if_failed(options->resume ? pretrain_resume(run) : pretrain_create(run));
+    describe(run);
+    if (options->resume)
+        fprintf(stderr, "resume    after update %" PRId64 "\n", run->state.updates);
+    return pretrain_train(run, stopped);
+}
+
+static void say_end(const PretrainRun *run, bool stopped) {
+    if (stopped)
+        fprintf(stderr, "stopped after update %" PRId64 "; go on by: sparkc pretrain --resume %s\n",
+                run->state.updates, run->folder);
+    else
+        printf("%s/checkpoints/step-%08" PRId64 ".encoder.safetensors\n", run->folder,
+               run->state.updates);
+}
+
+/* The options of the network carry those of the program as well. */
+static void take_options(PretrainOptions *options) {
+    PretrainRun *run = &options->run;
+    run->settings.pass.batch = run->options.pass.batch;
+    run->settings.pass.mask_ratio = run->options.pass.mask_ratio;
+    run->settings.pass.decoder_width = run->options.pass.decoder_width;
+    run->code = options->code.run;
+    if (options->resume)
+        run->folder = options->resume;
+}
+
+int command_pretrain(int argc, char **argv) {
+    Arena *arena = arena_create();
+    PretrainOptions options = {.code = code_options_default()};
+    PretrainRun *run = &options.run;
+    bool stopped = false;
+    *run = (PretrainRun){.arena = arena,
+                         .options = options_default(arena),
+                         .settings = pretrain_settings_default(),
+                         .decode_threads = options.code.run.threads,
+                         .progress = isatty(STDERR_FILENO)};
+    options_parse(&argp, argc, argv, &options);
+    code_options_open_cache(arena, &options.code);
+    take_options(&options);
+    Status status = go(&options, &stopped);
+    if (status_fine(status)) {
+        say_end(run, stopped);
+    } else {
+        Text words = text_create(arena);
+        text_append_escaped(&words, status.message);
+        fprintf(stderr, "sparkc pretrain: %s\n", words.data);
+    }
+    pretrain_close(run);
+    code_options_close_cache(&options.code);
+    arena_destroy(arena);
+    return status_fine(status) && !stopped ? EXIT_FINE : EXIT_FAILED;
+}

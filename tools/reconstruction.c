@@ -1,0 +1,226 @@
+#include "tools/reconstruction.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "runtime/data/augment.h"
+#include "runtime/data/picture.h"
+#include "runtime/train/mask.h"
+#include "tools/compiled_program.h"
+
+struct Reconstruction {
+    Graph *graph;
+    CompiledProgram compiled;
+    TrainingMemory memory;
+    float *images;
+    int32_t *cells;
+    const float *loss, *output;
+};
+
+Status reconstruction_create(Arena *arena, const Graph *network, const PassOptions *pass,
+                             const ExecutorOptions *options, Diagnostics *diagnostics,
+                             Reconstruction **reconstruction) {
+    Reconstruction *made = arena_new(arena, Reconstruction);
+    PassOptions own = *pass;
+    own.entry = ENTRY_RECONSTRUCT;
+    own.training = false;
+    made->graph = graph_copy(network, arena);
+    if (!passes_run(made->graph, &own, NULL, diagnostics, NULL, NULL))
+        return status_failure(arena, "this network cannot be pretrained");
+    status_return_if_failed(
+        compiled_program_create(arena, made->graph, options, NULL, &made->compiled));
+    const PlanExecutor *executor = made->compiled.executor;
+    size_t count = made->graph->states.count;
+    float **states = arena_new_array(arena, float *, count + 1);
+    for (size_t i = 0; i < count; i++)
+        states[i] = plan_executor_buffer(executor, PLAN_STATE, made->graph->states.items[i].name);
+    made->memory =
+        (TrainingMemory){made->graph, plan_executor_region(executor, PLAN_PARAMS), states};
+    made->images = plan_executor_buffer(executor, PLAN_INPUTS, "image");
+    made->cells = plan_executor_buffer(executor, PLAN_INPUTS, "cells");
+    made->loss = plan_executor_buffer(executor, PLAN_OUTPUTS, "loss");
+    made->output = plan_executor_buffer(executor, PLAN_OUTPUTS, "reconstruction");
+    *reconstruction = made;
+    return STATUS_FINE;
+}
+
+void reconstruction_destroy(Reconstruction *reconstruction) {
+    compiled_program_destroy(&reconstruction->compiled);
+}
+
+const TrainingMemory *reconstruction_memory(const Reconstruction *reconstruction) {
+    return &reconstruction->memory;
+}
+
+void reconstruction_mask(const Reconstruction *reconstruction, uint32_t seed) {
+    const Graph *graph = reconstruction->graph;
+    mask_draw(seed, UINT32_MAX, graph->geometry.batch, graph_cells(graph), graph->geometry.keep,
+              reconstruction->cells);
+}
+
+void reconstruction_set_mask(const Reconstruction *reconstruction, const int32_t *list) {
+    const Geometry *geometry = &reconstruction->graph->geometry;
+    for (int64_t n = 0; n < geometry->batch; n++)
+        memcpy(reconstruction->cells + n * geometry->keep, list,
+               (size_t)geometry->keep * sizeof *list);
+}
+
+/* ---- Drawing --------------------------------------------------------------------------------- */
+
+/* The pixels of one cell of an image: rows of `length` floats, `stride` floats apart. */
+typedef struct Cell {
+    size_t start, stride, length;
+    int64_t rows;
+} Cell;
+
+static Cell cell_at(const Geometry *geometry, int64_t number) {
+    int64_t columns = geometry->image[1] / geometry->ratio;
+    int64_t y = number / columns * geometry->ratio, x = number % columns * geometry->ratio;
+    return (Cell){.start = (size_t)((y * geometry->image[1] + x) * geometry->channels),
+                  .stride = (size_t)(geometry->image[1] * geometry->channels),
+                  .length = (size_t)(geometry->ratio * geometry->channels),
+                  .rows = geometry->ratio};
+}
+
+/* Mean and root of the unbiased variance of a cell, over all channels together: what the target of
+ * the loss is normalised by (reference README, "Loss"). */
+static void cell_statistics(const float *image, const Cell *cell, double *mean, double *deviation) {
+    double sum = 0, squares = 0, count = (double)cell->rows * (double)cell->length;
+    for (int64_t y = 0; y < cell->rows; y++)
+        for (size_t i = 0; i < cell->length; i++)
+            sum += (double)image[cell->start + (size_t)y * cell->stride + i];
+    *mean = sum / count;
+    for (int64_t y = 0; y < cell->rows; y++)
+        for (size_t i = 0; i < cell->length; i++)
+            squares += pow((double)image[cell->start + (size_t)y * cell->stride + i] - *mean, 2);
+    *deviation = sqrt(squares / (count - 1) + 1e-6);
+}
+
+/* A hidden cell: NaN in what the network sees, which is drawn black; the prediction in what it
+ * completes. */
+static void hide_cell(const float *image, const float *prediction, const Cell *cell, float *masked,
+                      float *completed) {
+    double mean, deviation;
+    cell_statistics(image, cell, &mean, &deviation);
+    for (int64_t y = 0; y < cell->rows; y++) {
+        for (size_t i = 0; i < cell->length; i++) {
+            size_t at = cell->start + (size_t)y * cell->stride + i;
+            masked[at] = NAN;
+            completed[at] = (float)((double)prediction[at] * deviation + mean);
+        }
+    }
+}
+
+/* What a row of the picture is drawn with. */
+typedef struct Brush {
+    Arena *arena;
+    const Geometry *geometry;
+    const double *mean, *deviation;
+    Image *picture;
+} Brush;
+
+static void put_tile(const Brush *brush, int row, int column, const float *values) {
+    const Geometry *geometry = brush->geometry;
+    size_t pixels = (size_t)(geometry->image[0] * geometry->image[1]);
+    int channels = (int)geometry->channels;
+    uint8_t *bytes = arena_alloc(brush->arena, pixels * (size_t)channels, 1);
+    picture_bytes(values, pixels, channels, brush->mean, brush->deviation, bytes);
+    picture_put(brush->picture, row, column, (int)geometry->image[1], (int)geometry->image[0],
+                bytes);
+}
+
+static void draw_row(const Brush *brush, int row, const float *image, const float *prediction,
+                     const int32_t *visible) {
+    const Geometry *geometry = brush->geometry;
+    int64_t cells = geometry->image[0] / geometry->ratio * (geometry->image[1] / geometry->ratio);
+    size_t count = (size_t)(geometry->image[0] * geometry->image[1] * geometry->channels);
+    float *masked = arena_new_array(brush->arena, float, count);
+    float *completed = arena_new_array(brush->arena, float, count);
+    memcpy(masked, image, count * sizeof *masked);
+    memcpy(completed, image, count * sizeof *completed);
+    for (int64_t i = 0, next = 0; i < cells; i++) {
+        if (next < geometry->keep && visible[next] == i) {
+            next++;
+            continue;
+        }
+        Cell cell = cell_at(geometry, i);
+        hide_cell(image, prediction, &cell, masked, completed);
+    }
+    put_tile(brush, row, 0, image);
+    put_tile(brush, row, 1, masked);
+    put_tile(brush, row, 2, completed);
+}
+
+Status reconstruction_draw(Arena *arena, const Reconstruction *reconstruction, const double *mean,
+                           const double *deviation, Image *picture, double *loss) {
+    const Geometry *geometry = &reconstruction->graph->geometry;
+    size_t count = (size_t)(geometry->image[0] * geometry->image[1] * geometry->channels);
+    status_return_if_failed(picture_canvas(arena, (int)geometry->batch, 3, (int)geometry->image[1],
+                                           (int)geometry->image[0], (int)geometry->channels,
+                                           picture));
+    plan_executor_run(reconstruction->compiled.executor);
+    *loss = (double)*reconstruction->loss;
+    for (int64_t n = 0; n < geometry->batch; n++) {
+        Arena *scratch = arena_create();
+        Brush brush = {scratch, geometry, mean, deviation, picture};
+        draw_row(&brush, (int)n, reconstruction->images + (size_t)n * count,
+                 reconstruction->output + (size_t)n * count,
+                 reconstruction->cells + n * geometry->keep);
+        arena_destroy(scratch);
+    }
+    return STATUS_FINE;
+}
+
+/* ---- Loading --------------------------------------------------------------------------------- */
+
+/* The largest centred part of a picture with the proportions width : height. */
+static ResizeBox centered_box(const Image *image, int width, int height) {
+    int64_t across = image->width, down = image->height;
+    if (across * height > down * width)
+        across = down * width / height;
+    else
+        down = across * height / width;
+    across = across < 1 ? 1 : across;
+    down = down < 1 ? 1 : down;
+    return (ResizeBox){(int)((image->width - across) / 2), (int)((image->height - down) / 2),
+                       (int)across, (int)down};
+}
+
+static Status load_one(Arena *arena, const SourceSample *sample, const Geometry *geometry,
+                       const AugmentScale *scale, float *output) {
+    const uint8_t *bytes;
+    size_t length;
+    Image image;
+    int width = (int)geometry->image[1], height = (int)geometry->image[0];
+    status_return_if_failed(source_read(arena, sample, &bytes, &length));
+    status_return_if_failed(
+        image_decode(arena, bytes, length, (int)geometry->channels, &image_default_limits, &image));
+    AugmentChoice choice = {.box = centered_box(&image, width, height)};
+    augment_apply(arena, &image, choice, scale, height, width, output);
+    return STATUS_FINE;
+}
+
+Status reconstruction_load(Arena *arena, const Source *source, const double *mean,
+                           const double *deviation, const Reconstruction *reconstruction) {
+    const Geometry *geometry = &reconstruction->graph->geometry;
+    size_t samples = source->samples.count, batch = (size_t)geometry->batch, loaded = 0;
+    size_t size = (size_t)(geometry->image[0] * geometry->image[1] * geometry->channels);
+    AugmentScale scale = augment_scale((int)geometry->channels, mean, deviation);
+    for (size_t row = 0; row < batch; row++) {
+        size_t next = row * samples / batch, end = (row + 1) * samples / batch;
+        bool good = false;
+        for (; next < end && !good; next++) {
+            Arena *scratch = arena_create();
+            good = status_fine(load_one(scratch, &source->samples.items[next], geometry, &scale,
+                                        reconstruction->images + loaded * size));
+            arena_destroy(scratch);
+        }
+        loaded += good;
+    }
+    if (loaded == 0)
+        return status_failure(arena, "none of the pictures can be decoded");
+    for (size_t i = loaded; i < batch; i++)
+        memcpy(reconstruction->images + i * size, reconstruction->images + (i % loaded) * size,
+               size * sizeof *reconstruction->images);
+    return STATUS_FINE;
+}
