@@ -111,13 +111,35 @@ static void hide_cell(const float *image, const float *prediction, const Cell *c
     }
 }
 
+enum { LEAST_SIDE = 96 }; /* of a tile: smaller images are magnified by a whole number */
+
 /* What a row of the picture is drawn with. */
 typedef struct Brush {
     Arena *arena;
     const Geometry *geometry;
     const double *mean, *deviation;
+    int scale; /* pixels of the picture per pixel of an image, in both directions */
     Image *picture;
 } Brush;
+
+static int scale_of(const Geometry *geometry) {
+    int64_t side =
+        geometry->image[0] > geometry->image[1] ? geometry->image[0] : geometry->image[1];
+    return side < LEAST_SIDE ? (int)((LEAST_SIDE + side - 1) / side) : 1;
+}
+
+/* Repeats every pixel `scale` times in both directions. */
+static uint8_t *magnify(Arena *arena, const uint8_t *bytes, int width, int height, int channels,
+                        int scale) {
+    size_t pixel = (size_t)channels, columns = (size_t)(width * scale);
+    uint8_t *large = arena_alloc(arena, columns * (size_t)(height * scale), pixel);
+    for (size_t y = 0; y < (size_t)(height * scale); y++)
+        for (size_t x = 0; x < columns; x++) {
+            size_t from = y / (size_t)scale * (size_t)width + x / (size_t)scale;
+            memcpy(large + (y * columns + x) * pixel, bytes + from * pixel, pixel);
+        }
+    return large;
+}
 
 static void put_tile(const Brush *brush, int row, int column, const float *values) {
     const Geometry *geometry = brush->geometry;
@@ -125,8 +147,9 @@ static void put_tile(const Brush *brush, int row, int column, const float *value
     int channels = (int)geometry->channels;
     uint8_t *bytes = arena_alloc(brush->arena, pixels * (size_t)channels, 1);
     picture_bytes(values, pixels, channels, brush->mean, brush->deviation, bytes);
-    picture_put(brush->picture, row, column, (int)geometry->image[1], (int)geometry->image[0],
-                bytes);
+    int width = (int)geometry->image[1], height = (int)geometry->image[0], scale = brush->scale;
+    picture_put(brush->picture, row, column, width * scale, height * scale,
+                magnify(brush->arena, bytes, width, height, channels, scale));
 }
 
 static void draw_row(const Brush *brush, int row, const float *image, const float *prediction,
@@ -155,14 +178,15 @@ Status reconstruction_draw(Arena *arena, const Reconstruction *reconstruction, c
                            const double *deviation, Image *picture, double *loss) {
     const Geometry *geometry = &reconstruction->graph->geometry;
     size_t count = (size_t)(geometry->image[0] * geometry->image[1] * geometry->channels);
-    status_return_if_failed(picture_canvas(arena, (int)geometry->batch, 3, (int)geometry->image[1],
-                                           (int)geometry->image[0], (int)geometry->channels,
-                                           picture));
+    int scale = scale_of(geometry);
+    int width = (int)geometry->image[1] * scale, height = (int)geometry->image[0] * scale;
+    status_return_if_failed(picture_canvas(arena, (int)geometry->batch, 3, width, height,
+                                           (int)geometry->channels, picture));
     plan_executor_run(reconstruction->compiled.executor);
     *loss = (double)*reconstruction->loss;
     for (int64_t n = 0; n < geometry->batch; n++) {
         Arena *scratch = arena_create();
-        Brush brush = {scratch, geometry, mean, deviation, picture};
+        Brush brush = {scratch, geometry, mean, deviation, scale, picture};
         draw_row(&brush, (int)n, reconstruction->images + (size_t)n * count,
                  reconstruction->output + (size_t)n * count,
                  reconstruction->cells + n * geometry->keep);

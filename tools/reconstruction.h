@@ -28,7 +28,7 @@ void reconstruction_set_mask(const Reconstruction *reconstruction, const int32_t
 
 /* Runs and draws the picture into the arena; the loss is over hidden cells. The network predicts
  * each cell in units of the cell's own deviation from its own mean: the picture takes both from the
- * original, as the official pictures do. */
+ * original, as the official pictures do. Small images are magnified by a whole number. */
 Status reconstruction_draw(Arena *arena, const Reconstruction *reconstruction, const double *mean,
                            const double *deviation, Image *picture, double *loss);
 
