@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "runtime/data/augment.h"
+#include "runtime/data/centered.h"
 #include "runtime/data/picture.h"
 #include "runtime/train/mask.h"
 #include "tools/compiled_program.h"
@@ -197,46 +197,21 @@ Status reconstruction_draw(Arena *arena, const Reconstruction *reconstruction, c
 
 /* ---- Loading --------------------------------------------------------------------------------- */
 
-/* The largest centred part of a picture with the proportions width : height. */
-static ResizeBox centered_box(const Image *image, int width, int height) {
-    int64_t across = image->width, down = image->height;
-    if (across * height > down * width)
-        across = down * width / height;
-    else
-        down = across * height / width;
-    across = across < 1 ? 1 : across;
-    down = down < 1 ? 1 : down;
-    return (ResizeBox){(int)((image->width - across) / 2), (int)((image->height - down) / 2),
-                       (int)across, (int)down};
-}
-
-static Status load_one(Arena *arena, const SourceSample *sample, const Geometry *geometry,
-                       const AugmentScale *scale, float *output) {
-    const uint8_t *bytes;
-    size_t length;
-    Image image;
-    int width = (int)geometry->image[1], height = (int)geometry->image[0];
-    status_return_if_failed(source_read(arena, sample, &bytes, &length));
-    status_return_if_failed(
-        image_decode(arena, bytes, length, (int)geometry->channels, &image_default_limits, &image));
-    AugmentChoice choice = {.box = centered_box(&image, width, height)};
-    augment_apply(arena, &image, choice, scale, height, width, output);
-    return STATUS_FINE;
-}
-
 Status reconstruction_load(Arena *arena, const Source *source, const double *mean,
                            const double *deviation, const Reconstruction *reconstruction) {
     const Geometry *geometry = &reconstruction->graph->geometry;
     size_t samples = source->samples.count, batch = (size_t)geometry->batch, loaded = 0;
     size_t size = (size_t)(geometry->image[0] * geometry->image[1] * geometry->channels);
-    AugmentScale scale = augment_scale((int)geometry->channels, mean, deviation);
+    CenteredShape shape = {(int)geometry->image[0], (int)geometry->image[1],
+                           (int)geometry->channels};
+    AugmentScale scale = augment_scale(shape.channels, mean, deviation);
     for (size_t row = 0; row < batch; row++) {
         size_t next = row * samples / batch, end = (row + 1) * samples / batch;
         bool good = false;
         for (; next < end && !good; next++) {
             Arena *scratch = arena_create();
-            good = status_fine(load_one(scratch, &source->samples.items[next], geometry, &scale,
-                                        reconstruction->images + loaded * size));
+            good = status_fine(centered_load(scratch, &source->samples.items[next], shape, &scale,
+                                             reconstruction->images + loaded * size));
             arena_destroy(scratch);
         }
         loaded += good;

@@ -72,15 +72,18 @@ void source_add(SourceList *list, SourceSample sample) {
     const char *slash = strrchr(sample.name, '/'), *base = slash ? slash + 1 : sample.name;
     bool wanted = *base != '.' && (has_picture_name(base) ||
                                    format_of(sample.path, sample.offset) != IMAGE_FORMAT_UNKNOWN);
-    if (!wanted)
+    if (!wanted) {
         list->source->others++;
-    else if (sample.size > SOURCE_MOST_BYTES)
+        if (sample.in_shard && *base != '.' && text_ends_with(base, ".cls"))
+            vector_push(list->arena, &list->source->classes, sample);
+    } else if (sample.size > SOURCE_MOST_BYTES) {
         source_add_problem(list, sample.name,
                            arena_format(list->arena, "%llu bytes; at most %llu are read",
                                         (unsigned long long)sample.size,
                                         (unsigned long long)SOURCE_MOST_BYTES));
-    else
+    } else {
         vector_push(list->arena, &list->source->samples, sample);
+    }
 }
 
 /* A folder that was entered. */

@@ -36,7 +36,8 @@ typedef struct Source {
     VECTOR(SourceSample) samples;
     VECTOR(SourcePart) parts; /* at least one sample each */
     VECTOR(SourceProblem) problems;
-    size_t others; /* files that are not taken for pictures */
+    VECTOR(SourceSample) classes; /* entries "KEY.cls" of shards, for runtime/data/labels.h */
+    size_t others;                /* files that are not taken for pictures */
 } Source;
 
 /* Enumerates sources in the order given. In a folder names are sorted by their bytes at each level;
@@ -44,7 +45,8 @@ typedef struct Source {
  * keep their order, and its links and special files are problems.
  *
  * A sample is what has a picture's name (.jpg .jpeg .jpe .jfif .png, in any case), or else begins
- * like a JPEG or PNG. Hidden files (".name") and all else are counted in `others`.
+ * like a JPEG or PNG. Hidden files (".name") and all else are counted in `others`,
+ * and the entries .cls of shards kept in `classes` as well.
  *
  * A source that is missing, unreadable, of another kind, or without samples is a failure. */
 Status source_open(Arena *arena, const char *const *paths, size_t count, Source *source);

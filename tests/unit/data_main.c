@@ -11,6 +11,7 @@ CU_SuiteInfo harness_suites[] = {
     HARNESS_SUITE("augment", data_augment_tests),
     HARNESS_SUITE("picture", data_picture_tests),
     HARNESS_SUITE("source", data_source_tests),
+    HARNESS_SUITE("labels", data_labels_tests),
     CU_SUITE_INFO_NULL,
 };
 

@@ -1,0 +1,247 @@
+#include "runtime/data/labels.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/fatal.h"
+
+enum { MOST_DIGITS = 9, MOST_CLASS_BYTES = 64 };
+
+/* A text and a number that it stands for. */
+typedef struct Entry {
+    const char *text;
+    size_t number;
+    UT_hash_handle hh;
+} Entry;
+
+typedef struct Reading {
+    Arena *arena;
+    const Source *source;
+    Entry *keys;   /* by what stands before ".cls": the number of the entry among the classes */
+    Entry *shards; /* that have such entries */
+} Reading;
+
+static Entry *find(Entry *table, const char *text) {
+    Entry *found;
+    HASH_FIND_STR(table, text, found);
+    return found;
+}
+
+static void add(Arena *arena, Entry **table, const char *text, size_t number) {
+    Entry *entry = arena_new(arena, Entry);
+    entry->text = text;
+    entry->number = number;
+    HASH_ADD_KEYPTR(hh, *table, entry->text, strlen(entry->text), entry);
+}
+
+static const char *base_name(const char *name) {
+    const char *slash = strrchr(name, '/');
+    return slash ? slash + 1 : name;
+}
+
+/* ---- The class of a sample ------------------------------------------------------------------- */
+
+static Status collect_entries(Reading *reading) {
+    for (size_t i = 0; i < reading->source->classes.count; i++) {
+        const SourceSample *entry = &reading->source->classes.items[i];
+        const char *key =
+            arena_copy_text(reading->arena, entry->name, strlen(entry->name) - strlen(".cls"));
+        if (find(reading->keys, key))
+            return status_failure(reading->arena, "%s: there are two entries of this name",
+                                  entry->name);
+        add(reading->arena, &reading->keys, key, i);
+        if (!find(reading->shards, entry->path))
+            add(reading->arena, &reading->shards, entry->path, 0);
+    }
+    return STATUS_FINE;
+}
+
+/* The number in an entry .cls, as a text without zeros in front; blanks around it are let pass. */
+static Status read_number(const Reading *reading, const SourceSample *entry, const char **name) {
+    const uint8_t *bytes;
+    size_t length;
+    Arena *arena = reading->arena;
+    if (entry->size > MOST_CLASS_BYTES)
+        return status_failure(arena, "%s: %llu bytes are no class number", entry->name,
+                              (unsigned long long)entry->size);
+    Status status = source_read(arena, entry, &bytes, &length);
+    if (!status_fine(status))
+        return status_failure(arena, "%s: %s", entry->name, status.message);
+    const char *text = arena_copy_text(arena, (const char *)bytes, length);
+    text += strspn(text, " \t\r\n");
+    size_t digits = strspn(text, "0123456789");
+    const char *rest = text + digits + strspn(text + digits, " \t\r\n");
+    if (digits == 0 || digits > MOST_DIGITS || (size_t)(rest - text) != strlen(text) ||
+        memchr(bytes, 0, length))
+        return status_failure(arena, "%s: a class number of up to %d decimal digits is needed",
+                              entry->name, MOST_DIGITS);
+    *name = arena_format(arena, "%ld", strtol(text, NULL, 10));
+    return STATUS_FINE;
+}
+
+/* The entry .cls of the longest name that a sample's has before one of its dots. */
+static Status class_by_entry(const Reading *reading, const SourceSample *sample,
+                             const char **name) {
+    char *key = arena_copy_text(reading->arena, sample->name, strlen(sample->name));
+    char *base = key + (base_name(key) - key);
+    for (char *dot = strrchr(base, '.'); dot; dot = strrchr(base, '.')) {
+        *dot = '\0';
+        const Entry *found = find(reading->keys, key);
+        if (found)
+            return read_number(reading, &reading->source->classes.items[found->number], name);
+    }
+    return status_failure(reading->arena,
+                          "%s: has no label: other pictures of the shard have an entry .cls",
+                          sample->name);
+}
+
+static Status class_by_name(const Reading *reading, const SourceSample *sample, const char **name) {
+    const char *base = base_name(sample->name), *mark = strrchr(base, '_');
+    if (!mark || mark == base)
+        return status_failure(reading->arena,
+                              "%s: has no label: an entry .cls of the same name, or a name such as "
+                              "cat_0042.jpg is needed",
+                              sample->name);
+    *name = arena_copy_text(reading->arena, base, (size_t)(mark - base));
+    return STATUS_FINE;
+}
+
+/* The last folder of a path, or NULL if it does not say: "a.png", "./a.png". */
+static const char *folder_of(Arena *arena, const char *path) {
+    const char *end = strrchr(path, '/');
+    while (end && end > path && end[-1] == '/')
+        end--;
+    if (!end || end == path)
+        return NULL;
+    const char *start = end;
+    while (start > path && start[-1] != '/')
+        start--;
+    const char *name = arena_copy_text(arena, start, (size_t)(end - start));
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ? NULL : name;
+}
+
+static Status class_by_folder(const Reading *reading, const SourceSample *sample,
+                              const char **name) {
+    Arena *arena = reading->arena;
+    *name = folder_of(arena, sample->name);
+    if (*name)
+        return STATUS_FINE;
+    const char *base = base_name(sample->name);
+    size_t length = (size_t)(base - sample->name);
+    const char *folder = length ? arena_copy_text(arena, sample->name, length) : ".";
+    char *whole = realpath(folder, NULL);
+    if (!whole)
+        return status_failure(arena, "%s: %s", sample->name, strerror(errno));
+    *name = folder_of(arena, arena_format(arena, "%s/%s", whole, base));
+    free(whole);
+    if (!*name)
+        return status_failure(arena, "%s: has no label: it lies in no folder", sample->name);
+    return STATUS_FINE;
+}
+
+static Status class_of(const Reading *reading, const SourceSample *sample, const char **name) {
+    if (!sample->in_shard)
+        return class_by_folder(reading, sample, name);
+    if (find(reading->shards, sample->path))
+        return class_by_entry(reading, sample, name);
+    return class_by_name(reading, sample, name);
+}
+
+/* ---- Tables ---------------------------------------------------------------------------------- */
+
+static bool is_number(const char *name) {
+    size_t digits = strspn(name, "0123456789");
+    return digits > 0 && digits <= MOST_DIGITS && name[digits] == '\0';
+}
+
+static int compare_names(const void *a, const void *b) {
+    const char *first = *(const char *const *)a, *second = *(const char *const *)b;
+    bool number = is_number(first);
+    if (number != is_number(second))
+        return number ? -1 : 1;
+    if (number) {
+        long one = strtol(first, NULL, 10), other = strtol(second, NULL, 10);
+        if (one != other)
+            return one < other ? -1 : 1;
+    }
+    return strcmp(first, second);
+}
+
+static Status name_all(Reading *reading, const char **names) {
+    const Source *source = reading->source;
+    status_return_if_failed(collect_entries(reading));
+    for (size_t i = 0; i < source->samples.count; i++)
+        status_return_if_failed(class_of(reading, &source->samples.items[i], &names[i]));
+    return STATUS_FINE;
+}
+
+/* The class's name of each sample. */
+static Status read_names(Arena *arena, const Source *source, const char ***names) {
+    Reading reading = {.arena = arena, .source = source};
+    *names = arena_new_array(arena, const char *, source->samples.count);
+    Status status = name_all(&reading, *names);
+    HASH_CLEAR(hh, reading.keys);
+    HASH_CLEAR(hh, reading.shards);
+    return status;
+}
+
+/* The distinct ones, sorted. */
+static Status make_table(Arena *arena, const char *const *names, size_t count, Labels *labels) {
+    Entry *table = NULL;
+    VECTOR(const char *) distinct = {0};
+    invariant(count > 0, "a source has samples");
+    for (size_t i = 0; i < count; i++) {
+        if (find(table, names[i]))
+            continue;
+        add(arena, &table, names[i], 0);
+        vector_push(arena, &distinct, names[i]);
+    }
+    HASH_CLEAR(hh, table);
+    if (distinct.count < 2)
+        return status_failure(arena, "all pictures are of one class, %s; labels need two at least",
+                              distinct.items[0]);
+    if (distinct.count > LABELS_MOST_CLASSES)
+        return status_failure(arena, "the pictures are of %zu classes; at most %d are possible",
+                              distinct.count, LABELS_MOST_CLASSES);
+    qsort(distinct.items, distinct.count, sizeof *distinct.items, compare_names);
+    labels->names = distinct.items;
+    labels->class_count = distinct.count;
+    return STATUS_FINE;
+}
+
+static Status number_all(Arena *arena, const Source *source, const char *const *names,
+                         Labels *labels) {
+    Entry *table = NULL;
+    Status status = STATUS_FINE;
+    labels->count = source->samples.count;
+    labels->classes = arena_new_array(arena, uint32_t, labels->count);
+    for (size_t i = 0; i < labels->class_count; i++)
+        add(arena, &table, labels->names[i], i);
+    for (size_t i = 0; i < labels->count && status_fine(status); i++) {
+        const Entry *found = find(table, names[i]);
+        if (found)
+            labels->classes[i] = (uint32_t)found->number;
+        else
+            status =
+                status_failure(arena, "%s: is of class %s, which none of the training pictures has",
+                               source->samples.items[i].name, names[i]);
+    }
+    HASH_CLEAR(hh, table);
+    return status;
+}
+
+Status labels_read(Arena *arena, const Source *source, Labels *labels) {
+    const char **names;
+    status_return_if_failed(read_names(arena, source, &names));
+    status_return_if_failed(make_table(arena, names, source->samples.count, labels));
+    return number_all(arena, source, names, labels);
+}
+
+Status labels_match(Arena *arena, const Source *source, const Labels *table, Labels *labels) {
+    const char **names;
+    status_return_if_failed(read_names(arena, source, &names));
+    *labels = (Labels){.names = table->names, .class_count = table->class_count};
+    return number_all(arena, source, names, labels);
+}

@@ -1,0 +1,33 @@
+/* Classes of labelled pictures. */
+#ifndef SPARKC_RUNTIME_DATA_LABELS_H
+#define SPARKC_RUNTIME_DATA_LABELS_H
+
+#include "runtime/data/source.h"
+
+enum { LABELS_MOST_CLASSES = 100000 };
+
+/* A class for each sample of a source, by number: places in the table of names. */
+typedef struct Labels {
+    const char *const
+        *names; /* [class_count], numbers first, by value, then texts by their bytes */
+    size_t class_count;
+    uint32_t *classes; /* [count], in the order of the samples */
+    size_t count;
+} Labels;
+
+/* Finds the classes of a source's samples and makes their table, of 2 to LABELS_MOST_CLASSES. The
+ * class of a sample is
+ *
+ *   - in a shard with entries .cls: the number, decimal digits, in the entry that is named as the
+ *     sample up to a dot ("0001.jpg" or "0001.left.jpg", "0001.cls");
+ *   - in a shard without: what its entry's name has before the last underscore ("cat_0042.jpg");
+ *   - otherwise: the name of the folder that holds the file.
+ *
+ * Fails, naming the sample, where one has no class or two, or where .cls holds no number. */
+Status labels_read(Arena *arena, const Source *source, Labels *labels);
+
+/* The same for a second source, by the table of another one, whose names are borrowed. A class that
+ * the table lacks is a failure that names it; not all of the table's need samples. */
+Status labels_match(Arena *arena, const Source *source, const Labels *table, Labels *labels);
+
+#endif
