@@ -16,6 +16,7 @@ typedef struct Fusion {
     Kernel **kernels; /* NULL: gone */
     int count;
     Uses *uses; /* by buffer */
+    bool keeps; /* values that others read too may move; else only fusions that save a buffer */
 } Fusion;
 
 static void collect_uses(Fusion *fusion) {
@@ -396,7 +397,8 @@ static bool fuse_operand(Fusion *fusion, int k, int operand) {
         !same_rows(maker, kernel) || !may_move(fusion, first, k) || !reads_in_place(maker, kernel))
         return false;
     if (maker->kind == KERNEL_MAP) {
-        if (!alone && (kernel->kind != KERNEL_MAP || read_between(uses, first, k)))
+        if (!alone &&
+            (!fusion->keeps || kernel->kind != KERNEL_MAP || read_between(uses, first, k)))
             return false;
         return fuse_into_reader(fusion, first, k, operand, !alone);
     }
@@ -414,6 +416,20 @@ static bool fuse_kernel(Fusion *fusion, int k) {
     return false;
 }
 
+/* Fuses until nothing more does; returns how many kernels are gone. */
+static int fuse_all(Fusion *fusion, bool keeps) {
+    int gone = 0, before;
+    fusion->keeps = keeps;
+    do {
+        before = gone;
+        for (int k = 0; k < fusion->count; k++)
+            while (fuse_kernel(fusion, k))
+                gone++;
+    } while (gone > before);
+    return gone;
+}
+
+/* What saves a buffer first: a kernel that writes two values is fused into no reader. */
 int fuse_kernels(Program *program) {
     Fusion fusion = {.program = program,
                      .arena = arena_create(),
@@ -421,13 +437,8 @@ int fuse_kernels(Program *program) {
                      .count = (int)program->kernels.count};
     fusion.uses = arena_new_array(fusion.arena, Uses, program->buffers.count + 1);
     collect_uses(&fusion);
-    int gone = 0, before;
-    do {
-        before = gone;
-        for (int k = 0; k < fusion.count; k++)
-            while (fuse_kernel(&fusion, k))
-                gone++;
-    } while (gone > before);
+    int gone = fuse_all(&fusion, false);
+    gone += fuse_all(&fusion, true);
     size_t kept = 0;
     for (int k = 0; k < fusion.count; k++)
         if (fusion.kernels[k])
