@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fatal.h"
 #include "base/text.h"
 #include "codegen/cpu/cpu.h"
 #include "runtime/data/fingerprint.h"
@@ -202,20 +203,40 @@ static char *now_text(Arena *arena) {
     return arena_copy_text(arena, text, strlen(text));
 }
 
+/* JSON is UTF-8: other names could not be found again. */
+static Status check_text(const PretrainRun *run, const char *text) {
+    json_t *json = json_string(text);
+    if (!json)
+        return status_failure(run->arena, "%s: its name is not UTF-8; give it another", text);
+    json_decref(json);
+    return STATUS_FINE;
+}
+
+static Status check_texts(const PretrainRun *run, const char *model) {
+    const FrontendOptions *frontend = &run->options.frontend;
+    status_return_if_failed(check_text(run, model));
+    if (run->settings.init_weights)
+        status_return_if_failed(check_text(run, run->settings.init_weights));
+    for (size_t i = 0; i < run->sources.count; i++)
+        status_return_if_failed(check_text(run, run->sources.items[i]));
+    for (size_t i = 0; i < frontend->setting_count; i++)
+        status_return_if_failed(check_text(run, frontend->settings[i]));
+    return STATUS_FINE;
+}
+
 static Status write_record(PretrainRun *run, const char *model) {
     json_t *record = json_object();
     json_object_set_new(record, "format", json_integer(RUN_FORMAT));
     set_text(record, "sparkc", SPARKC_VERSION);
     set_text(record, "started", now_text(run->arena));
+    set_text(record, "init_weights", run->settings.init_weights);
     json_object_set_new(record, "network", network_json(run, model));
     json_object_set_new(record, "data", data_json(run));
     json_object_set_new(record, "settings", pretrain_settings_json(&run->settings));
     json_object_set_new(record, "machine", machine_json(run));
     run->record = record;
     char *text = json_dumps(record, JSON_INDENT(1));
-    if (!text)
-        return status_failure(run->arena, "%s: a name in the settings is not UTF-8",
-                              path_in(run, "run.json"));
+    invariant(text, "run.json is made of texts in UTF-8 and finite numbers");
     FilePiece pieces[] = {{text, strlen(text)}, {"\n", 1}};
     Status status = file_replace(run->arena, path_in(run, "run.json"), pieces, 2);
     free(text);
@@ -252,6 +273,7 @@ Status pretrain_create(PretrainRun *run) {
     status_return_if_failed(check_image(run));
     run->settings.channels = (int)run->graph->geometry.channels;
     status_return_if_failed(pretrain_open_source(run));
+    status_return_if_failed(check_texts(run, model));
     status_return_if_failed(
         pretrain_settings_complete(run->arena, &run->settings, run->source.samples.count));
     status_return_if_failed(check_folder_is_free(run));
