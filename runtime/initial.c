@@ -114,3 +114,16 @@ void initial_fill(const Segment *segment, uint32_t seed, double *values) {
     for (size_t i = 0; i < count; i++)
         values[i] = (double)(float)draw(&segment->init, seed, stream, i);
 }
+
+void initial_fill_all(const Graph *graph, uint32_t seed, float *parameters) {
+    for (size_t i = 0; i < graph->segments.count; i++) {
+        const Segment *segment = &graph->segments.items[i];
+        size_t count = weights_count(segment);
+        Arena *scratch = arena_create();
+        double *values = arena_new_array(scratch, double, count);
+        initial_fill(segment, seed, values);
+        for (size_t k = 0; k < count; k++)
+            parameters[(size_t)segment->offset + k] = (float)values[k];
+        arena_destroy(scratch);
+    }
+}

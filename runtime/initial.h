@@ -8,4 +8,7 @@
 /* Fills `values`, in the stored order, by the segment's `init`. */
 void initial_fill(const Segment *segment, uint32_t seed, double *values);
 
+/* All segments of a graph, into its flat parameters. */
+void initial_fill_all(const Graph *graph, uint32_t seed, float *parameters);
+
 #endif

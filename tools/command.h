@@ -10,6 +10,7 @@ Command command_check;       /* shapes, parameters, work, masked rules */
 Command command_info;        /* what this binary and this machine can do */
 Command command_ir;          /* the graph after any pass, as text */
 Command command_pretrain;    /* trains a network on pictures */
+Command command_probe;       /* how good frozen features are on labelled pictures */
 Command command_reconstruct; /* draws what a run has learnt to fill in */
 Command command_scan;        /* good and bad pictures, sizes, mean and deviation */
 Command command_verify;      /* against recorded vectors */

@@ -104,10 +104,18 @@ Options options_default(Arena *arena) {
     return (Options){.arena = arena, .pass = pass_options_default()};
 }
 
-void options_parse(const struct argp *command, int argc, char **argv, void *input) {
+static void parse(const struct argp *command, int argc, char **argv, unsigned flags, void *input) {
     argp_err_exit_status = EXIT_USAGE;
-    if (argp_parse(command, argc, argv, 0, NULL, input) != 0)
+    if (argp_parse(command, argc, argv, flags, NULL, input) != 0)
         exit(EXIT_USAGE);
+}
+
+void options_parse(const struct argp *command, int argc, char **argv, void *input) {
+    parse(command, argc, argv, 0, input);
+}
+
+void options_parse_in_order(const struct argp *command, int argc, char **argv, void *input) {
+    parse(command, argc, argv, ARGP_IN_ORDER, input);
 }
 
 bool options_color(FILE *stream) {

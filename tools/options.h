@@ -39,6 +39,9 @@ Options options_default(Arena *arena);
 /* Parses by a command's argp; ends the process with EXIT_USAGE after a wrong option. */
 void options_parse(const struct argp *argp, int argc, char **argv, void *input);
 
+/* The same, with ARGP_KEY_ARG for each name where it stands among the options. */
+void options_parse_in_order(const struct argp *argp, int argc, char **argv, void *input);
+
 /* Whole numbers from `least` to `most`, or a usage error that names the option. */
 int64_t options_integer(struct argp_state *state, const char *option, const char *text,
                         int64_t least, int64_t most);

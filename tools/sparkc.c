@@ -25,6 +25,8 @@ static const struct {
      "sparkc pretrain mynet.cnn --data pictures/ --out run"},
     {"reconstruct", command_reconstruct, "pictures of what a run has learnt to fill in",
      "sparkc reconstruct run --images cat.jpg"},
+    {"probe", command_probe, "how good a run's features are, on labelled pictures",
+     "sparkc probe run --data pets/train --test pets/test"},
     {"scan", command_scan, "which pictures can be read, their sizes, mean and deviation",
      "sparkc scan pictures/"},
     {"viz-mask", command_viz_mask,

@@ -79,20 +79,6 @@ static void find_memory(Trainer *trainer) {
     trainer->cells = plan_executor_buffer(executor, PLAN_INPUTS, "cells");
 }
 
-static void fill_parameters(const Trainer *trainer) {
-    const Graph *graph = trainer->memory.graph;
-    for (size_t i = 0; i < graph->segments.count; i++) {
-        const Segment *segment = &graph->segments.items[i];
-        size_t count = weights_count(segment);
-        Arena *scratch = arena_create();
-        double *values = arena_new_array(scratch, double, count);
-        initial_fill(segment, trainer->options.seed, values);
-        for (size_t k = 0; k < count; k++)
-            trainer->memory.parameters[(size_t)segment->offset + k] = (float)values[k];
-        arena_destroy(scratch);
-    }
-}
-
 Status trainer_create(Arena *arena, const Graph *network, const TrainerOptions *options,
                       Diagnostics *diagnostics, Trainer **trainer) {
     Trainer *made = arena_new(arena, Trainer);
@@ -107,7 +93,7 @@ Status trainer_create(Arena *arena, const Graph *network, const TrainerOptions *
         return status;
     }
     find_memory(made);
-    fill_parameters(made);
+    initial_fill_all(made->memory.graph, options->seed, made->memory.parameters);
     *trainer = made;
     return STATUS_FINE;
 }
