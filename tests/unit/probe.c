@@ -80,6 +80,10 @@ static void of_equal_neighbours_the_earlier_count(void) {
     CU_ASSERT_EQUAL(predict_one(&train, 1, 0, 1), 2);
     CU_ASSERT_EQUAL(predict_one(&train, 1, 0, 2), 0); /* a vote for 2, one for 0: the smaller */
     CU_ASSERT_EQUAL(predict_one(&train, 0, 0, 1), 1); /* a row of zeros is equally far from all */
+    /* Three vote: the two near ones, and the first of two equal ones, which decides. */
+    train =
+        rows_of(arena, 4, 2, (float[]){1, 0.5F, 2, 1, 1, 0.1F, 1, 0.12F}, (uint32_t[]){0, 1, 2, 0});
+    CU_ASSERT_EQUAL(predict_one(&train, 1, 0, 3), 0);
     arena_destroy(arena);
 }
 
@@ -130,6 +134,19 @@ static void neighbours_are_those_of_the_definition(void) {
     memcpy(predictions, test.classes, test.count * sizeof *predictions);
     predictions[3] ^= 1;
     CU_ASSERT_DOUBLE_EQUAL(knn_accuracy(&test, predictions), 149.0 / 150, 1e-12);
+    arena_destroy(arena);
+}
+
+static void every_row_is_compared(void) {
+    Arena *arena = arena_create();
+    Threads *threads = start_threads(arena, 2);
+    ProbeFeatures rows = clusters(arena, 7, 1000, 19, 1, 0);
+    uint32_t *predictions = arena_new_array(arena, uint32_t, rows.count);
+    for (size_t i = 0; i < rows.count; i++)
+        rows.classes[i] = (uint32_t)i;
+    knn_predict(threads, &rows, &rows, rows.count, 1, predictions);
+    CU_ASSERT_EQUAL(knn_accuracy(&rows, predictions), 1);
+    threads_destroy(threads);
     arena_destroy(arena);
 }
 
@@ -297,6 +314,7 @@ static CU_TestInfo neighbour_tests[] = {
     {"neighbours vote by their angle", neighbours_vote_by_their_angle},
     {"of equal neighbours the earlier count", of_equal_neighbours_the_earlier_count},
     {"neighbours are those of the definition", neighbours_are_those_of_the_definition},
+    {"every row is compared", every_row_is_compared},
     CU_TEST_INFO_NULL,
 };
 
