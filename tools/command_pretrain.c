@@ -89,24 +89,6 @@ static const struct argp_option option_table[] = {
 
 /* ---- Values ---------------------------------------------------------------------------------- */
 
-static double parse_number(struct argp_state *state, const char *option, const char *text,
-                           double least, double most) {
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end || !(value >= least && value <= most))
-        argp_error(state, "--%s needs a number from %g to %g, not %s", option, least, most, text);
-    return value;
-}
-
-static int parse_word(struct argp_state *state, const char *option, const char *text,
-                      const char *const *words) {
-    for (int i = 0; words[i]; i++)
-        if (strcmp(words[i], text) == 0)
-            return i;
-    argp_error(state, "--%s has no choice %s (see --help)", option, text);
-    return 0;
-}
-
 /* Up to four numbers behind commas; the count must be the network's, checked later. */
 static void parse_list(struct argp_state *state, const char *option, const char *text, double least,
                        double *values, int *count) {
@@ -149,60 +131,47 @@ static const char *option_name(int key) {
     return "";
 }
 
-static error_t parse_recipe(int key, char *text, struct argp_state *state) {
-    static const char *const optimizers[] = {"lamb", "adamw", "sgd", NULL};
-    static const char *const norms[] = {"auto", "batch_norm", "layer_norm", NULL};
-    PretrainSettings *settings = &((PretrainOptions *)state->input)->run.settings;
-    PassOptions *pass = &settings->pass;
-    switch (key) {
-    case KEY_PRESET:
-        settings->preset =
-            pretrain_preset_names[parse_word(state, "preset", text, pretrain_preset_names)];
+/* Options that are a setting of run.json. */
+static const struct {
+    int key;
+    const char *setting;
+} settings_by_key[] = {{KEY_PRESET, "preset"},
+                       {KEY_EPOCHS, "epochs"},
+                       {KEY_STEPS, "steps"},
+                       {KEY_MICRO_BATCH, "micro_batch"},
+                       {KEY_BASE_LR, "base_lr"},
+                       {KEY_WARM_UP, "warmup_epochs"},
+                       {KEY_WEIGHT_DECAY, "weight_decay"},
+                       {KEY_WEIGHT_DECAY_END, "weight_decay_end"},
+                       {KEY_OPTIMIZER, "optimizer"},
+                       {KEY_CLIP, "clip"},
+                       {KEY_DENSIFY_NORM, "densify_norm"},
+                       {KEY_SEED, "seed"},
+                       {KEY_MOST_BAD, "most_bad"},
+                       {KEY_NONFINITE, "nonfinite"},
+                       {KEY_KEEP, "keep"},
+                       {KEY_MINUTES, "checkpoint_minutes"},
+                       {KEY_PICTURES, "picture_epochs"}};
+
+static error_t parse_setting(int key, const char *text, struct argp_state *state) {
+    PretrainRun *run = &((PretrainOptions *)state->input)->run;
+    for (size_t i = 0; i < sizeof settings_by_key / sizeof *settings_by_key; i++) {
+        if (settings_by_key[i].key != key)
+            continue;
+        Status status =
+            pretrain_settings_set(run->arena, &run->settings, settings_by_key[i].setting, text);
+        if (!status_fine(status))
+            argp_error(state, "--%s %s", option_name(key), status.message);
         return 0;
-    case KEY_EPOCHS:
-        settings->epochs = parse_number(state, "epochs", text, 0.001, 1e9);
-        return 0;
-    case KEY_STEPS:
-        settings->steps = options_integer(state, "steps", text, 1, 1000000000000);
-        return 0;
-    case KEY_MICRO_BATCH:
-        settings->micro_batch = options_integer(state, "micro-batch", text, 1, 1000000);
-        return 0;
-    case KEY_BASE_LR:
-        settings->base_lr = parse_number(state, "base-lr", text, 0, 1e6);
-        return 0;
-    case KEY_WARM_UP:
-        settings->warmup_epochs = parse_number(state, "warm-up", text, 0, 1e9);
-        return 0;
-    case KEY_WEIGHT_DECAY:
-        settings->weight_decay = parse_number(state, "weight-decay", text, 0, 1e6);
-        return 0;
-    case KEY_WEIGHT_DECAY_END:
-        settings->weight_decay_end = parse_number(state, "weight-decay-end", text, 0, 1e6);
-        return 0;
-    case KEY_OPTIMIZER:
-        pass->optimizer = (OptimizerKind)parse_word(state, "optimizer", text, optimizers);
-        return 0;
-    case KEY_CLIP:
-        pass->clip = parse_number(state, "clip", text, 0, 1e30);
-        return 0;
-    case KEY_DENSIFY_NORM:
-        pass->densify_norm = (DensifyNorm)parse_word(state, "densify-norm", text, norms);
-        return 0;
-    case KEY_NO_DROP:
-        pass->stochastic = false;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
     }
+    return ARGP_ERR_UNKNOWN;
 }
 
 static error_t parse_rest(int key, char *text, struct argp_state *state) {
-    static const char *const policies[] = {"stop", "skip", NULL};
     PretrainSettings *settings = &((PretrainOptions *)state->input)->run.settings;
     switch (key) {
-    case KEY_SEED:
-        settings->seed = (uint32_t)options_integer(state, "seed", text, 0, UINT32_MAX);
+    case KEY_NO_DROP:
+        settings->pass.stochastic = false;
         return 0;
     case KEY_MEAN:
         parse_mean(state, settings, text);
@@ -213,26 +182,11 @@ static error_t parse_rest(int key, char *text, struct argp_state *state) {
     case KEY_NO_FLIP:
         settings->no_flip = true;
         return 0;
-    case KEY_MOST_BAD:
-        settings->most_bad = parse_number(state, "most-bad", text, 0, 1);
-        return 0;
-    case KEY_NONFINITE:
-        settings->nonfinite = (NonfinitePolicy)parse_word(state, "nonfinite", text, policies);
-        return 0;
-    case KEY_KEEP:
-        settings->keep = (int)options_integer(state, "keep", text, 1, 1000000);
-        return 0;
-    case KEY_MINUTES:
-        settings->checkpoint_minutes = parse_number(state, "checkpoint-minutes", text, 0, 1e6);
-        return 0;
-    case KEY_PICTURES:
-        settings->picture_epochs = parse_number(state, "pictures", text, 0, 1e9);
-        return 0;
     case KEY_INIT:
         settings->init_weights = text;
         return 0;
     default:
-        return parse_recipe(key, text, state);
+        return parse_setting(key, text, state);
     }
 }
 

@@ -2,11 +2,13 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/fatal.h"
 
 /* What a preset says. */
 typedef struct Preset {
-    const char *name;
     double epochs, warmup_epochs;
     double base_lr;
     int64_t most_batch, least_batch;
@@ -20,19 +22,15 @@ typedef struct Preset {
  * rate: on CIFAR-10 at 64 images per update peaks of 0.01 to 0.03 learn fastest in the first
  * hundreds of updates; `small` has 0.005 there. */
 static const Preset presets[] = {
-    {"small", 100, 5, 2e-2, 256, 16, 64, 0.04, 0.2},
-    {"imagenet-400", 400, 40, 2e-4, 4096, 32, 312, 0.04, 0.2},
-    {"imagenet-800", 800, 40, 2e-4, 4096, 32, 312, 0.04, 0.2},
-    {"imagenet-1600", 1600, 40, 2e-4, 4096, 32, 312, 0.04, 0.2},
+    [PRESET_SMALL] = {100, 5, 2e-2, 256, 16, 64, 0.04, 0.2},
+    [PRESET_IMAGENET_400] = {400, 40, 2e-4, 4096, 32, 312, 0.04, 0.2},
+    [PRESET_IMAGENET_800] = {800, 40, 2e-4, 4096, 32, 312, 0.04, 0.2},
+    [PRESET_IMAGENET_1600] = {1600, 40, 2e-4, 4096, 32, 312, 0.04, 0.2},
 };
-enum { PRESET_COUNT = sizeof presets / sizeof *presets, MOST_MICRO_BATCH = 32 };
-
-const char *const pretrain_preset_names[] = {"small", "imagenet-400", "imagenet-800",
-                                             "imagenet-1600", NULL};
+enum { MOST_MICRO_BATCH = 32 };
 
 PretrainSettings pretrain_settings_default(void) {
-    return (PretrainSettings){.preset = "small",
-                              .pass = pass_options_default(),
+    return (PretrainSettings){.pass = pass_options_default(),
                               .epochs = NAN,
                               .base_lr = NAN,
                               .warmup_epochs = NAN,
@@ -42,13 +40,6 @@ PretrainSettings pretrain_settings_default(void) {
                               .keep = 3,
                               .checkpoint_minutes = 10,
                               .picture_epochs = 10};
-}
-
-static const Preset *find_preset(const char *name) {
-    for (int i = 0; i < PRESET_COUNT; i++)
-        if (strcmp(presets[i].name, name) == 0)
-            return &presets[i];
-    return NULL;
 }
 
 /* The largest power of two at which an epoch still has the preset's updates, within its bounds. */
@@ -92,9 +83,7 @@ static Status complete_batch(Arena *arena, PretrainSettings *settings, const Pre
 }
 
 Status pretrain_settings_complete(Arena *arena, PretrainSettings *settings, size_t samples) {
-    const Preset *preset = find_preset(settings->preset);
-    if (!preset)
-        return status_failure(arena, "there is no preset \"%s\"", settings->preset);
+    const Preset *preset = &presets[settings->preset];
     status_return_if_failed(complete_batch(arena, settings, preset, samples));
     if (settings->steps > 0)
         settings->epochs = 0;
@@ -103,6 +92,8 @@ Status pretrain_settings_complete(Arena *arena, PretrainSettings *settings, size
     settings->weight_decay = or_preset(settings->weight_decay, preset->weight_decay);
     settings->weight_decay_end = or_preset(settings->weight_decay_end, preset->weight_decay_end);
     double epoch_steps = (double)pretrain_epoch_steps(settings, samples);
+    if (settings->steps == 0 && !(settings->epochs > 0))
+        return status_failure(arena, "0 epochs train nothing");
     if (settings->steps == 0 && settings->epochs * epoch_steps > 1e12)
         return status_failure(arena, "%g epochs are too many", settings->epochs);
     if (settings->steps == 0)
@@ -131,49 +122,68 @@ Schedule pretrain_schedule(const PretrainSettings *settings, size_t samples) {
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
 static const char *const optimizer_names[] = {
-    [OPTIMIZER_LAMB] = "lamb", [OPTIMIZER_ADAMW] = "adamw", [OPTIMIZER_SGD] = "sgd", NULL};
+    [OPTIMIZER_LAMB] = "lamb", [OPTIMIZER_ADAMW] = "adamw", [OPTIMIZER_SGD] = "sgd"};
 static const char *const densify_names[] = {[DENSIFY_AUTO] = "auto",
                                             [DENSIFY_BATCH_NORM] = "batch_norm",
-                                            [DENSIFY_LAYER_NORM] = "layer_norm",
-                                            NULL};
-static const char *const policy_names[] = {
-    [NONFINITE_STOP] = "stop", [NONFINITE_SKIP] = "skip", NULL};
+                                            [DENSIFY_LAYER_NORM] = "layer_norm"};
+static const char *const preset_names[] = {[PRESET_SMALL] = "small",
+                                           [PRESET_IMAGENET_400] = "imagenet-400",
+                                           [PRESET_IMAGENET_800] = "imagenet-800",
+                                           [PRESET_IMAGENET_1600] = "imagenet-1600"};
+static const char *const policy_names[] = {[NONFINITE_STOP] = "stop", [NONFINITE_SKIP] = "skip"};
 
-typedef enum FieldKind { FIELD_NUMBER, FIELD_INTEGER, FIELD_INT, FIELD_BOOL, FIELD_SEED } FieldKind;
+typedef enum FieldKind {
+    FIELD_NUMBER,
+    FIELD_INTEGER,
+    FIELD_INT,
+    FIELD_BOOL,
+    FIELD_SEED,
+    FIELD_CHOICE
+} FieldKind;
 
-/* A setting that is a number or a switch, and what it may be. */
+/* A setting, and what it may be: numbers from least to most, or one of so many words. */
 typedef struct Field {
     const char *name;
     FieldKind kind;
     size_t offset;
     double least, most;
+    const char *const *words;
 } Field;
 
 #define AT(member) offsetof(PretrainSettings, member)
+#define CHOICE(name, member, words)                                                                \
+    { name, FIELD_CHOICE, AT(member), 0, sizeof(words) / sizeof *(words)-1, words }
+_Static_assert(sizeof(OptimizerKind) == sizeof(int) && sizeof(DensifyNorm) == sizeof(int) &&
+                   sizeof(NonfinitePolicy) == sizeof(int),
+               "choices are set as int");
 static const Field fields[] = {
-    {"batch", FIELD_INTEGER, AT(pass.batch), 1, 1e9},
-    {"micro_batch", FIELD_INTEGER, AT(micro_batch), 1, 1e6},
-    {"mask_ratio", FIELD_NUMBER, AT(pass.mask_ratio), 0, 1},
-    {"decoder_width", FIELD_INTEGER, AT(pass.decoder_width), 1, 1e6},
-    {"stochastic", FIELD_BOOL, AT(pass.stochastic), 0, 1},
-    {"beta1", FIELD_NUMBER, AT(pass.beta1), 0, 1},
-    {"beta2", FIELD_NUMBER, AT(pass.beta2), 0, 1},
-    {"epsilon", FIELD_NUMBER, AT(pass.epsilon), 0, 1},
-    {"momentum", FIELD_NUMBER, AT(pass.momentum), 0, 1},
-    {"clip", FIELD_NUMBER, AT(pass.clip), 0, 1e30},
-    {"epochs", FIELD_NUMBER, AT(epochs), 0, 1e12},
-    {"steps", FIELD_INTEGER, AT(steps), 1, 1e12},
-    {"base_lr", FIELD_NUMBER, AT(base_lr), 0, 1e6},
-    {"warmup_epochs", FIELD_NUMBER, AT(warmup_epochs), 0, 1e12},
-    {"weight_decay", FIELD_NUMBER, AT(weight_decay), 0, 1e6},
-    {"weight_decay_end", FIELD_NUMBER, AT(weight_decay_end), 0, 1e6},
-    {"seed", FIELD_SEED, AT(seed), 0, UINT32_MAX},
-    {"no_flip", FIELD_BOOL, AT(no_flip), 0, 1},
-    {"channels", FIELD_INT, AT(channels), 1, SCAN_MOST_CHANNELS},
-    {"most_bad", FIELD_NUMBER, AT(most_bad), 0, 1},
-    {"keep", FIELD_INT, AT(keep), 1, 1e6},
-    {"checkpoint_minutes", FIELD_NUMBER, AT(checkpoint_minutes), 0, 1e9},
-    {"picture_epochs", FIELD_NUMBER, AT(picture_epochs), 0, 1e9},
+    {"batch", FIELD_INTEGER, AT(pass.batch), 1, 1e9, NULL},
+    {"micro_batch", FIELD_INTEGER, AT(micro_batch), 1, 1e6, NULL},
+    {"mask_ratio", FIELD_NUMBER, AT(pass.mask_ratio), 0, 1, NULL},
+    {"decoder_width", FIELD_INTEGER, AT(pass.decoder_width), 1, 1e6, NULL},
+    {"stochastic", FIELD_BOOL, AT(pass.stochastic), 0, 1, NULL},
+    {"beta1", FIELD_NUMBER, AT(pass.beta1), 0, 1, NULL},
+    {"beta2", FIELD_NUMBER, AT(pass.beta2), 0, 1, NULL},
+    {"epsilon", FIELD_NUMBER, AT(pass.epsilon), 0, 1, NULL},
+    {"momentum", FIELD_NUMBER, AT(pass.momentum), 0, 1, NULL},
+    {"clip", FIELD_NUMBER, AT(pass.clip), 0, 1e30, NULL},
+    {"epochs", FIELD_NUMBER, AT(epochs), 0, 1e12, NULL},
+    {"steps", FIELD_INTEGER, AT(steps), 1, 1e12, NULL},
+    {"base_lr", FIELD_NUMBER, AT(base_lr), 0, 1e6, NULL},
+    {"warmup_epochs", FIELD_NUMBER, AT(warmup_epochs), 0, 1e12, NULL},
+    {"weight_decay", FIELD_NUMBER, AT(weight_decay), 0, 1e6, NULL},
+    {"weight_decay_end", FIELD_NUMBER, AT(weight_decay_end), 0, 1e6, NULL},
+    {"seed", FIELD_SEED, AT(seed), 0, UINT32_MAX, NULL},
+    {"no_flip", FIELD_BOOL, AT(no_flip), 0, 1, NULL},
+    {"channels", FIELD_INT, AT(channels), 1, SCAN_MOST_CHANNELS, NULL},
+    {"most_bad", FIELD_NUMBER, AT(most_bad), 0, 1, NULL},
+    {"keep", FIELD_INT, AT(keep), 1, 1e6, NULL},
+    {"checkpoint_minutes", FIELD_NUMBER, AT(checkpoint_minutes), 0, 1e9, NULL},
+    {"picture_epochs", FIELD_NUMBER, AT(picture_epochs), 0, 1e9, NULL},
+    CHOICE("preset", preset, preset_names),
+    CHOICE("optimizer", pass.optimizer, optimizer_names),
+    CHOICE("densify_norm", pass.densify_norm, densify_names),
+    CHOICE("nonfinite", nonfinite, policy_names),
 };
 enum { FIELD_COUNT = sizeof fields / sizeof *fields };
 
@@ -190,6 +200,8 @@ static json_t *field_json(const PretrainSettings *settings, const Field *field) 
         return json_integer(*(const uint32_t *)(const void *)at);
     case FIELD_BOOL:
         return json_boolean(*(const bool *)at);
+    case FIELD_CHOICE:
+        return json_string(field->words[*(const int *)(const void *)at]);
     }
     return NULL;
 }
@@ -203,13 +215,8 @@ static json_t *numbers_json(const double *values, int count) {
 
 json_t *pretrain_settings_json(const PretrainSettings *settings) {
     json_t *json = json_object();
-    json_object_set_new(json, "preset", json_string(settings->preset));
     for (int i = 0; i < FIELD_COUNT; i++)
         json_object_set_new(json, fields[i].name, field_json(settings, &fields[i]));
-    json_object_set_new(json, "optimizer", json_string(optimizer_names[settings->pass.optimizer]));
-    json_object_set_new(json, "densify_norm",
-                        json_string(densify_names[settings->pass.densify_norm]));
-    json_object_set_new(json, "nonfinite", json_string(policy_names[settings->nonfinite]));
     json_object_set_new(json, "mean", numbers_json(settings->mean, settings->channels));
     json_object_set_new(json, "std", numbers_json(settings->deviation, settings->channels));
     return json;
@@ -219,42 +226,85 @@ static Status wrong(Arena *arena, const char *name) {
     return status_failure(arena, "the setting \"%s\" is missing or impossible", name);
 }
 
+static void set_number(const Field *field, PretrainSettings *settings, double number) {
+    char *at = (char *)settings + field->offset;
+    switch (field->kind) {
+    case FIELD_NUMBER:
+        *(double *)(void *)at = number;
+        break;
+    case FIELD_INTEGER:
+        *(int64_t *)(void *)at = (int64_t)number;
+        break;
+    case FIELD_INT:
+    case FIELD_CHOICE:
+        *(int *)(void *)at = (int)number;
+        break;
+    case FIELD_SEED:
+        *(uint32_t *)(void *)at = (uint32_t)number;
+        break;
+    case FIELD_BOOL:
+        *(bool *)at = number != 0;
+        break;
+    }
+}
+
+/* Sets a number if the field may be it: whole numbers are below 2^53, which double holds. */
+static bool try_number(const Field *field, PretrainSettings *settings, double number) {
+    bool whole = field->kind == FIELD_NUMBER || number == floor(number);
+    if (!(number >= field->least && number <= field->most) || !whole)
+        return false;
+    set_number(field, settings, number);
+    return true;
+}
+
+static bool try_word(const Field *field, PretrainSettings *settings, const char *word) {
+    for (int i = 0; i <= (int)field->most; i++) {
+        if (strcmp(field->words[i], word) == 0) {
+            set_number(field, settings, i);
+            return true;
+        }
+    }
+    return false;
+}
+
 static Status read_field(Arena *arena, const json_t *json, const Field *field,
                          PretrainSettings *settings) {
     const json_t *value = json_object_get(json, field->name);
-    char *at = (char *)settings + field->offset;
-    if (field->kind == FIELD_BOOL) {
-        if (!json_is_boolean(value))
-            return wrong(arena, field->name);
-        *(bool *)at = json_is_true(value);
-        return STATUS_FINE;
-    }
-    bool whole = field->kind != FIELD_NUMBER;
-    double number = json_number_value(value);
-    if (!(whole ? json_is_integer(value) : json_is_number(value)) || !(number >= field->least) ||
-        number > field->most)
-        return wrong(arena, field->name);
-    if (field->kind == FIELD_NUMBER)
-        *(double *)(void *)at = number;
-    else if (field->kind == FIELD_INTEGER)
-        *(int64_t *)(void *)at = json_integer_value(value);
-    else if (field->kind == FIELD_INT)
-        *(int *)(void *)at = (int)json_integer_value(value);
+    bool fine;
+    if (field->kind == FIELD_CHOICE)
+        fine = json_is_string(value) && try_word(field, settings, json_string_value(value));
+    else if (field->kind == FIELD_BOOL)
+        fine = json_is_boolean(value) && try_number(field, settings, json_is_true(value));
     else
-        *(uint32_t *)(void *)at = (uint32_t)json_integer_value(value);
-    return STATUS_FINE;
+        fine = json_is_number(value) && try_number(field, settings, json_number_value(value));
+    return fine ? STATUS_FINE : wrong(arena, field->name);
 }
 
-static Status read_word(Arena *arena, const json_t *json, const char *name,
-                        const char *const *words, int *choice) {
-    const char *word = json_string_value(json_object_get(json, name));
-    for (int i = 0; word && words[i]; i++) {
-        if (strcmp(words[i], word) == 0) {
-            *choice = i;
-            return STATUS_FINE;
-        }
+Status pretrain_settings_set(Arena *arena, PretrainSettings *settings, const char *name,
+                             const char *text) {
+    const Field *field = fields;
+    while (strcmp(field->name, name) != 0) {
+        field++;
+        invariant(field < fields + FIELD_COUNT, "there is no setting %s", name);
     }
-    return wrong(arena, name);
+    bool fine;
+    if (field->kind == FIELD_CHOICE) {
+        fine = try_word(field, settings, text);
+    } else if (field->kind == FIELD_BOOL) {
+        fine = strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
+        set_number(field, settings, strcmp(text, "true") == 0);
+    } else {
+        char *end;
+        double number = strtod(text, &end);
+        fine = end != text && !*end && try_number(field, settings, number);
+    }
+    if (fine)
+        return STATUS_FINE;
+    if (field->kind == FIELD_CHOICE)
+        return status_failure(arena, "has no choice %s (see --help)", text);
+    return status_failure(arena, "needs a %s from %.10g to %.10g, not %s",
+                          field->kind == FIELD_NUMBER ? "number" : "whole number", field->least,
+                          field->most, text);
 }
 
 static Status read_numbers(Arena *arena, const json_t *json, const char *name, int count,
@@ -272,24 +322,12 @@ static Status read_numbers(Arena *arena, const json_t *json, const char *name, i
 }
 
 Status pretrain_settings_read(Arena *arena, const json_t *json, PretrainSettings *settings) {
-    int optimizer = 0, densify = 0, policy = 0;
     *settings = pretrain_settings_default();
     for (int i = 0; i < FIELD_COUNT; i++)
         status_return_if_failed(read_field(arena, json, &fields[i], settings));
-    status_return_if_failed(read_word(arena, json, "optimizer", optimizer_names, &optimizer));
-    status_return_if_failed(read_word(arena, json, "densify_norm", densify_names, &densify));
-    status_return_if_failed(read_word(arena, json, "nonfinite", policy_names, &policy));
-    settings->pass.optimizer = (OptimizerKind)optimizer;
-    settings->pass.densify_norm = (DensifyNorm)densify;
-    settings->nonfinite = (NonfinitePolicy)policy;
     int channels = settings->channels;
     status_return_if_failed(read_numbers(arena, json, "mean", channels, false, settings->mean));
     status_return_if_failed(read_numbers(arena, json, "std", channels, true, settings->deviation));
-    const char *preset = json_string_value(json_object_get(json, "preset"));
-    const Preset *found = preset ? find_preset(preset) : NULL;
-    if (!found)
-        return wrong(arena, "preset");
-    settings->preset = found->name;
     settings->mean_count = settings->deviation_count = channels;
     if (settings->pass.batch % settings->micro_batch)
         return wrong(arena, "micro_batch");

@@ -15,9 +15,17 @@ typedef enum NonfinitePolicy {
     NONFINITE_SKIP  /* the batch is left out; after 10 in a row the run ends */
 } NonfinitePolicy;
 
+/* Recipes; the official one lasts 400, 800 or 1600 epochs of ImageNet. */
+typedef enum PretrainPreset {
+    PRESET_SMALL,
+    PRESET_IMAGENET_400,
+    PRESET_IMAGENET_800,
+    PRESET_IMAGENET_1600
+} PretrainPreset;
+
 /* Numbers that a preset gives and options override; NaN or 0: the preset's. */
 typedef struct PretrainSettings {
-    const char *preset;
+    PretrainPreset preset;
     PassOptions pass;    /* batch: images of an update */
     int64_t micro_batch; /* images that are computed at a time */
     double epochs;       /* over the data; 0: `steps` counts */
@@ -41,8 +49,11 @@ typedef struct PretrainSettings {
 /* Nothing chosen: preset "small". */
 PretrainSettings pretrain_settings_default(void);
 
-/* The names of the presets, ended by NULL. */
-extern const char *const pretrain_preset_names[];
+/* Sets a number, a switch ("true", "false") or a choice by its name in run.json from text. A
+ * failure says what it needs, to stand behind the option's name: "needs a number from 0 to 1, not
+ * x". */
+Status pretrain_settings_set(Arena *arena, PretrainSettings *settings, const char *name,
+                             const char *text);
 
 /* Completes settings by their preset, for a data set of `samples` pictures. Fails if they do not
  * fit together, or the data set is smaller than a batch. */

@@ -5,7 +5,7 @@
 #include "tests/unit/training_suites.h"
 #include "tools/pretrain_settings.h"
 
-static PretrainSettings completed(Arena *arena, const char *preset, size_t samples) {
+static PretrainSettings completed(Arena *arena, PretrainPreset preset, size_t samples) {
     PretrainSettings settings = pretrain_settings_default();
     settings.preset = preset;
     settings.channels = 3;
@@ -18,7 +18,7 @@ static PretrainSettings completed(Arena *arena, const char *preset, size_t sampl
 /* On ImageNet's number of pictures a preset is the official recipe. */
 static void imagenet_is_official(void) {
     Arena *arena = arena_create();
-    PretrainSettings settings = completed(arena, "imagenet-1600", 1281167);
+    PretrainSettings settings = completed(arena, PRESET_IMAGENET_1600, 1281167);
     Schedule schedule = pretrain_schedule(&settings, 1281167);
     CU_ASSERT_EQUAL(settings.pass.batch, 4096);
     CU_ASSERT_EQUAL(settings.micro_batch, 32);
@@ -33,20 +33,20 @@ static void imagenet_is_official(void) {
 
 static void batches_follow_the_data(void) {
     static const struct {
-        const char *preset;
+        PretrainPreset preset;
         size_t samples;
         int64_t batch, micro_batch;
     } cases[] = {
-        {"imagenet-800", 1281167, 4096, 32},
-        {"imagenet-800", 50000, 128, 32},
-        {"imagenet-800", 1000, 32, 32},
-        {"imagenet-800", 20, 16, 16},
-        {"small", 1281167, 256, 32},
-        {"small", 50000, 256, 32},
-        {"small", 10000, 128, 32},
-        {"small", 400, 16, 16},
-        {"small", 9, 8, 8},
-        {"small", 1, 1, 1},
+        {PRESET_IMAGENET_800, 1281167, 4096, 32},
+        {PRESET_IMAGENET_800, 50000, 128, 32},
+        {PRESET_IMAGENET_800, 1000, 32, 32},
+        {PRESET_IMAGENET_800, 20, 16, 16},
+        {PRESET_SMALL, 1281167, 256, 32},
+        {PRESET_SMALL, 50000, 256, 32},
+        {PRESET_SMALL, 10000, 128, 32},
+        {PRESET_SMALL, 400, 16, 16},
+        {PRESET_SMALL, 9, 8, 8},
+        {PRESET_SMALL, 1, 1, 1},
     };
     Arena *arena = arena_create();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -84,12 +84,15 @@ static void what_does_not_fit_is_refused(void) {
     status = pretrain_settings_complete(arena, &settings, 63);
     CU_ASSERT_PTR_NOT_NULL_FATAL(status.message);
     CU_ASSERT_PTR_NOT_NULL(strstr(status.message, "63 pictures do not fill a batch of 64"));
+    settings = pretrain_settings_default();
+    settings.epochs = 0;
+    CU_ASSERT_PTR_NOT_NULL(pretrain_settings_complete(arena, &settings, 63).message);
     arena_destroy(arena);
 }
 
 static void json_comes_back(void) {
     Arena *arena = arena_create();
-    PretrainSettings settings = completed(arena, "small", 12345), back;
+    PretrainSettings settings = completed(arena, PRESET_SMALL, 12345), back;
     settings.base_lr = 0.1 / 3;
     settings.mean[1] = 1.0 / 3;
     settings.seed = UINT32_MAX;
@@ -116,7 +119,7 @@ static void json_comes_back(void) {
 /* Each entry, taken out or spoilt, is named. */
 static void damage_is_named(void) {
     Arena *arena = arena_create();
-    PretrainSettings settings = completed(arena, "small", 12345), back;
+    PretrainSettings settings = completed(arena, PRESET_SMALL, 12345), back;
     json_t *json = pretrain_settings_json(&settings);
     const char *key;
     json_t *value;
