@@ -162,6 +162,12 @@ static Status extract(const Extractor *extractor, Loading *loading) {
 
 /* ---- Judging --------------------------------------------------------------------------------- */
 
+/* What is being done, on a terminal; "": nothing any more. */
+static void show_stage(const Probe *probe, const char *words) {
+    if (probe->run.progress)
+        fprintf(stderr, "\r\033[K%s", words);
+}
+
 static void judge_neighbours(Probe *probe, Threads *threads, const ProbeFeatures *train,
                              const ProbeFeatures *test) {
     double start = clock_seconds();
@@ -173,15 +179,14 @@ static void judge_neighbours(Probe *probe, Threads *threads, const ProbeFeatures
 
 static Status judge(Probe *probe, Threads *threads, const ProbeFeatures *train,
                     const ProbeFeatures *test) {
+    show_stage(probe, "nearest neighbours");
     judge_neighbours(probe, threads, train, test);
-    if (probe->run.progress)
-        fputs("\r\033[Klinear probe", stderr);
+    show_stage(probe, "linear classifier");
     double start = clock_seconds();
     Status status =
         linear_probe(probe->run.arena, threads, train, test, probe->class_count, &probe->linear);
     probe->linear_seconds = clock_seconds() - start;
-    if (probe->run.progress)
-        fputs("\r\033[K", stderr);
+    show_stage(probe, "");
     return status;
 }
 
