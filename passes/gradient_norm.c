@@ -55,6 +55,14 @@ void gradient_rstd(Gradient *gradient) {
     gradient_give(gradient, 0, build_binary(builder, OP_mul, "m2", slope, gradient->results[0]));
 }
 
+/* y = x - log(sum exp x): dx = dy - exp(y) sum of dy. */
+void gradient_log_softmax(Gradient *gradient) {
+    Value *y = node_result(gradient->node, 0);
+    gradient_give(gradient, 0,
+                  gradient_like(gradient, OP_log_softmax_grad, "x",
+                                OPERANDS(y, gradient->results[0]), NO_ATTRIBUTES));
+}
+
 enum { NORM_X, NORM_MEAN, NORM_RSTD, NORM_WEIGHT, NORM_BIAS };
 
 /* xhat = (x - mean) rstd, without weight and bias. */

@@ -152,3 +152,81 @@ void lower_patch_normalise(Lowering *lowering, Node *node) {
     map->expression = expression_end(&builder, &result, 1);
     lower_add_output(map, lower_result_view(lowering, y));
 }
+
+/* A map over the rows of `type` whose operands are read through the accesses; one formula. */
+static void add_formula(Lowering *lowering, const Node *node, const char *name, const Type *type,
+                        const Access *accesses, int count, const char *formula, View target) {
+    static const char *const names[] = {"a", "b", "c"};
+    Kernel *kernel = lower_new_kernel(lowering, node, KERNEL_MAP, name, type);
+    ExpressionBuilder builder = expression_begin(lowering->arena);
+    int bound[3];
+    for (int i = 0; i < count; i++) {
+        lower_add_operand(kernel, accesses[i]);
+        bound[i] = expression_operand(&builder, i);
+    }
+    int result = expression_formula(&builder, formula, names, bound, count);
+    kernel->expression = expression_end(&builder, &result, 1);
+    lower_add_output(kernel, target);
+}
+
+/* The largest channel of each row: the larger ones of its two halves, which overlap if their number
+ * is odd, until one is left. What is NaN may get lost. */
+static View row_maximum(Lowering *lowering, const Node *node, const char *name, View source) {
+    int64_t width = node->operands[0]->type.channels;
+    while (width > 1) {
+        int64_t half = (width + 1) / 2;
+        Type type = type_with_channels(node->operands[0]->type, half);
+        View upper = source;
+        upper.base += (width - half) * source.channel_stride;
+        const char *step = arena_format(lowering->arena, "%s.max%lld", name, (long long)half);
+        View target = lower_new_view(lowering, step, REGION_SCRATCH, &type);
+        const Access halves[] = {lower_access(&type, &type, source),
+                                 lower_access(&type, &type, upper)};
+        add_formula(lowering, node, step, &type, halves, 2, "a < b ? b : a", target);
+        source = target;
+        width = half;
+    }
+    return source;
+}
+
+/* (x - max) - log(sum of exp(x - max)). */
+void lower_log_softmax(Lowering *lowering, Node *node) {
+    const Value *y = &node->results[0];
+    const Type *type = &y->type;
+    Type single = type_with_channels(*type, 1);
+    View x = lower_operand_view(lowering, node->operands[0]);
+    View most = row_maximum(lowering, node, y->name, x);
+    const char *name = arena_format(lowering->arena, "%s.sum", y->name);
+    View sum = lower_new_view(lowering, name, REGION_SCRATCH, &single);
+    Kernel *powers = lower_new_kernel(lowering, node, KERNEL_REDUCE, name, type);
+    const Access accesses[] = {lower_access(type, type, x), lower_access(type, &single, most),
+                               lower_access(type, &single, sum)};
+    ExpressionBuilder builder = expression_begin(lowering->arena);
+    int shifted = expression_apply(&builder, SCALAR_sub, expression_operand(&builder, 0),
+                                   expression_operand(&builder, 1), -1);
+    int power = expression_apply(&builder, SCALAR_exp, shifted, -1, -1);
+    powers->expression = expression_end(&builder, &power, 1);
+    powers->reduction = (Reduction){.kind = REDUCE_SUM, .over = OVER_ROW, .groups = 1};
+    lower_add_operand(powers, accesses[0]);
+    lower_add_operand(powers, accesses[1]);
+    lower_add_output(powers, sum);
+    add_formula(lowering, node, y->name, type, accesses, 3, "a - b - log(c)",
+                lower_result_view(lowering, y));
+}
+
+/* dy - exp(y) (sum of dy). */
+void lower_log_softmax_grad(Lowering *lowering, Node *node) {
+    const Value *dx = &node->results[0];
+    const Type *type = &dx->type;
+    Type single = type_with_channels(*type, 1);
+    View y = lower_operand_view(lowering, node->operands[0]);
+    View dy = lower_operand_view(lowering, node->operands[1]);
+    const char *name = arena_format(lowering->arena, "%s.sum", dx->name);
+    View sum = lower_new_view(lowering, name, REGION_SCRATCH, &single);
+    Reduction reduction = {.kind = REDUCE_SUM, .over = OVER_ROW, .groups = 1};
+    lower_add_output(add_reduction(lowering, node, name, type, &dy, 1, reduction), sum);
+    const Access accesses[] = {lower_access(type, type, dy), lower_access(type, type, y),
+                               lower_access(type, &single, sum)};
+    add_formula(lowering, node, dx->name, type, accesses, 3, "a - exp(b) * c",
+                lower_result_view(lowering, dx));
+}

@@ -2,12 +2,16 @@
 
 #include "base/text.h"
 
+bool network_entry_has_head(Entry entry) {
+    return entry == ENTRY_LOGITS || entry == ENTRY_FINETUNE_STEP;
+}
+
 bool network_entry_is_masked(Entry entry) {
-    return entry != ENTRY_FEATURES && entry != ENTRY_LOGITS;
+    return entry != ENTRY_FEATURES && !network_entry_has_head(entry);
 }
 
 bool network_entry_has_gradients(Entry entry) {
-    return entry == ENTRY_TRAIN_STEP || entry == ENTRY_ACCUMULATE;
+    return entry == ENTRY_TRAIN_STEP || entry == ENTRY_ACCUMULATE || entry == ENTRY_FINETUNE_STEP;
 }
 
 bool network_entry_is_update(Entry entry) {

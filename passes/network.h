@@ -9,6 +9,9 @@
 /* True for the entries that pretrain: only the visible cells are encoded. */
 bool network_entry_is_masked(Entry entry);
 
+/* True for the entries that use the head. */
+bool network_entry_has_head(Entry entry);
+
 /* True for the entries that go backward through the network. */
 bool network_entry_has_gradients(Entry entry);
 

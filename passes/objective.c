@@ -19,6 +19,7 @@
 #include <math.h>
 
 #include "base/fatal.h"
+#include "passes/finetune.h"
 #include "passes/layers.h"
 #include "passes/network.h"
 
@@ -423,6 +424,8 @@ static void drop_outputs(Graph *graph, NetworkFeatures features) {
 }
 
 bool pass_objective(Graph *graph, const PassOptions *options, Diagnostics *diagnostics) {
+    if (options->entry == ENTRY_FINETUNE_STEP)
+        return finetune_objective(graph, options, diagnostics);
     NetworkFeatures features = network_features(graph);
     if (!network_entry_is_masked(options->entry) || features.count == 0)
         return false;

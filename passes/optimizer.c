@@ -19,6 +19,10 @@
  * reads it. Gradients as an output of the one and an input of the other would be copied by the
  * host, and added there.
  *
+ * ENTRY_FINETUNE_STEP keeps averages of the parameters (the flat state "ema") and of the running
+ * statistics ("ema.<state>"), which move with the step: e = ema_decay e + (1 - ema_decay) w, w as
+ * the step leaves it.
+ *
  * The host computes, in double, the scalars that change from step to step (t = 1, 2, .. is the
  * step's number): lr, weight_decay bias_correction1 = 1 - beta1^t, bias_correction2_sqrt = sqrt(1 -
  * beta2^t)     LAMB, AdamW The formulas are those of the reference README ("LAMB", "Optimizer
@@ -35,8 +39,9 @@ typedef struct Update {
     Builder builder;
     Value *parameters, *gradient, *norm; /* flat, flat, f32[] */
     Value *lr, *weight_decay;            /* f32[] */
-    Value *rate, *decays; /* per segment: lr x lr_scale; 1 where weight decay applies */
-    Value *ok;            /* f32[], 1 if the step counts */
+    Value *rate, *decays;         /* per segment: lr x lr_scale; 1 where weight decay applies */
+    Value *ok;                    /* f32[], 1 if the step counts */
+    Value *ema_decay, *ema_share; /* f32[], of fine-tuning: share of the old average, of the new */
 } Update;
 
 static Value *add(Update *update, const char *hint, Value *a, Value *b) {
@@ -98,7 +103,23 @@ static void add_state(Graph *graph, const char *name) {
     invariant(graph_add_state(graph, slot) != NULL, "a second state %s", name);
 }
 
-static const char gradients_name[] = "gradients";
+static const char gradients_name[] = "gradients", ema_name[] = "ema";
+
+/* The average of a state. */
+static const char *average_name(const Graph *graph, const char *state) {
+    return arena_format(graph->arena, "%s.%s", ema_name, state);
+}
+
+/* Averages of the parameters, and of each state that the network has. */
+static void add_averages(Graph *graph, size_t network_states) {
+    add_state(graph, ema_name);
+    for (size_t i = 0; i < network_states; i++) {
+        StateSlot slot = graph->states.items[i];
+        slot.name = average_name(graph, slot.name);
+        slot.part = PART_TRAINING;
+        invariant(graph_add_state(graph, slot) != NULL, "a second state %s", slot.name);
+    }
+}
 
 /* The entries that accumulate and apply have the same states, whichever of them they touch, so
  * that their regions are laid out alike. */
@@ -106,10 +127,13 @@ static void add_states(Graph *graph, const PassOptions *options) {
     static const char *const moments[][2] = {[OPTIMIZER_LAMB] = {"exp_avg", "exp_avg_sq"},
                                              [OPTIMIZER_ADAMW] = {"exp_avg", "exp_avg_sq"},
                                              [OPTIMIZER_SGD] = {"momentum_buffer", NULL}};
+    size_t network_states = graph->states.count;
     for (int i = 0; i < 2 && moments[options->optimizer][i]; i++)
         add_state(graph, moments[options->optimizer][i]);
     if (options->entry == ENTRY_ACCUMULATE || options->entry == ENTRY_APPLY)
         add_state(graph, gradients_name);
+    if (options->entry == ENTRY_FINETUNE_STEP)
+        add_averages(graph, network_states);
 }
 
 static void commit_state(Update *update, const char *name, Value *new_value, Value *old) {
@@ -124,6 +148,14 @@ static Value *moving_average(Update *update, const char *name, double share, Val
     Value *moved = add(update, name, kept, added);
     commit_state(update, name, moved, old);
     return moved;
+}
+
+/* What the state `name` averages moves towards what `term` is after the step. */
+static void average(Update *update, const char *name, Value *term) {
+    Value *old = build_state(&update->builder, name);
+    Value *kept = multiply(update, "kept", old, update->ema_decay);
+    Value *added = multiply(update, "added", term, update->ema_share);
+    commit_state(update, name, add(update, name, kept, added), old);
 }
 
 /* weight_decay x decays x parameters */
@@ -149,8 +181,8 @@ static Value *adam_direction(Update *update, double epsilon) {
                   add(update, "denominator", size, constant(update, epsilon)));
 }
 
-/* |parameters| / |step| of each segment; 1 if either is 0, if the segment does not decay, or if
- * there is no weight decay. */
+/* |parameters| / |step| of each segment; 1 if either is 0, and unless the options say otherwise if
+ * the segment does not decay, or if there is no weight decay. */
 static Value *trust_ratio(Update *update, Value *step) {
     Value *parameters = norm_over(update, "parameter_norm", update->parameters, "segment");
     Value *steps = norm_over(update, "step_norm", step, "segment");
@@ -159,7 +191,8 @@ static Value *trust_ratio(Update *update, Value *step) {
         multiply(update, "both", is_positive(update, "parameter_norm_positive", parameters), moves);
     Value *decaying = multiply(update, "decaying", update->decays,
                                is_positive(update, "any_decay", update->weight_decay));
-    Value *adapts = multiply(update, "adapts", both, decaying);
+    Value *adapts =
+        update->options->always_adapt ? both : multiply(update, "adapts", both, decaying);
     Value *ratio = divide(update, "ratio", parameters, steps);
     return choose(update, "trust_ratio", adapts, ratio, constant(update, 1));
 }
@@ -224,7 +257,11 @@ static Value *step_is_sound(Update *update) {
     return multiply(update, "ok", ok, finite);
 }
 
-/* Commits of earlier passes, of state all, become part of the transaction. */
+static bool averages(const Update *update) {
+    return update->options->entry == ENTRY_FINETUNE_STEP;
+}
+
+/* Commits of earlier passes, of state all, become part of the transaction, and are averaged. */
 static void guard_commits(Update *update) {
     Node *last = update->graph->last;
     for (Node *node = update->graph->first, *next; node; node = next) {
@@ -234,6 +271,8 @@ static void guard_commits(Update *update) {
         const char *name = node_text(node, "name");
         Value *value = node->operands[0];
         commit_state(update, name, value, build_state(&update->builder, name));
+        if (averages(update))
+            average(update, average_name(update->graph, name), value);
         graph_remove(update->graph, node);
     }
 }
@@ -275,6 +314,10 @@ static void start(Update *update) {
     update->weight_decay = scalar(update, "weight_decay");
     update->decays = segment_column(update, "decays");
     update->rate = multiply(update, "segment_rate", segment_column(update, "lr_scale"), update->lr);
+    if (averages(update)) {
+        update->ema_decay = scalar(update, "ema_decay");
+        update->ema_share = subtract(update, "ema_share", constant(update, 1), update->ema_decay);
+    }
     if (update->options->clip > 0)
         update->gradient = multiply(update, "clipped", update->gradient, clip_factor(update));
 }
@@ -286,6 +329,8 @@ static void update_parameters(Update *update) {
     start(update);
     guard_commits(update);
     Value *next = rules[update->options->optimizer](update);
+    if (averages(update))
+        average(update, ema_name, next);
     commit(update, choose(update, "parameters", update->ok, next, update->parameters), "params",
            "");
 }
@@ -302,8 +347,8 @@ static void accumulate_gradients(Update *update) {
 /* A graph written by hand may lack what the passes before would have left, or have what this one
  * adds. */
 static const char *find_obstacle(const Graph *graph, Entry entry) {
-    static const char *const states[] = {"exp_avg", "exp_avg_sq", "momentum_buffer",
-                                         gradients_name};
+    static const char *const states[] = {"exp_avg", "exp_avg_sq", "momentum_buffer", gradients_name,
+                                         ema_name};
     const Node *loss = graph_find_output(graph, "loss");
     Type number = type_scalar(DTYPE_F32);
     if (network_entry_has_gradients(entry) && !find_collected(graph))
@@ -315,6 +360,11 @@ static const char *find_obstacle(const Graph *graph, Entry entry) {
     for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
         if (graph_find_state(graph, states[i]))
             return arena_format(graph->arena, "the graph has a state \"%s\" already", states[i]);
+    }
+    for (size_t i = 0; entry == ENTRY_FINETUNE_STEP && i < graph->states.count; i++) {
+        const char *name = average_name(graph, graph->states.items[i].name);
+        if (graph_find_state(graph, name))
+            return arena_format(graph->arena, "the graph has a state \"%s\" already", name);
     }
     graph_each(graph, node) {
         if (node->op == OP_commit && node->operands[0]->type.dtype != DTYPE_F32)

@@ -22,7 +22,9 @@ typedef enum Entry {
     ENTRY_UPDATE,      /* the optimizer alone: flat input "gradients", outputs grad_norm, ok */
     ENTRY_ACCUMULATE,  /* forward, loss, backward; the gradients are added to the flat state
                           "gradients": outputs loss, grad_norm, ok */
-    ENTRY_APPLY        /* the optimizer alone, over that state: outputs grad_norm, ok */
+    ENTRY_APPLY,       /* the optimizer alone, over that state: outputs grad_norm, ok */
+    ENTRY_FINETUNE_STEP /* encoder and head on whole pictures, input "targets": loss, backward,
+                           update, average of the parameters: outputs loss, logits, grad_norm, ok */
 } Entry;
 
 typedef enum OptimizerKind { OPTIMIZER_LAMB, OPTIMIZER_ADAMW, OPTIMIZER_SGD } OptimizerKind;
@@ -32,6 +34,12 @@ typedef enum DensifyNorm {
     DENSIFY_BATCH_NORM,
     DENSIFY_LAYER_NORM
 } DensifyNorm;
+
+/* The loss of ENTRY_FINETUNE_STEP; its targets are shares of the classes. */
+typedef enum FinetuneLoss {
+    FINETUNE_CROSS_ENTROPY,       /* of the softmax, mean over the batch */
+    FINETUNE_BINARY_CROSS_ENTROPY /* of each class's sigmoid, mean over batch and classes */
+} FinetuneLoss;
 
 typedef struct PassOptions {
     Entry entry;
@@ -49,6 +57,10 @@ typedef struct PassOptions {
     double epsilon;      /* 0: the optimizer's own (LAMB 1e-6, AdamW 1e-8) */
     double momentum;     /* SGD, Nesterov */
     double clip;         /* largest global gradient norm; 0: no clipping */
+    bool always_adapt;   /* LAMB: the trust ratio also where no weight decay applies */
+    FinetuneLoss finetune_loss;
+    double layer_decay; /* ENTRY_FINETUNE_STEP: factor of the learning rate from each group of
+                           layers to the one before (passes/layer_groups.h); 0: none */
 } PassOptions;
 
 /* The official defaults: train step, mask 0.6, width 768, LAMB with betas 0.9 and automatic,

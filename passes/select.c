@@ -15,17 +15,18 @@
 #include "passes/retype.h"
 
 static bool is_wanted(const Node *output, Entry entry) {
-    return network_is_feature(output) ? entry != ENTRY_LOGITS : entry == ENTRY_LOGITS;
+    return network_is_feature(output) ? entry != ENTRY_LOGITS : network_entry_has_head(entry);
 }
 
-/* The number of outputs kept; *changed becomes true if one went. */
+/* The number of outputs kept without which the entry is nothing; *changed becomes true if one went.
+ * Fine-tuning keeps features for what they say of the levels, and needs none. */
 static size_t keep_outputs(Graph *graph, Entry entry, bool *changed) {
     size_t kept = 0;
     graph_each(graph, node) {
         if (node->op != OP_output)
             continue;
         if (is_wanted(node, entry)) {
-            kept++;
+            kept += !(network_is_feature(node) && network_entry_has_head(entry));
         } else {
             graph_remove(graph, node);
             *changed = true;
@@ -37,7 +38,7 @@ static size_t keep_outputs(Graph *graph, Entry entry, bool *changed) {
 static void report_nothing_left(const Graph *graph, Entry entry, Diagnostics *diagnostics) {
     const Value *image = network_image(graph);
     Location location = image ? image->node->location : (Location){0};
-    if (entry == ENTRY_LOGITS) {
+    if (network_entry_has_head(entry)) {
         diagnostics_report(diagnostics, SEVERITY_ERROR, location, "network %s has no head",
                            graph->network);
         diagnostics_hint(diagnostics, "head { ... } at the end of a network gives its logits");
@@ -91,7 +92,7 @@ bool pass_select(Graph *graph, const PassOptions *options, Diagnostics *diagnost
         return changed;
     }
     changed |= pass_dce(graph, options, diagnostics);
-    if (options->entry != ENTRY_LOGITS && check_head_is_unused(graph, diagnostics))
+    if (!network_entry_has_head(options->entry) && check_head_is_unused(graph, diagnostics))
         changed |= graph_drop_part(graph, PART_HEAD);
     return changed;
 }

@@ -19,7 +19,7 @@ enum { KEY_ENTRY = 0x200, KEY_STEPS, KEY_WARM_UP, KEY_TOP, KEY_SEED };
 
 static const struct argp_option option_table[] = {
     {"entry", KEY_ENTRY, "NAME", 0,
-     "features, logits, reconstruct, train_step (default) or accumulate", 0},
+     "features, logits, reconstruct, train_step (default), accumulate or finetune_step", 0},
     {"steps", KEY_STEPS, "N", 0, "Steps that are timed (5)", 0},
     {"warm-up", KEY_WARM_UP, "N", 0, "Steps before those (1)", 0},
     {"top", KEY_TOP, "N", 0, "How many of the slowest kernels are printed (20)", 0},
@@ -30,16 +30,16 @@ static const struct argp_option option_table[] = {
 
 /* An entry by its name; the optimizer alone has no pictures to count. */
 static Entry parse_entry(struct argp_state *state, const char *name) {
-    static const char *const names[] = {[ENTRY_FEATURES] = "features",
-                                        [ENTRY_LOGITS] = "logits",
-                                        [ENTRY_RECONSTRUCT] = "reconstruct",
-                                        [ENTRY_TRAIN_STEP] = "train_step",
-                                        [ENTRY_ACCUMULATE] = "accumulate"};
+    static const char *const names[] = {
+        [ENTRY_FEATURES] = "features",       [ENTRY_LOGITS] = "logits",
+        [ENTRY_RECONSTRUCT] = "reconstruct", [ENTRY_TRAIN_STEP] = "train_step",
+        [ENTRY_ACCUMULATE] = "accumulate",   [ENTRY_FINETUNE_STEP] = "finetune_step"};
     for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
         if (names[i] && strcmp(name, names[i]) == 0)
             return (Entry)i;
     argp_error(state,
-               "--entry takes features, logits, reconstruct, train_step or accumulate, not %s",
+               "--entry takes features, logits, reconstruct, train_step, accumulate or "
+               "finetune_step, not %s",
                name);
     return ENTRY_TRAIN_STEP;
 }

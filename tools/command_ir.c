@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -25,13 +26,26 @@ typedef struct IrOptions {
     bool all;
 } IrOptions;
 
-enum { KEY_AFTER = 0x200, KEY_START, KEY_ENTRY, KEY_ALL, KEY_DIRECTORY, KEY_EMIT, KEY_CPU };
+enum {
+    KEY_AFTER = 0x200,
+    KEY_START,
+    KEY_ENTRY,
+    KEY_DECAY,
+    KEY_ALL,
+    KEY_DIRECTORY,
+    KEY_EMIT,
+    KEY_CPU
+};
 
 static const struct argp_option option_table[] = {
     {"after", KEY_AFTER, "PASS", 0, "Stop after this pass (default: before the first)", 0},
     {"start-from", KEY_START, "PASS", 0, "FILE.ir: run the passes from this one on", 0},
     {"entry", KEY_ENTRY, "NAME", 0,
-     "features, logits, reconstruct, train_step (default), update, accumulate or apply", 0},
+     "features, logits, reconstruct, train_step (default), update, accumulate, apply or "
+     "finetune_step",
+     0},
+    {"layer-decay", KEY_DECAY, "FACTOR", 0,
+     "Of finetune_step: the learning rate's factor from each group of layers to the one before", 0},
     {"emit", KEY_EMIT, "WHAT", 0,
      "graph, kernels (the planned program, or after a pass of programs), llvm or asm (what the CPU "
      "runs)",
@@ -49,7 +63,8 @@ static const char *const entry_names[] = {[ENTRY_FEATURES] = "features",
                                           [ENTRY_TRAIN_STEP] = "train_step",
                                           [ENTRY_UPDATE] = "update",
                                           [ENTRY_ACCUMULATE] = "accumulate",
-                                          [ENTRY_APPLY] = "apply"};
+                                          [ENTRY_APPLY] = "apply",
+                                          [ENTRY_FINETUNE_STEP] = "finetune_step"};
 
 static Entry parse_entry(struct argp_state *state, const char *name) {
     enum { COUNT = sizeof entry_names / sizeof *entry_names };
@@ -59,6 +74,14 @@ static Entry parse_entry(struct argp_state *state, const char *name) {
     }
     argp_error(state, "there is no entry %s", name);
     return ENTRY_TRAIN_STEP;
+}
+
+static double parse_decay(struct argp_state *state, const char *text) {
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value > 0 && value <= 1))
+        argp_error(state, "--layer-decay needs a number above 0 and up to 1, not %s", text);
+    return value;
 }
 
 static const char *const emit_names[] = {[EMIT_GRAPH] = "graph",
@@ -121,6 +144,9 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         return 0;
     case KEY_ENTRY:
         options->common.pass.entry = parse_entry(state, argument);
+        return 0;
+    case KEY_DECAY:
+        options->common.pass.layer_decay = parse_decay(state, argument);
         return 0;
     case KEY_EMIT:
         options->emit = parse_emit(state, argument);

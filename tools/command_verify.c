@@ -58,10 +58,6 @@ static bool is_low_precision(const Verify *verify) {
     return has_file(verify, "bounds.json");
 }
 
-static Status refuse_fine_tuning(Verify *verify) {
-    return status_failure(verify->arena, "%s: not supported: fine-tuning cases", verify->directory);
-}
-
 static Status refuse_low_precision(Verify *verify) {
     return status_failure(verify->arena, "%s: not supported: bfloat16 cases", verify->directory);
 }
@@ -70,7 +66,7 @@ static Status refuse_low_precision(Verify *verify) {
 static const Kind kinds[] = {
     {"schedule", is_schedule, verify_schedule},
     {"zoo", is_zoo, verify_zoo},
-    {"fine-tuning", is_fine_tuning, refuse_fine_tuning},
+    {"fine-tuning", is_fine_tuning, verify_finetune},
     {"optimizer", is_optimizer, verify_optimizer},
     {"training", is_training, verify_training},
     {"statistics", is_statistics, verify_statistics},

@@ -22,6 +22,7 @@ static const EntryCase entries[] = {
     {"reconstruct", "feature.0", ENTRY_RECONSTRUCT, false},
     {"features", "feature.0", ENTRY_FEATURES, false},
     {"logits", "logits", ENTRY_LOGITS, false},
+    {"finetune_step", "logits", ENTRY_FINETUNE_STEP, true},
 };
 enum { ENTRY_CASES = sizeof entries / sizeof *entries };
 

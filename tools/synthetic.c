@@ -9,7 +9,7 @@
 #include "runtime/train/schedule.h"
 #include "runtime/weights.h"
 
-enum { STREAM_PICTURE = 1, STREAM_NOISE = 3 };
+enum { STREAM_PICTURE = 1, STREAM_NOISE = 3, STREAM_TARGETS = 4 };
 
 static uint32_t stream_of(const char *name) {
     uint32_t hash = STREAM_NOISE;
@@ -51,10 +51,24 @@ static void draw_cells(uint32_t seed, uint32_t step, const Graph *graph, double 
     arena_destroy(arena);
 }
 
+/* Of each image nine tenths of one class, the rest shared by all. */
+static void draw_targets(uint32_t seed, uint32_t step, const Type *type, double *values) {
+    for (int64_t i = 0; i < type->batch * type->channels; i++) {
+        int64_t image = i / type->channels, rest = i % type->channels;
+        uint32_t word = random_word(seed, STREAM_TARGETS, step, (uint64_t)image);
+        double share = 0.1 / (double)type->channels;
+        values[i] = (double)(float)(share + (rest == word % type->channels ? 0.9 : 0));
+    }
+}
+
 void synthetic_input(const Graph *graph, const Node *node, uint32_t seed, uint32_t step,
                      double *values) {
     if (strcmp(node_text(node, "name"), "cells") == 0) {
         draw_cells(seed, step, graph, values);
+        return;
+    }
+    if (strcmp(node_text(node, "name"), "targets") == 0) {
+        draw_targets(seed, step, &node->results[0].type, values);
         return;
     }
     size_t count = (size_t)graph_elements(graph, &node->results[0].type);
@@ -74,7 +88,8 @@ double synthetic_scalar(const PassOptions *options, const char *name, uint32_t s
                  {"bias_correction2_sqrt", sqrt(schedule_bias_correction(beta2, step + 1))},
                  {"step", step},
                  {"first", step % 2 == 0},
-                 {"gradient_scale", 0.5}};
+                 {"gradient_scale", 0.5},
+                 {"ema_decay", 0.9}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i].name) == 0)
             return known[i].value;

@@ -44,11 +44,13 @@ typedef struct CaseProgram {
 /* The settings of one step that programs read as named scalars. */
 typedef struct StepScalars {
     double lr, weight_decay;
-    int64_t step; /* 1, 2, ... */
+    int64_t step;     /* 1, 2, ... */
+    double ema_decay; /* of fine-tuning */
 } StepScalars;
 
 /* The kinds of case, each in its file. They return a failure if the case cannot be run. */
 Status verify_step(Verify *verify);       /* one step, everything stored */
+Status verify_finetune(Verify *verify);   /* the same of fine-tuning */
 Status verify_statistics(Verify *verify); /* one step of a large network, statistics stored */
 Status verify_training(Verify *verify);   /* many steps */
 Status verify_optimizer(Verify *verify);  /* steps of the optimizer, gradients given */
@@ -163,6 +165,26 @@ bool verify_is_zero_gradient(const Verify *verify, const char *name);
 /* Compares one tensor with the file's, named `expected`; a missing output is a problem. */
 Status verify_compare(Verify *verify, Arena *arena, const Safetensors *file, const char *expected,
                       const char *group, ExecutorTensor actual);
+
+/* What the update of a step is compared by: the files, the scalars, the factor of clipping, and the
+ * smallest clipped gradient of delta.selected. Files with `bare_names` hold the plain network, else
+ * a SparK checkpoint. */
+typedef struct StepChange {
+    Verify *verify;
+    const Safetensors *weights, *expect, *step;
+    StepScalars scalars;
+    double clip_factor, selected;
+    bool bare_names;
+} StepChange;
+
+/* After a step: the change of each parameter, end to end, in the groups
+ *     delta           all elements
+ *     delta.selected  those with a gradient that is large against the optimizer's epsilon */
+Status verify_change(const StepChange *step, CaseProgram *program);
+
+/* The change that the optimizer alone makes of the stored gradients, group delta.optimizer_only;
+ * options and segments are those of `program`. */
+Status verify_change_alone(const StepChange *step, CaseProgram *program);
 
 /* Checks the number of parameters and the list "no_decay" of the case against the program. */
 Status verify_segments(Verify *verify, const CaseProgram *program);

@@ -218,6 +218,7 @@ static bool scalar_value(const CaseProgram *program, StepScalars scalars, const 
         {"bias_correction1", schedule_bias_correction(options->beta1, scalars.step)},
         {"bias_correction2_sqrt", sqrt(schedule_bias_correction(options->beta2, scalars.step))},
         {"step", (double)scalars.step},
+        {"ema_decay", scalars.ema_decay},
         {"seed", 0},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)

@@ -63,7 +63,9 @@ Status verify_optimizer_options(Verify *verify, PassOptions *options) {
     *options = pass_options_default();
     options->stochastic = false;
     status_return_if_failed(read_optimizer_kind(from, &options->optimizer));
-    status_return_if_failed(case_number(from, "optimizer.clip", &options->clip));
+    options->clip = 0;
+    if (!json_is_null(case_find(from, "optimizer.clip")))
+        status_return_if_failed(case_number(from, "optimizer.clip", &options->clip));
     if (options->optimizer == OPTIMIZER_SGD)
         return case_number(from, "optimizer.momentum", &options->momentum);
     status_return_if_failed(case_number(from, "optimizer.betas.0", &options->beta1));

@@ -1,8 +1,5 @@
 /* One training step with everything stored: forward values, gradients, running statistics, and the
- * update in three comparisons (reference README, "How to use them"):
- *     delta                 the change of each parameter, end to end
- *     delta.selected        the same where the gradient is large against the optimizer's epsilon
- *     delta.optimizer_only  the change by the optimizer, fed with the stored gradients */
+ * update. */
 #include <math.h>
 #include <string.h>
 
@@ -126,144 +123,15 @@ static Status compare_gradient_norm(StepCase *step) {
     return STATUS_FINE;
 }
 
-/* A parameter before and after the step, what the step should have made of it, and the stored
- * gradient; all in the file's order. */
-typedef struct Change {
-    const char *name;
-    size_t count;
-    const double *before, *after, *expected, *gradient;
-} Change;
-
-static Status read_change(StepCase *step, CaseProgram *program, Arena *arena,
-                          const Segment *segment, Change *change) {
-    const char *name = weights_name(arena, segment->part, segment->name);
-    ExecutorTensor after = program_param(program, arena, segment);
-    *change = (Change){.name = name, .count = after.count, .after = after.data};
-    status_return_if_failed(
-        verify_read(arena, step->files.weights, name, after.count, &change->before, NULL));
-    status_return_if_failed(verify_read(arena, step->files.step,
-                                        arena_format(arena, "param.%s", name), after.count,
-                                        &change->expected, NULL));
-    return verify_read(arena, step->files.expect, arena_format(arena, "grad.%s", name), after.count,
-                       &change->gradient, NULL);
-}
-
-/* Differences of the change itself, computed and expected. */
-static void subtract_before(const Change *change, Arena *arena, const double **actual,
-                            const double **expected) {
-    double *moved = arena_new_array(arena, double, change->count);
-    double *due = arena_new_array(arena, double, change->count);
-    for (size_t i = 0; i < change->count; i++) {
-        moved[i] = change->after[i] - change->before[i];
-        due[i] = change->expected[i] - change->before[i];
-    }
-    *actual = moved;
-    *expected = due;
-}
-
-/* The elements with a large enough gradient, packed to the front; their number. */
-static size_t select_elements(const StepCase *step, const Change *change, double *actual,
-                              double *expected) {
-    size_t selected = 0;
-    for (size_t i = 0; i < change->count; i++) {
-        if (fabs(change->gradient[i]) * step->clip_factor < selected_gradient)
-            continue;
-        actual[selected] = actual[i];
-        expected[selected++] = expected[i];
-    }
-    return selected;
-}
-
-static void compare_end_to_end(StepCase *step, Arena *arena, const Change *change) {
-    const double *actual, *expected;
-    subtract_before(change, arena, &actual, &expected);
-    compare_values(step->verify->comparison, "delta", change->name, actual, expected,
-                   change->count);
-    double *a = arena_new_array(arena, double, change->count);
-    double *e = arena_new_array(arena, double, change->count);
-    memcpy(a, actual, change->count * sizeof *a);
-    memcpy(e, expected, change->count * sizeof *e);
-    size_t selected = select_elements(step, change, a, e);
-    if (selected > 0)
-        compare_values(step->verify->comparison, "delta.selected", change->name, a, e, selected);
-}
-
-/* Besides the change, the new values relative to |p| + lr, where a tensor's own size cannot hide an
- * element. */
-static void compare_optimizer_only(StepCase *step, Arena *arena, const Change *change) {
-    const double *actual, *expected;
-    double worst = 0;
-    subtract_before(change, arena, &actual, &expected);
-    compare_values(step->verify->comparison, "delta.optimizer_only", change->name, actual, expected,
-                   change->count);
-    for (size_t i = 0; i < change->count; i++) {
-        double scale = fabs(change->expected[i]) + step->scalars.lr;
-        double error = fabs(change->after[i] - change->expected[i]) / scale;
-        worst = isfinite(error) ? fmax(worst, error) : (double)INFINITY;
-    }
-    compare_error(step->verify->comparison, "delta.optimizer_only", "param_rel", change->name,
-                  worst);
-}
-
-typedef void CompareChange(StepCase *step, Arena *arena, const Change *change);
-
-/* Tensors without a true gradient are left out: the first step divides noise by noise. */
-static Status compare_changes(StepCase *step, CaseProgram *program, CompareChange *compare) {
-    Status status = STATUS_FINE;
-    for (size_t i = 0; i < program->graph->segments.count && status_fine(status); i++) {
-        const Segment *segment = &program->graph->segments.items[i];
-        Arena *arena = arena_create();
-        Change change;
-        if (!verify_is_zero_gradient(step->verify,
-                                     weights_name(arena, segment->part, segment->name))) {
-            status = read_change(step, program, arena, segment, &change);
-            if (status_fine(status))
-                compare(step, arena, &change);
-            status = verify_outlive(step->verify, status);
-        }
-        arena_destroy(arena);
-    }
-    return status;
-}
-
-/* The stored gradients as one flat value, in stored order. */
-static Status set_stored_gradients(StepCase *step, CaseProgram *program) {
-    Arena *arena = program->arena;
-    const Graph *graph = program->graph;
-    Type flat = type_flat(DTYPE_F32);
-    size_t count = (size_t)graph_elements(graph, &flat);
-    double *gradients = arena_new_array(arena, double, count);
-    for (size_t i = 0; i < graph->segments.count; i++) {
-        const Segment *segment = &graph->segments.items[i];
-        const char *name =
-            arena_format(arena, "grad.%s", weights_name(arena, segment->part, segment->name));
-        const double *values;
-        status_return_if_failed(
-            verify_read(arena, step->files.expect, name, weights_count(segment), &values, NULL));
-        weights_to_stored(segment, values, gradients + segment->offset);
-    }
-    return program->executor->operations->write_input(program->executor, arena, "gradients",
-                                                      gradients, count);
-}
-
-static Status run_update(StepCase *step, CaseProgram *update) {
-    status_return_if_failed(program_load(step->verify, update, step->files.weights));
-    status_return_if_failed(set_stored_gradients(step, update));
-    status_return_if_failed(program_set_scalars(update, step->scalars));
-    status_return_if_failed(update->executor->operations->run(update->executor, update->arena));
-    return compare_changes(step, update, compare_optimizer_only);
-}
-
-static Status check_optimizer(StepCase *step) {
-    CaseProgram *update;
-    const Graph *graph = step->program->graph;
-    status_return_if_failed(program_create_update(step->verify, &step->program->options,
-                                                  graph->segments.items, graph->segments.count,
-                                                  &update));
-    Status status = run_update(step, update);
-    status = verify_outlive(step->verify, status);
-    program_destroy(update);
-    return status;
+/* What the update is compared by. */
+static StepChange change_of(const StepCase *step) {
+    return (StepChange){.verify = step->verify,
+                        .weights = step->files.weights,
+                        .expect = step->files.expect,
+                        .step = step->files.step,
+                        .scalars = step->scalars,
+                        .clip_factor = step->clip_factor,
+                        .selected = selected_gradient};
 }
 
 static Status run_program(StepCase *step, const ImageShape *shape, const double *images) {
@@ -285,8 +153,9 @@ static Status check_program(StepCase *step, const ImageShape *shape, const doubl
     status_return_if_failed(verify_segments(step->verify, step->program));
     status_return_if_failed(compare_all_expected(step));
     status_return_if_failed(compare_gradient_norm(step));
-    status_return_if_failed(compare_changes(step, step->program, compare_end_to_end));
-    return check_optimizer(step);
+    StepChange change = change_of(step);
+    status_return_if_failed(verify_change(&change, step->program));
+    return verify_change_alone(&change, step->program);
 }
 
 static Status run_case(StepCase *step) {

@@ -130,3 +130,34 @@ void interpret_normalise(OpCall *call) {
                                                bias.data[c * bias.step];
     }
 }
+
+/* x - max - log(sum of exp(x - max)) of each row: no power overflows, and one of them is 1. */
+void interpret_log_softmax(OpCall *call) {
+    const Type *type = &call->results[0].type;
+    for (int64_t row = 0; row < engine_rows(call->graph, type); row++) {
+        int64_t length = engine_row_length(call->graph, type, row);
+        int64_t begin = engine_row_begin(call->graph, type, row);
+        const double *x = call->operands[0].data + begin;
+        double most = x[0], sum = 0;
+        for (int64_t c = 1; c < length; c++)
+            most = x[c] > most ? x[c] : most;
+        for (int64_t c = 0; c < length; c++)
+            sum += exp(x[c] - most);
+        for (int64_t c = 0; c < length; c++)
+            call->results[0].data[begin + c] = x[c] - most - log(sum);
+    }
+}
+
+void interpret_log_softmax_grad(OpCall *call) {
+    const Type *type = &call->results[0].type;
+    for (int64_t row = 0; row < engine_rows(call->graph, type); row++) {
+        int64_t length = engine_row_length(call->graph, type, row);
+        int64_t begin = engine_row_begin(call->graph, type, row);
+        const double *y = call->operands[0].data + begin, *dy = call->operands[1].data + begin;
+        double sum = 0;
+        for (int64_t c = 0; c < length; c++)
+            sum += dy[c];
+        for (int64_t c = 0; c < length; c++)
+            call->results[0].data[begin + c] = dy[c] - exp(y[c]) * sum;
+    }
+}

@@ -18,7 +18,9 @@ typedef enum BoundKind {
     BOUND_VALUE,      /* an activation: M = |x| + |y| */
     BOUND_DERIVATIVE, /* dy times an activation's derivative: M = (1 + |saved|) |dy| */
     BOUND_MOMENTS,
-    BOUND_PATCHES
+    BOUND_PATCHES,
+    BOUND_LOG_SOFTMAX,
+    BOUND_LOG_SOFTMAX_GRAD
 } BoundKind;
 
 /* signs: for each operand '+' its magnitudes, '-' their negatives, '=' itself. */
@@ -65,6 +67,8 @@ static const Rule rules[OP_COUNT] = {
     [OP_moments] = {BOUND_MOMENTS, "+"},
     [OP_rstd] = {BOUND_RESULT, NULL},
     [OP_normalise] = {BOUND_TERMS, "+-+++"},
+    [OP_log_softmax] = {BOUND_LOG_SOFTMAX, NULL},
+    [OP_log_softmax_grad] = {BOUND_LOG_SOFTMAX_GRAD, NULL},
     [OP_concat] = {BOUND_EXACT, NULL},
     [OP_slice] = {BOUND_EXACT, NULL},
     [OP_slice_grad] = {BOUND_EXACT, NULL},
@@ -372,6 +376,47 @@ static void bound_patches(Bounding *b) {
     add_spreads(b);
 }
 
+/* The bound of an operand's element; 0 if it is exact. */
+static double bound_at(const Bounding *b, int operand, size_t element) {
+    const double *bounds = operand_bound(b, operand);
+    return bounds ? bounds[element] : 0;
+}
+
+/* The logarithm's own error is what the sum of the powers is off, relative to it; it moves by at
+ * most as much as the most of the row's elements. */
+static void bound_log_softmax(Bounding *b) {
+    size_t width = (size_t)b->result->type.channels;
+    const double *x = b->operands[0].data;
+    for (size_t row = 0; row < b->result->count; row += width) {
+        double most = 0, off = 0;
+        for (size_t i = row; i < row + width; i++) {
+            most = fmax(most, fabs(x[i]));
+            off = fmax(off, bound_at(b, 0, i));
+        }
+        for (size_t i = row; i < row + width; i++)
+            b->bounds[i] = units((double)width) + units(1) * (2 * most + fabs(b->result->data[i])) +
+                           off + bound_at(b, 0, i);
+    }
+}
+
+/* dy - exp(y) (sum of dy): the power is off by |y| roundings, and by the power of y's own bound. */
+static void bound_log_softmax_grad(Bounding *b) {
+    size_t width = (size_t)b->result->type.channels;
+    const double *y = b->operands[0].data, *dy = b->operands[1].data;
+    for (size_t row = 0; row < b->result->count; row += width) {
+        double magnitudes = 0, off = 0;
+        for (size_t i = row; i < row + width; i++) {
+            magnitudes += fabs(dy[i]) + bound_at(b, 1, i);
+            off += bound_at(b, 1, i);
+        }
+        for (size_t i = row; i < row + width; i++) {
+            double power = exp(y[i] + bound_at(b, 0, i)), own = fabs(dy[i]) + bound_at(b, 1, i);
+            b->bounds[i] = units((double)width) * (own + power * magnitudes * (1 + fabs(y[i]))) +
+                           bound_at(b, 1, i) + power * off + (power - exp(y[i])) * magnitudes;
+        }
+    }
+}
+
 /* What rounding to the result's own dtype adds. */
 static void add_storage(Bounding *b) {
     const Tensor *result = b->result;
@@ -384,10 +429,15 @@ static void add_storage(Bounding *b) {
 const double *tolerance_bounds(Interpreter *interpreter, Arena *arena, const Value *value,
                                const Tensor *tensor, const double *const *operand_bounds) {
     static void (*const functions[])(Bounding *) = {
-        [BOUND_EXACT] = bound_exact,           [BOUND_RESULT] = bound_result,
-        [BOUND_TERMS] = bound_terms,           [BOUND_VALUE] = bound_activation,
-        [BOUND_DERIVATIVE] = bound_activation, [BOUND_MOMENTS] = bound_moments,
+        [BOUND_EXACT] = bound_exact,
+        [BOUND_RESULT] = bound_result,
+        [BOUND_TERMS] = bound_terms,
+        [BOUND_VALUE] = bound_activation,
+        [BOUND_DERIVATIVE] = bound_activation,
+        [BOUND_MOMENTS] = bound_moments,
         [BOUND_PATCHES] = bound_patches,
+        [BOUND_LOG_SOFTMAX] = bound_log_softmax,
+        [BOUND_LOG_SOFTMAX_GRAD] = bound_log_softmax_grad,
     };
     const Node *node = value->node;
     const Rule *rule = &rules[node->op];

@@ -56,7 +56,8 @@ static const struct {
     const char *const *words;
 } options[] = {
     {"entry", OPTION_WORD, offsetof(PassOptions, entry),
-     WORDS("features", "logits", "reconstruct", "train_step", "update", "accumulate", "apply")},
+     WORDS("features", "logits", "reconstruct", "train_step", "update", "accumulate", "apply",
+           "finetune_step")},
     {"batch", OPTION_INT, offsetof(PassOptions, batch), NULL},
     {"training", OPTION_BOOL, offsetof(PassOptions, training), NULL},
     {"expose", OPTION_BOOL, offsetof(PassOptions, expose), NULL},
@@ -71,6 +72,10 @@ static const struct {
     {"epsilon", OPTION_FLOAT, offsetof(PassOptions, epsilon), NULL},
     {"momentum", OPTION_FLOAT, offsetof(PassOptions, momentum), NULL},
     {"clip", OPTION_FLOAT, offsetof(PassOptions, clip), NULL},
+    {"always_adapt", OPTION_BOOL, offsetof(PassOptions, always_adapt), NULL},
+    {"finetune_loss", OPTION_WORD, offsetof(PassOptions, finetune_loss),
+     WORDS("cross_entropy", "binary_cross_entropy")},
+    {"layer_decay", OPTION_FLOAT, offsetof(PassOptions, layer_decay), NULL},
 };
 
 static bool set_word(Case *test, size_t row, const char *value) {

@@ -130,6 +130,13 @@ static const OpCase norm_cases[] = {
      ""},
     {OP_normalise,
      "f32<2x4x6x3 masked 2>, f32<2x4x6x1 masked 2>, +f32<2x4x6x1 masked 2>, f32[3], f32[3]", ""},
+    {OP_log_softmax, "f32<2x1 per_image>", ""},
+    {OP_log_softmax, "f32<2x2 per_image>", ""},
+    {OP_log_softmax, "f32<2x11 per_image>", ""},
+    {OP_log_softmax, "~f32<2x7 per_image>", ""},
+    {OP_log_softmax, "^f32<2x5 per_image>", ""},
+    {OP_log_softmax, "f32<2x4x6x5>", ""},
+    {OP_log_softmax, "f32<2x4x6x5 masked 2>", ""},
 };
 
 static const OpCase move_cases[] = {

@@ -33,7 +33,7 @@ static Run run(Entry entry, double mask_ratio, int steps) {
     settings.pass.entry = entry;
     settings.pass.mask_ratio = mask_ratio;
     settings.pass.decoder_width = 32;
-    settings.pass.training = entry == ENTRY_TRAIN_STEP;
+    settings.pass.training = entry >= ENTRY_TRAIN_STEP;
     Diagnostics *diagnostics = diagnostics_create(run.arena, 10);
     Graph *graph = small_network(run.arena, &network);
     int calls = 0;
@@ -67,7 +67,7 @@ static int64_t all_work(const BenchResult *result) {
 
 static void executes_what_is_needed(void) {
     static const Entry entries[] = {ENTRY_FEATURES, ENTRY_LOGITS, ENTRY_RECONSTRUCT,
-                                    ENTRY_TRAIN_STEP};
+                                    ENTRY_TRAIN_STEP, ENTRY_FINETUNE_STEP};
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
         Run r = run(entries[i], 0.5, 1);
         CU_ASSERT(r.result.multiply_adds_needed > 0);

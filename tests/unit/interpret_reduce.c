@@ -135,6 +135,31 @@ static void normalise_by_image(void) {
     fixture_destroy(&fixture);
 }
 
+/* Shifting a row changes nothing, and no power overflows. */
+static void log_softmax_is_its_formula(void) {
+    Fixture fixture = fixture_create();
+    const double logits[] = {0, 0, log(2), 2000, 2000, 2000 + log(2), -3000, 0, -3000};
+    Value *x = fixture_input(&fixture, "x", type_per_image(DTYPE_F32, 3, 3), logits);
+    Value *y = build_unary(&fixture.builder, OP_log_softmax, NULL, x);
+    Tensor found = fixture_evaluate(&fixture, y);
+    const double expected[] = {-log(4), -log(4), -log(2), -log(4), -log(4),
+                               -log(2), -3000,   0,       -3000};
+    for (size_t i = 0; i < 9; i++)
+        CU_ASSERT_DOUBLE_EQUAL(found.data[i], expected[i], 1e-12);
+    fixture_destroy(&fixture);
+}
+
+static void log_softmax_grad_is_its_formula(void) {
+    Fixture fixture = fixture_create();
+    const double y[] = {-log(4), -log(4), -log(2)}, dy[] = {1, 2, 5};
+    Type type = type_per_image(DTYPE_F32, 1, 3);
+    Value *saved = fixture_input(&fixture, "y", type, y);
+    Value *incoming = fixture_input(&fixture, "dy", type, dy);
+    Value *dx = build_binary(&fixture.builder, OP_log_softmax_grad, NULL, saved, incoming);
+    FIXTURE_EXPECT(fixture_evaluate(&fixture, dx), -1, 0, 1);
+    fixture_destroy(&fixture);
+}
+
 CU_TestInfo interpret_reduce_tests[] = {
     {"sums of a map", sums_of_a_map},
     {"moments of shifted data", moments_of_shifted_data},
@@ -145,5 +170,7 @@ CU_TestInfo interpret_reduce_tests[] = {
     {"normalise by channel", normalise_by_channel},
     {"normalise by position", normalise_by_position},
     {"normalise by image", normalise_by_image},
+    {"log_softmax is its formula", log_softmax_is_its_formula},
+    {"log_softmax_grad is its formula", log_softmax_grad_is_its_formula},
     CU_TEST_INFO_NULL,
 };

@@ -74,6 +74,8 @@ static const Row rows[] = {
     {OP_moments, MASKED, "{over=batch}", NULL},
     {OP_rstd, "f32[4], f32[]", "{eps=1e-05}", NULL},
     {OP_normalise, MAP ", f32[4], f32[4], -, f32[4]", "", NULL},
+    {OP_log_softmax, "f32<2x5 per_image>", "", NULL},
+    {OP_log_softmax_grad, MAP ", " MAP, "", NULL},
     {OP_concat, MAP ", f32<2x8x8x1>, " MAP, "", NULL},
     {OP_slice, MAP, "{start=1, channels=2}", NULL},
     {OP_slice_grad, MAP, "{start=1, channels=8}", NULL},

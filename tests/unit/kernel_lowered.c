@@ -250,7 +250,8 @@ static void check_network(const SmallNetwork *network, Entry entry) {
     options.decoder_width = 16;
     options.expose = true;
     options.entry = entry;
-    options.training = entry == ENTRY_TRAIN_STEP || entry == ENTRY_ACCUMULATE;
+    options.training =
+        entry == ENTRY_TRAIN_STEP || entry == ENTRY_ACCUMULATE || entry == ENTRY_FINETUNE_STEP;
     CU_ASSERT_TRUE_FATAL(passes_run(graph, &options, NULL, diagnostics, NULL, NULL));
     check_graph(arena, "network", graph, network_tolerance);
     arena_destroy(arena);
@@ -266,6 +267,7 @@ static void networks(void) {
     network.head = true;
     check_network(&network, ENTRY_TRAIN_STEP);
     check_network(&network, ENTRY_LOGITS);
+    check_network(&network, ENTRY_FINETUNE_STEP);
     check_network(&network, ENTRY_FEATURES);
 }
 

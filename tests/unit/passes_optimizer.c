@@ -78,7 +78,7 @@ static void lamb(Reference *reference, const Stretch *stretch, const double *g, 
     for (int i = 0; i < stretch->length; i++)
         u[i] = adam(reference, stretch->begin + i, g[i], step, 1e-6) + decay * p[i];
     double pn = norm(p, stretch->length), un = norm(u, stretch->length);
-    if (decay > 0 && pn > 0 && un > 0)
+    if ((decay > 0 || reference->options.always_adapt) && pn > 0 && un > 0)
         ratio = pn / un;
     for (int i = 0; i < stretch->length; i++)
         p[i] -= rate(step) * stretch->lr_scale * ratio * u[i];
@@ -208,8 +208,8 @@ static void run_with_sum(Fixture *fixture, const double *gradient) {
         CU_ASSERT_EQUAL(sum.data[i], 4 * gradient[i]);
 }
 
-static void compare_entry_steps(Entry entry, OptimizerKind kind, double clip) {
-    Reference reference = {.options = update_options(kind, clip)};
+static void compare_entry_steps(Entry entry, const PassOptions *options) {
+    Reference reference = {.options = *options};
     reference.options.entry = entry;
     memcpy(reference.p, start, sizeof start);
     Fixture fixture = create_update(&reference.options);
@@ -230,13 +230,21 @@ static void compare_entry_steps(Entry entry, OptimizerKind kind, double clip) {
 
 /* Of the gradients as an input, and as the sum that another program has left. */
 static void compare_steps(OptimizerKind kind, double clip) {
-    compare_entry_steps(ENTRY_UPDATE, kind, clip);
-    compare_entry_steps(ENTRY_APPLY, kind, clip);
+    PassOptions options = update_options(kind, clip);
+    compare_entry_steps(ENTRY_UPDATE, &options);
+    compare_entry_steps(ENTRY_APPLY, &options);
 }
 
 static void lamb_follows_its_formulas(void) {
     compare_steps(OPTIMIZER_LAMB, 5);
     compare_steps(OPTIMIZER_LAMB, 0);
+}
+
+/* The trust ratio of a bias as well. */
+static void lamb_adapts_always_if_asked(void) {
+    PassOptions options = update_options(OPTIMIZER_LAMB, 5);
+    options.always_adapt = true;
+    compare_entry_steps(ENTRY_UPDATE, &options);
 }
 
 static void adamw_follows_its_formulas(void) {
@@ -361,6 +369,7 @@ static void parts_are_added(void) {
 
 CU_TestInfo passes_optimizer_tests[] = {
     {"LAMB follows its formulas", lamb_follows_its_formulas},
+    {"LAMB adapts always if asked", lamb_adapts_always_if_asked},
     {"AdamW follows its formulas", adamw_follows_its_formulas},
     {"SGD follows its formulas", sgd_follows_its_formulas},
     {"LAMB without decay has no trust ratio", lamb_without_decay_has_no_trust_ratio},

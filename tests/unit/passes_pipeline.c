@@ -84,14 +84,15 @@ static void errors_stop_the_run(void) {
 
 /* Every entry, in both modes, with every optimizer. */
 static void every_entry_compiles(void) {
-    for (int entry = ENTRY_FEATURES; entry <= ENTRY_APPLY; entry++) {
+    for (int entry = ENTRY_FEATURES; entry <= ENTRY_FINETUNE_STEP; entry++) {
         for (int kind = OPTIMIZER_LAMB; kind <= OPTIMIZER_SGD; kind++) {
             Arena *arena = arena_create();
             Graph *graph = small_network(arena, &network);
             PassOptions options = pass_options_default();
             options.entry = (Entry)entry;
             options.optimizer = (OptimizerKind)kind;
-            options.training = entry == ENTRY_TRAIN_STEP || entry == ENTRY_ACCUMULATE;
+            options.training = entry == ENTRY_TRAIN_STEP || entry == ENTRY_ACCUMULATE ||
+                               entry == ENTRY_FINETUNE_STEP;
             options.decoder_width = 16;
             Diagnostics *diagnostics = diagnostics_create(arena, 5);
             CU_ASSERT_TRUE(passes_run(graph, &options, NULL, diagnostics, NULL, NULL));

@@ -98,7 +98,8 @@ static void check_network(FrontendFile *file, const char *network, Entry entry, 
     Texts texts = {.arena = arena};
     PassOptions options = pass_options_default();
     options.entry = entry;
-    options.training = entry == ENTRY_TRAIN_STEP || entry == ENTRY_ACCUMULATE;
+    options.training =
+        entry == ENTRY_TRAIN_STEP || entry == ENTRY_ACCUMULATE || entry == ENTRY_FINETUNE_STEP;
     options.batch = 2;
     finish(arena, program_fixture_network(arena, file, network), NULL, &options, &texts);
     for (int i = first < 0 ? texts.count + first : first; i < texts.count; i++)
@@ -107,9 +108,9 @@ static void check_network(FrontendFile *file, const char *network, Entry entry, 
 }
 
 static void test_every_stage(void) {
-    static const Entry entries[] = {ENTRY_TRAIN_STEP, ENTRY_RECONSTRUCT, ENTRY_FEATURES,
-                                    ENTRY_LOGITS,     ENTRY_UPDATE,      ENTRY_ACCUMULATE,
-                                    ENTRY_APPLY};
+    static const Entry entries[] = {ENTRY_TRAIN_STEP, ENTRY_RECONSTRUCT,  ENTRY_FEATURES,
+                                    ENTRY_LOGITS,     ENTRY_UPDATE,       ENTRY_ACCUMULATE,
+                                    ENTRY_APPLY,      ENTRY_FINETUNE_STEP};
     Arena *arena = arena_create();
     FrontendFile *file = program_fixture_file(arena, "models/tutorial.cnn");
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
