@@ -193,7 +193,7 @@ static double cross_entropy(const Step *step, const double *logits) {
             loss -=
                 step->targets[image * CLASSES + c] * log(exp(logits[image * CLASSES + c]) / sum);
     }
-    return loss / IMAGES;
+    return loss / (double)IMAGES;
 }
 
 static double binary_cross_entropy(const Step *step, const double *logits) {
@@ -202,7 +202,7 @@ static double binary_cross_entropy(const Step *step, const double *logits) {
         double share = 1 / (1 + exp(-logits[i])), target = step->targets[i];
         loss -= target * log(share) + (1 - target) * log(1 - share);
     }
-    return loss / (IMAGES * CLASSES);
+    return loss / (double)(IMAGES * CLASSES);
 }
 
 static void losses_are_their_definitions(void) {

@@ -242,6 +242,20 @@ static void constant_ops(void) {
     }
 }
 
+/* Logits in [-300, 300): of the exponents less anything but the largest, some would overflow. */
+static void log_softmax_of_wide_rows(void) {
+    Arena *arena = arena_create();
+    static const OpCase op_case = {OP_log_softmax, "!f32<2x11 per_image>", ""};
+    Graph *graph = op_case_graph(arena, &op_case);
+    Node *node = graph->first;
+    while (node->op != OP_log_softmax)
+        node = node->next;
+    Builder builder = builder_at(graph, node);
+    node->operands[0] = build_scale(&builder, "wide", node->operands[0], 300);
+    check_graph(arena, "log_softmax of wide rows", graph, op_tolerance);
+    arena_destroy(arena);
+}
+
 static void check_network(const SmallNetwork *network, Entry entry) {
     Arena *arena = arena_create();
     Diagnostics *diagnostics = diagnostics_create(arena, 5);
@@ -273,6 +287,7 @@ static void networks(void) {
 
 CU_TestInfo kernel_lowered_tests[] = {
     {"pointwise ops", pointwise_ops},
+    {"log_softmax of wide rows", log_softmax_of_wide_rows},
     {"contractions", contraction_ops},
     {"windows", window_ops},
     {"norms and sums", norm_ops},
