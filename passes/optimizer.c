@@ -136,8 +136,13 @@ static void add_states(Graph *graph, const PassOptions *options) {
         add_averages(graph, network_states);
 }
 
-static void commit_state(Update *update, const char *name, Value *new_value, Value *old) {
-    commit(update, choose(update, NULL, update->ok, new_value, old), "state", name);
+/* Returns what is committed: the new value, or the old one of a step that is refused. What such a
+ * step goes on to compute is committed nowhere, so that users of the new value read this one, and
+ * only one of the two is stored. */
+static Value *commit_state(Update *update, const char *name, Value *new_value, Value *old) {
+    Value *kept = choose(update, NULL, update->ok, new_value, old);
+    commit(update, kept, "state", name);
+    return kept;
 }
 
 /* share x old + (1 - share) x term, committed. */
@@ -145,9 +150,7 @@ static Value *moving_average(Update *update, const char *name, double share, Val
     Value *old = build_state(&update->builder, name);
     Value *kept = scale(update, "kept", old, share);
     Value *added = scale(update, "added", term, 1 - share);
-    Value *moved = add(update, name, kept, added);
-    commit_state(update, name, moved, old);
-    return moved;
+    return commit_state(update, name, add(update, name, kept, added), old);
 }
 
 /* What the state `name` averages moves towards what `term` is after the step. */
@@ -221,7 +224,7 @@ static Value *sgd(Update *update) {
     Value *gradient = add(update, "decayed", update->gradient, decay(update));
     Value *old = build_state(&update->builder, "momentum_buffer");
     Value *buffer = add(update, "momentum_buffer", scale(update, "kept", old, momentum), gradient);
-    commit_state(update, "momentum_buffer", buffer, old);
+    buffer = commit_state(update, "momentum_buffer", buffer, old);
     Value *ahead = add(update, "step", gradient, scale(update, "ahead", buffer, momentum));
     return subtract(update, "next", update->parameters,
                     multiply(update, "change", update->rate, ahead));
