@@ -189,7 +189,8 @@ static Vector ray_colour(const Scene *scene, Vector start, Vector direction) {
 
 /* ---- Scenes ---------------------------------------------------------------------------------- */
 
-/* The draws of a scene, in the order in which they are asked for. */
+/* The draws of a scene, in the order in which they are asked for: one in an expression at most,
+ * because compilers choose the order within one. */
 typedef struct Draws {
     uint32_t seed, scene;
     uint64_t next;
@@ -214,9 +215,9 @@ static Vector hue_colour(double hue, double strength, double brightness) {
 static Paint draw_paint(Draws *draws, double hue, double strength) {
     double bright = draw(draws, 0.75, 1), other = draw(draws, 0.25, 0.6);
     double step = draw(draws, -0.12, 0.12);
-    Paint paint = {.pattern = (Pattern)choose(draws, PATTERN_COUNT),
-                   .scale = draw(draws, 2, 4),
-                   .shine = draw(draws, 0.1, 0.8)};
+    Paint paint = {.pattern = (Pattern)choose(draws, PATTERN_COUNT)};
+    paint.scale = draw(draws, 2, 4);
+    paint.shine = draw(draws, 0.1, 0.8);
     paint.colours[0] = hue_colour(hue, strength, bright);
     paint.colours[1] = hue_colour(hue + step, strength, other);
     return paint;
@@ -231,8 +232,11 @@ static Solid draw_solid(Draws *draws, double hue) {
                    .sine = sin(turn)};
     if (solid.shape == COLUMN)
         solid.half = (Vector){0.6 * size, size * draw(draws, 0.8, 1.9), 0.6 * size};
-    if (solid.shape == BOX)
-        solid.half = scaled((Vector){draw(draws, 0.7, 1.1), draw(draws, 0.6, 1.5), 1}, 0.7 * size);
+    if (solid.shape == BOX) {
+        solid.half.x = 0.7 * size * draw(draws, 0.7, 1.1);
+        solid.half.y = 0.7 * size * draw(draws, 0.6, 1.5);
+        solid.half.z = 0.7 * size;
+    }
     solid.centre = (Vector){side * depth, solid.half.y, depth};
     solid.paint = draw_paint(draws, hue, draw(draws, 0.6, 1));
     return solid;
@@ -252,14 +256,16 @@ static Scene draw_scene(Draws *draws) {
     Scene scene = {.height = draw(draws, 1.1, 2.4), .light = {1, 1 - 0.5 * warmth, 1 - warmth}};
     scene.tilt = 0.16 * scene.height;
     scene.sun = unit((Vector){sin(turn), draw(draws, 0.6, 1.3), -cos(turn)});
-    scene.zenith = hue_colour(0.6 + draw(draws, -0.08, 0.08), draw(draws, 0.5, 0.9), 0.85);
+    double strength = draw(draws, 0.5, 0.9);
+    scene.zenith = hue_colour(0.6 + draw(draws, -0.08, 0.08), strength, 0.85);
     scene.horizon = mixed(hue_colour(hue + 0.4, 0.25, 1), scene.light, 0.5);
     scene.floor = draw_paint(draws, hue + 0.5, draw(draws, 0.1, 0.4));
     scene.floor.scale *= 0.4;
     scene.floor.shine = 0;
     int wanted = 2 + choose(draws, MOST_SOLIDS - 1);
     for (int attempt = 0; attempt < 40 && scene.count < wanted; attempt++) {
-        Solid solid = draw_solid(draws, hue + draw(draws, -0.2, 0.2) + 0.33 * choose(draws, 3));
+        double shift = draw(draws, -0.2, 0.2);
+        Solid solid = draw_solid(draws, hue + shift + 0.33 * choose(draws, 3));
         if (apart(&scene, &solid))
             scene.solids[scene.count++] = solid;
     }
