@@ -138,6 +138,17 @@ Location diagnostics_locate(const Diagnostics *diagnostics, const char *file, si
     return location;
 }
 
+/* The location's file is the caller's, whose graph may be gone when messages are printed: the name
+ * that its source has lives as long as they do, others are copied. */
+static Location keep_file(const Diagnostics *diagnostics, Location location) {
+    const Source *source = find_source(diagnostics, location.file);
+    if (source)
+        location.file = source->file;
+    else if (location.file)
+        location.file = arena_copy_text(diagnostics->arena, location.file, strlen(location.file));
+    return location;
+}
+
 void diagnostics_report(Diagnostics *diagnostics, Severity severity, Location location,
                         const char *format, ...) {
     diagnostics->dropping = false;
@@ -147,8 +158,10 @@ void diagnostics_report(Diagnostics *diagnostics, Severity severity, Location lo
     }
     va_list arguments;
     va_start(arguments, format);
-    Message message = {
-        severity, location, arena_vformat(diagnostics->arena, format, arguments), {0}};
+    Message message = {severity,
+                       keep_file(diagnostics, location),
+                       arena_vformat(diagnostics->arena, format, arguments),
+                       {0}};
     va_end(arguments);
     vector_push(diagnostics->arena, &diagnostics->messages, message);
 }

@@ -42,7 +42,8 @@ void diagnostics_add_source(Diagnostics *diagnostics, const char *file, const ch
 Location diagnostics_locate(const Diagnostics *diagnostics, const char *file, size_t begin,
                             size_t end);
 
-/* Reports a message. Notes and hints added afterwards belong to it. */
+/* Reports a message; the location's file is copied. Notes and hints added afterwards belong to it.
+ */
 void diagnostics_report(Diagnostics *diagnostics, Severity severity, Location location,
                         const char *format, ...) __attribute__((format(printf, 4, 5)));
 
