@@ -20,7 +20,7 @@
 #include "tools/self_check.h"
 #include "tools/synthetic.h"
 
-enum { STEPS = 10 };
+enum { STEPS = 24, WARM_UP = 8 };
 
 /* Beyond these the values of LAMB, in double, would not fit into an ordinary machine: the check's
  * step is plain SGD's then. */
@@ -56,6 +56,11 @@ static Status set_parameters(Executor *executor, Arena *arena, const Graph *grap
     return STATUS_FINE;
 }
 
+/* Rises as in training: Adam's first steps move every weight by the whole rate. */
+static double learning_rate(uint32_t step) {
+    return 2e-2 * fmin(1, (step + 1.0) / WARM_UP);
+}
+
 /* The same pictures and cells in every step; a learning rate that shows within a few. */
 static Status set_inputs(Executor *executor, Arena *arena, const Graph *graph,
                          const PassOptions *pass, uint32_t seed, uint32_t step) {
@@ -63,7 +68,8 @@ static Status set_inputs(Executor *executor, Arena *arena, const Graph *graph,
         if (node->op != OP_input && node->op != OP_scalar)
             continue;
         const char *name = node_text(node, "name");
-        double value = strcmp(name, "lr") == 0 ? 2e-2 : synthetic_scalar(pass, name, step);
+        double value =
+            strcmp(name, "lr") == 0 ? learning_rate(step) : synthetic_scalar(pass, name, step);
         if (node->op == OP_scalar) {
             status_return_if_failed(
                 executor->operations->write_scalar(executor, arena, name, value));
