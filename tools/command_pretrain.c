@@ -379,13 +379,10 @@ int command_pretrain(int argc, char **argv) {
     code_options_open_cache(arena, &options.code);
     take_options(&options);
     Status status = go(&options, &stopped);
-    if (status_fine(status)) {
+    if (status_fine(status))
         say_end(run, stopped);
-    } else {
-        Text words = text_create(arena);
-        text_append_escaped(&words, status.message);
-        fprintf(stderr, "sparkc pretrain: %s\n", words.data);
-    }
+    else
+        options_print_failure("pretrain", status);
     pretrain_close(run);
     code_options_close_cache(&options.code);
     arena_destroy(arena);

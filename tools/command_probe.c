@@ -194,9 +194,7 @@ int command_probe(int argc, char **argv) {
     probe->run.code = options.code.run;
     Status status = probe_run(probe);
     if (!status_fine(status)) {
-        Text words = text_create(arena);
-        text_append_escaped(&words, status.message);
-        fprintf(stderr, "sparkc probe: %s\n", words.data);
+        options_print_failure("probe", status);
     } else if (options.json) {
         print_json(probe);
     } else {

@@ -204,13 +204,10 @@ int command_reconstruct(int argc, char **argv) {
     options.run.code = options.code.run;
     Work work = {.options = &options, .run = &options.run};
     Status status = reconstruct(&work);
-    if (status_fine(status)) {
+    if (status_fine(status))
         print_result(&work);
-    } else {
-        Text words = text_create(arena);
-        text_append_escaped(&words, status.message);
-        fprintf(stderr, "sparkc reconstruct: %s\n", words.data);
-    }
+    else
+        options_print_failure("reconstruct", status);
     pretrain_close(&options.run);
     code_options_close_cache(&options.code);
     arena_destroy(arena);

@@ -169,11 +169,8 @@ int command_scan(int argc, char **argv) {
     options_parse(&argp, argc, argv, &options);
     Hearing hearing = {arena, isatty(STDERR_FILENO), json_array()};
     Status status = run(&options, &hearing);
-    if (!status_fine(status)) {
-        Text words = text_create(arena);
-        text_append_escaped(&words, status.message);
-        fprintf(stderr, "sparkc scan: %s\n", words.data);
-    }
+    if (!status_fine(status))
+        options_print_failure("scan", status);
     json_decref(hearing.bad_files);
     arena_destroy(arena);
     return status_fine(status) ? EXIT_FINE : EXIT_FAILED;

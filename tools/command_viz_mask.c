@@ -177,9 +177,7 @@ static void print_json(const Viz *viz) {
 static int show(Viz *viz) {
     Status status = draw(viz);
     if (!status_fine(status)) {
-        Text words = text_create(viz->arena);
-        text_append_escaped(&words, status.message);
-        fprintf(stderr, "sparkc viz-mask: %s\n", words.data);
+        options_print_failure("viz-mask", status);
         return EXIT_FAILED;
     }
     if (viz->options->json)

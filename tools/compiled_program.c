@@ -67,6 +67,16 @@ Status compiled_program_create(Arena *arena, const Graph *graph, const ExecutorO
     return STATUS_FINE;
 }
 
+TrainingMemory compiled_program_memory(Arena *arena, const Graph *graph,
+                                       const CompiledProgram *compiled) {
+    size_t count = graph->states.count;
+    float **states = arena_new_array(arena, float *, count + 1);
+    for (size_t i = 0; i < count; i++)
+        states[i] =
+            plan_executor_buffer(compiled->executor, PLAN_STATE, graph->states.items[i].name);
+    return (TrainingMemory){graph, plan_executor_region(compiled->executor, PLAN_PARAMS), states};
+}
+
 void compiled_program_destroy(CompiledProgram *compiled) {
     plan_executor_destroy(compiled->executor);
     if (compiled->threads && !compiled->shares)

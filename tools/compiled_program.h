@@ -5,6 +5,7 @@
 #include "codegen/cpu/cpu.h"
 #include "passes/plan_memory.h"
 #include "runtime/executor.h"
+#include "runtime/train/tensors.h"
 #include "tools/executor.h"
 
 typedef struct CompiledProgram {
@@ -29,6 +30,10 @@ Status compiled_program_create(Arena *arena, const Graph *graph, const ExecutorO
 
 /* Lowering alone, for programs that something else runs. */
 Status compiled_program_lower(Arena *arena, const Graph *graph, CompiledProgram *compiled);
+
+/* Parameters and states as they lie in the program's regions; `graph` is what it was made of. */
+TrainingMemory compiled_program_memory(Arena *arena, const Graph *graph,
+                                       const CompiledProgram *compiled);
 
 void compiled_program_destroy(CompiledProgram *compiled);
 

@@ -41,17 +41,6 @@ static void find_output(Arena *arena, Extractor *extractor) {
     invariant(extractor->output && extractor->images, "the encoder's program has no %s", name);
 }
 
-static void find_memory(Arena *arena, Extractor *extractor) {
-    const PlanExecutor *executor = extractor->compiled.executor;
-    size_t count = extractor->graph->states.count;
-    float **states = arena_new_array(arena, float *, count + 1);
-    for (size_t i = 0; i < count; i++)
-        states[i] =
-            plan_executor_buffer(executor, PLAN_STATE, extractor->graph->states.items[i].name);
-    extractor->memory =
-        (TrainingMemory){extractor->graph, plan_executor_region(executor, PLAN_PARAMS), states};
-}
-
 Status extractor_create(Arena *arena, const Graph *network, const PassOptions *pass, uint32_t seed,
                         const ExecutorOptions *options, Diagnostics *diagnostics,
                         Extractor **extractor) {
@@ -65,7 +54,7 @@ Status extractor_create(Arena *arena, const Graph *network, const PassOptions *p
     status_return_if_failed(
         compiled_program_create(arena, made->graph, options, NULL, &made->compiled));
     find_output(arena, made);
-    find_memory(arena, made);
+    made->memory = compiled_program_memory(arena, made->graph, &made->compiled);
     initial_fill_all(made->graph, seed, made->memory.parameters);
     *extractor = made;
     return STATUS_FINE;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 enum { KEY_NETWORK = 0x100, KEY_SET, KEY_INPUT, KEY_BATCH, KEY_MASK, KEY_WIDTH, KEY_JSON };
 
 static const struct argp_option network_table[] = {
@@ -116,6 +118,14 @@ void options_parse(const struct argp *command, int argc, char **argv, void *inpu
 
 void options_parse_in_order(const struct argp *command, int argc, char **argv, void *input) {
     parse(command, argc, argv, ARGP_IN_ORDER, input);
+}
+
+void options_print_failure(const char *command, Status status) {
+    Arena *arena = arena_create();
+    Text words = text_create(arena);
+    text_append_escaped(&words, status.message);
+    fprintf(stderr, "sparkc %s: %s\n", command, words.data);
+    arena_destroy(arena);
 }
 
 bool options_color(FILE *stream) {

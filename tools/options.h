@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "base/status.h"
 #include "base/vector.h"
 #include "frontend/frontend.h"
 #include "passes/passes.h"
@@ -45,6 +46,9 @@ void options_parse_in_order(const struct argp *argp, int argc, char **argv, void
 /* Whole numbers from `least` to `most`, or a usage error that names the option. */
 int64_t options_integer(struct argp_state *state, const char *option, const char *text,
                         int64_t least, int64_t most);
+
+/* Prints "sparkc COMMAND: MESSAGE" on stderr; names in it that come from outside are escaped. */
+void options_print_failure(const char *command, Status status);
 
 /* True if messages on this stream may have colours: a terminal, and NO_COLOR is not set. */
 bool options_color(FILE *stream);

@@ -30,12 +30,7 @@ Status reconstruction_create(Arena *arena, const Graph *network, const PassOptio
     status_return_if_failed(
         compiled_program_create(arena, made->graph, options, NULL, &made->compiled));
     const PlanExecutor *executor = made->compiled.executor;
-    size_t count = made->graph->states.count;
-    float **states = arena_new_array(arena, float *, count + 1);
-    for (size_t i = 0; i < count; i++)
-        states[i] = plan_executor_buffer(executor, PLAN_STATE, made->graph->states.items[i].name);
-    made->memory =
-        (TrainingMemory){made->graph, plan_executor_region(executor, PLAN_PARAMS), states};
+    made->memory = compiled_program_memory(arena, made->graph, &made->compiled);
     made->images = plan_executor_buffer(executor, PLAN_INPUTS, "image");
     made->cells = plan_executor_buffer(executor, PLAN_INPUTS, "cells");
     made->loss = plan_executor_buffer(executor, PLAN_OUTPUTS, "loss");

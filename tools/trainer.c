@@ -67,16 +67,13 @@ static Status compile_all(Trainer *trainer, const Graph *network, Diagnostics *d
 /* Gradients on their way are nothing that a checkpoint holds: it is taken between updates. */
 static void find_memory(Trainer *trainer) {
     const Graph *graph = trainer->step.graph;
-    const PlanExecutor *executor = trainer->step.compiled.executor;
-    float **states = arena_new_array(trainer->arena, float *, graph->states.count + 1);
-    for (size_t i = 0; i < graph->states.count; i++) {
-        const char *name = graph->states.items[i].name;
-        if (strcmp(name, "gradients") != 0)
-            states[i] = plan_executor_buffer(executor, PLAN_STATE, name);
-    }
-    trainer->memory = (TrainingMemory){graph, plan_executor_region(executor, PLAN_PARAMS), states};
-    trainer->images = plan_executor_buffer(executor, PLAN_INPUTS, "image");
-    trainer->cells = plan_executor_buffer(executor, PLAN_INPUTS, "cells");
+    const CompiledProgram *compiled = &trainer->step.compiled;
+    int gradients = graph_state_index(graph, "gradients");
+    trainer->memory = compiled_program_memory(trainer->arena, graph, compiled);
+    if (gradients >= 0)
+        trainer->memory.states[gradients] = NULL;
+    trainer->images = plan_executor_buffer(compiled->executor, PLAN_INPUTS, "image");
+    trainer->cells = plan_executor_buffer(compiled->executor, PLAN_INPUTS, "cells");
 }
 
 Status trainer_create(Arena *arena, const Graph *network, const TrainerOptions *options,

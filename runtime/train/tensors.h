@@ -10,9 +10,9 @@
 
 /* The memory of a program, borrowed: f32, in the stored order. */
 typedef struct TrainingMemory {
-    const Graph *graph;   /* the tables of segments and states */
-    float *parameters;    /* flat */
-    float *const *states; /* by the index of the state; NULL: not there, and not in checkpoints */
+    const Graph *graph; /* the tables of segments and states */
+    float *parameters;  /* flat */
+    float **states;     /* by the index of the state; NULL: not there, and not in checkpoints */
 } TrainingMemory;
 
 /* Which tensors, and under which names. */

@@ -16,6 +16,7 @@
 #include "runtime/threads.h"
 #include "runtime/weights.h"
 #include "tests/support/random_network.h"
+#include "tests/support/text_network.h"
 #include "tools/executor.h"
 #include "tools/self_check.h"
 #include "tools/synthetic.h"
@@ -148,13 +149,8 @@ static const char *check(const Run *run, Arena *arena, const Graph *network) {
 static void run_random(Run *run, uint32_t seed) {
     Arena *arena = arena_create();
     char *text = random_network(arena, seed);
-    FrontendMemoryFile memory_file = {"random.cnn", text, strlen(text)};
-    FrontendMemory memory = {&memory_file, 1};
-    FrontendAccess access = frontend_memory_access(&memory);
     Diagnostics *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
-    FrontendOptions options = {0};
-    FrontendFile *file = frontend_read(arena, diagnostics, "random.cnn", &access);
-    const Graph *network = file ? frontend_build(file, diagnostics, &options) : NULL;
+    const Graph *network = text_network(arena, diagnostics, text);
     const char *problem = network ? NULL : diagnostics_text(diagnostics, false);
     run->options.seed = seed;
     problem = problem ? problem : check(run, arena, network);

@@ -8,11 +8,11 @@
 
 #include "base/fatal.h"
 #include "base/random.h"
-#include "frontend/frontend.h"
 #include "runtime/data/centered.h"
 #include "runtime/data/picture.h"
 #include "runtime/initial.h"
 #include "runtime/weights.h"
+#include "tests/support/text_network.h"
 #include "tests/unit/harness.h"
 #include "tools/extractor.h"
 
@@ -31,14 +31,7 @@ static const char text[] =
     "}\n";
 
 static const Graph *read_network(Arena *arena) {
-    static const FrontendMemoryFile file = {"n.cnn", text, sizeof text - 1};
-    FrontendMemory memory = {&file, 1};
-    FrontendAccess access = frontend_memory_access(&memory);
-    FrontendOptions options = {0};
-    Diagnostics *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
-    FrontendFile *read = frontend_read(arena, diagnostics, "n.cnn", &access);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(read);
-    const Graph *graph = frontend_build(read, diagnostics, &options);
+    const Graph *graph = text_network(arena, diagnostics_create(arena, FRONTEND_ERROR_LIMIT), text);
     CU_ASSERT_PTR_NOT_NULL_FATAL(graph);
     return graph;
 }

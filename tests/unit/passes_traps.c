@@ -2,8 +2,8 @@
  * or is refused in one message that names the layer and the line. */
 #include <string.h>
 
-#include "frontend/frontend.h"
 #include "passes/passes.h"
+#include "tests/support/text_network.h"
 #include "tests/unit/passes_suites.h"
 
 /* The text of net.cnn, how it is compiled, and what is said; NULL: it compiles to a whole train
@@ -199,19 +199,10 @@ static const Trap traps[] = {
      .batch = 2},
 };
 
-static Graph *build_network(Arena *arena, Diagnostics *diagnostics, const char *text) {
-    FrontendMemoryFile source = {"net.cnn", text, strlen(text)};
-    FrontendMemory memory = {&source, 1};
-    FrontendAccess access = frontend_memory_access(&memory);
-    FrontendOptions options = {.network = NULL};
-    FrontendFile *file = frontend_read(arena, diagnostics, "net.cnn", &access);
-    return file ? frontend_build(file, diagnostics, &options) : NULL;
-}
-
 static void spring(const Trap *trap) {
     Arena *arena = arena_create();
     Diagnostics *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
-    Graph *graph = build_network(arena, diagnostics, trap->text);
+    Graph *graph = text_network(arena, diagnostics, trap->text);
     PassOptions options = pass_options_default();
     options.decoder_width = 16;
     options.mask_ratio = trap->mask_ratio > 0 ? trap->mask_ratio : options.mask_ratio;
@@ -258,7 +249,7 @@ static void the_norms_decide_not_the_name(void) {
                          "    feature image |> a: conv(8, kernel = 2, stride = 2) |> n: %s\n"
                          "}\n",
                          norms[i]);
-        Graph *graph = build_network(arena, diagnostics, text);
+        Graph *graph = text_network(arena, diagnostics, text);
         PassOptions options = pass_options_default();
         CU_ASSERT_TRUE_FATAL(passes_run(graph, &options, "optimizer", diagnostics, NULL, NULL));
         CU_ASSERT_EQUAL(graph_find_state(graph, "densify_norms.0.running_mean") != NULL, i == 0);

@@ -8,6 +8,7 @@
 #include "passes/program.h"
 #include "runtime/weights.h"
 #include "tests/support/random_network.h"
+#include "tests/support/text_network.h"
 #include "tests/unit/harness.h"
 #include "tools/guarded_memory.h"
 #include "tools/op_check.h"
@@ -34,15 +35,11 @@ typedef struct Subject {
 
 static Subject create_subject(void) {
     Subject s = {.arena = arena_create(), .pass = pass_options_default()};
-    FrontendMemoryFile file = {"n.cnn", text, sizeof text - 1};
-    FrontendMemory memory = {&file, 1};
-    FrontendAccess access = frontend_memory_access(&memory);
-    FrontendOptions options = {0};
     Diagnostics *diagnostics = diagnostics_create(s.arena, FRONTEND_ERROR_LIMIT);
-    FrontendFile *read = frontend_read(s.arena, diagnostics, "n.cnn", &access);
     s.pass.batch = 2;
     s.pass.decoder_width = 8;
-    s.graph = graph_copy(frontend_build(read, diagnostics, &options), s.arena);
+    s.graph = text_network(s.arena, diagnostics, text);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(s.graph);
     CU_ASSERT_TRUE_FATAL(passes_run(s.graph, &s.pass, NULL, diagnostics, NULL, NULL));
     s.build = (ProgramBuild){.arena = s.arena, .graph = s.graph, .values = &s.values};
     CU_ASSERT_TRUE_FATAL(status_fine(program_build(&s.build)));

@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "frontend/frontend.h"
 #include "runtime/data/picture.h"
+#include "tests/support/text_network.h"
 #include "tests/unit/harness.h"
 #include "tools/activity.h"
 #include "tools/mask_picture.h"
@@ -15,13 +15,8 @@
 static Graph *network(Arena *arena, int height, int width, const char *body) {
     const char *text =
         arena_format(arena, "network net(image = [1, %d, %d]) {\n%s\n}\n", height, width, body);
-    FrontendMemoryFile file = {"net.cnn", text, strlen(text)};
-    FrontendMemory memory = {&file, 1};
-    FrontendAccess access = frontend_memory_access(&memory);
-    FrontendOptions options = {0};
     Diagnostics *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
-    FrontendFile *read = frontend_read(arena, diagnostics, "net.cnn", &access);
-    Graph *graph = read ? frontend_build(read, diagnostics, &options) : NULL;
+    Graph *graph = text_network(arena, diagnostics, text);
     if (!graph)
         fputs(diagnostics_text(diagnostics, false), stderr);
     CU_ASSERT_PTR_NOT_NULL_FATAL(graph);
