@@ -59,7 +59,7 @@ static Status set_parameters(Executor *executor, Arena *arena, const Graph *grap
 
 /* Rises as in training: Adam's first steps move every weight by the whole rate. */
 static double learning_rate(uint32_t step) {
-    return 2e-2 * fmin(1, (step + 1.0) / WARM_UP);
+    return 2e-2 * fmin(1, (step + 1.0) / (double)WARM_UP);
 }
 
 /* The same pictures and cells in every step; a learning rate that shows within a few. */

@@ -65,6 +65,31 @@ static void updates_count(void) {
     training_close(&fixture);
 }
 
+/* What an update of these two micro-batches leaves. */
+static TrainingFixture update_of(uint32_t first, uint32_t second) {
+    TrainingFixture fixture = training_open(2, OPTIMIZER_SGD);
+    bool updated;
+    double norm = training_feed(&fixture, first, &updated).grad_norm;
+    TrainerResult result = training_feed(&fixture, second, &updated);
+    CU_ASSERT_TRUE(updated);
+    CU_ASSERT(result.grad_norm > 0 && result.grad_norm < 1.3 * norm);
+    return fixture;
+}
+
+/* Each of them counts, and their gradients are averaged, not added: those of the first steps point
+ * the same way. */
+static void updates_average(void) {
+    TrainingFixture one = update_of(0, 1), two = update_of(2, 1), three = update_of(0, 3);
+    CU_ASSERT_FALSE(training_same(&one, &two));
+    CU_ASSERT_FALSE(training_same(&one, &three));
+    const float *weights = trainer_memory(one.trainer)->parameters;
+    CU_ASSERT(weights[0] != trainer_memory(two.trainer)->parameters[0]);
+    CU_ASSERT(weights[0] != trainer_memory(three.trainer)->parameters[0]);
+    training_close(&one);
+    training_close(&two);
+    training_close(&three);
+}
+
 static void code_is_named(void) {
     TrainingFixture one = training_open(1, OPTIMIZER_LAMB), two = training_open(1, OPTIMIZER_LAMB);
     TrainingFixture other = training_open(1, OPTIMIZER_SGD);
@@ -83,6 +108,7 @@ CU_TestInfo training_steps_tests[] = {
     {"nor does a micro-batch", skipped_micro_batch_leaves_no_trace},
     {"the picture with an infinity is named", blame_names_the_picture},
     {"micro-batches make updates", updates_count},
+    {"and average their gradients", updates_average},
     {"the code of a training has a name", code_is_named},
     CU_TEST_INFO_NULL,
 };
