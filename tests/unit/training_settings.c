@@ -71,6 +71,24 @@ static void short_runs_warm_up_shortly(void) {
     arena_destroy(arena);
 }
 
+static void options_override_presets(void) {
+    Arena *arena = arena_create();
+    PretrainSettings settings = pretrain_settings_default();
+    static const char *const given[][2] = {{"warmup_epochs", "3"},     {"base_lr", "0.5"},
+                                           {"weight_decay", "0.01"},   {"weight_decay_end", "0.02"},
+                                           {"preset", "imagenet-400"}, {"epochs", "7"}};
+    settings.pass.batch = 64;
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+        CU_ASSERT_PTR_NULL(
+            pretrain_settings_set(arena, &settings, given[i][0], given[i][1]).message);
+    CU_ASSERT_PTR_NULL(pretrain_settings_complete(arena, &settings, 6400).message);
+    Schedule schedule = pretrain_schedule(&settings, 6400);
+    CU_ASSERT(schedule.total == 700 && schedule.warmup == 300);
+    CU_ASSERT_DOUBLE_EQUAL(schedule.peak_lr, 0.125, 1e-15);
+    CU_ASSERT(schedule.weight_decay == 0.01 && schedule.weight_decay_end == 0.02);
+    arena_destroy(arena);
+}
+
 static void what_does_not_fit_is_refused(void) {
     Arena *arena = arena_create();
     PretrainSettings settings = pretrain_settings_default();
@@ -141,6 +159,7 @@ CU_TestInfo training_settings_tests[] = {
     {"an ImageNet preset on ImageNet is the official recipe", imagenet_is_official},
     {"batches follow the number of pictures", batches_follow_the_data},
     {"short runs warm up shortly", short_runs_warm_up_shortly},
+    {"options override a preset", options_override_presets},
     {"what does not fit together is refused", what_does_not_fit_is_refused},
     {"settings come back from JSON exactly", json_comes_back},
     {"a missing or impossible setting is named", damage_is_named},
