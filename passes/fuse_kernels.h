@@ -14,7 +14,8 @@
 
 #include "ir/kernel.h"
 
-/* Fuses until nothing more does, before plan_memory; returns how many kernels are gone. */
+/* Fuses until nothing more does, before plan_memory; returns how many kernels are gone. The last
+ * rule above, which saves a kernel but no buffer, comes after the others. */
 int fuse_kernels(Program *program);
 
 #endif
