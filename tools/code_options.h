@@ -5,7 +5,7 @@
 #include <argp.h>
 
 #include "codegen/cpu/cache.h"
-#include "tools/executor.h"
+#include "tools/execute/executor.h"
 
 typedef struct CodeOptions {
     ExecutorOptions run;

@@ -1,7 +1,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/bench.h"
+#include "tools/bench/bench.h"
 #include "tools/code_options.h"
 #include "tools/command.h"
 #include "tools/network.h"

@@ -5,9 +5,9 @@
 #include "passes/report.h"
 #include "runtime/weights.h"
 #include "tools/command.h"
+#include "tools/inspect/receptive.h"
 #include "tools/network.h"
 #include "tools/options.h"
-#include "tools/receptive.h"
 
 typedef struct CheckOptions {
     Options common;

@@ -6,9 +6,9 @@
 #include "base/text.h"
 #include "codegen/cpu/cpu.h"
 #include "tools/command.h"
+#include "tools/inspect/stages.h"
 #include "tools/network.h"
 #include "tools/options.h"
-#include "tools/stages.h"
 
 /* What is printed. */
 typedef enum Emit {

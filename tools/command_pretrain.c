@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 #include "tools/command.h"
-#include "tools/pretrain.h"
+#include "tools/train/pretrain.h"
 
 typedef struct PretrainOptions {
     PretrainRun run;

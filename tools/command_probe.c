@@ -4,8 +4,8 @@
 
 #include "base/text.h"
 #include "tools/command.h"
-#include "tools/probe.h"
-#include "tools/probe_knn.h"
+#include "tools/probe/probe.h"
+#include "tools/probe/probe_knn.h"
 
 typedef struct ProbeOptions {
     Probe probe;

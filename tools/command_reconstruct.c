@@ -6,9 +6,9 @@
 #include "runtime/data/picture.h"
 #include "runtime/train/mask.h"
 #include "tools/command.h"
-#include "tools/pretrain.h"
-#include "tools/reconstruction.h"
-#include "tools/run_tensors.h"
+#include "tools/train/pretrain.h"
+#include "tools/train/reconstruction.h"
+#include "tools/train/run_tensors.h"
 
 typedef struct ReconstructOptions {
     PretrainRun run;

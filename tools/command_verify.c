@@ -8,8 +8,8 @@
 #include "tools/command.h"
 #include "tools/network.h"
 #include "tools/options.h"
-#include "tools/self_check.h"
-#include "tools/verify.h"
+#include "tools/verify/self_check.h"
+#include "tools/verify/verify.h"
 
 /* What a folder holds decides how it is checked. */
 typedef struct Kind {

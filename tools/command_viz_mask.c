@@ -4,9 +4,9 @@
 #include "base/text.h"
 #include "runtime/data/picture.h"
 #include "runtime/train/mask.h"
-#include "tools/activity.h"
 #include "tools/command.h"
-#include "tools/mask_picture.h"
+#include "tools/inspect/activity.h"
+#include "tools/inspect/mask_picture.h"
 #include "tools/network.h"
 #include "tools/options.h"
 

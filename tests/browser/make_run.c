@@ -10,7 +10,7 @@
 #include "runtime/data/picture.h"
 #include "runtime/file.h"
 #include "runtime/train/run_log.h"
-#include "tools/report.h"
+#include "tools/report/report.h"
 
 enum { UPDATES = 300, EPOCH = 50, SIDE = 64 };
 

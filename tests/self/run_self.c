@@ -17,9 +17,9 @@
 #include "runtime/weights.h"
 #include "tests/support/random_network.h"
 #include "tests/support/text_network.h"
-#include "tools/executor.h"
-#include "tools/self_check.h"
-#include "tools/synthetic.h"
+#include "tools/execute/executor.h"
+#include "tools/execute/synthetic.h"
+#include "tools/verify/self_check.h"
 
 enum { STEPS = 24, WARM_UP = 8 };
 

@@ -4,7 +4,7 @@
 
 #include "tests/support/network.h"
 #include "tests/unit/harness.h"
-#include "tools/bench.h"
+#include "tools/bench/bench.h"
 
 typedef struct Run {
     Arena *arena;

@@ -14,7 +14,7 @@
 #include "runtime/weights.h"
 #include "tests/support/text_network.h"
 #include "tests/unit/harness.h"
-#include "tools/extractor.h"
+#include "tools/probe/extractor.h"
 
 enum { PICTURES = 7, BAD = 2, SIDE = 16, CHANNELS = 3, WIDTH = 12, SEED = 5 };
 

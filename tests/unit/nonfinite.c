@@ -1,5 +1,5 @@
 /* What a refused step is blamed on. */
-#include "tools/nonfinite.h"
+#include "tools/execute/nonfinite.h"
 
 #include <math.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "runtime/weights.h"
 #include "tests/support/network.h"
 #include "tests/unit/harness.h"
-#include "tools/synthetic.h"
+#include "tools/execute/synthetic.h"
 
 static const SmallNetwork network = {
     .levels = 3, .batch = 3, .channels = 3, .height = 32, .width = 16, .batch_norm = true};

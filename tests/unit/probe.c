@@ -4,8 +4,8 @@
 
 #include "base/random.h"
 #include "tests/unit/harness.h"
-#include "tools/probe_knn.h"
-#include "tools/probe_linear.h"
+#include "tools/probe/probe_knn.h"
+#include "tools/probe/probe_linear.h"
 
 static Threads *start_threads(Arena *arena, int count) {
     Threads *threads = NULL;

@@ -11,9 +11,9 @@
 #include "runtime/file.h"
 #include "runtime/train/run_log.h"
 #include "tests/unit/harness.h"
-#include "tools/report.h"
-#include "tools/report_curve.h"
-#include "tools/report_html.h"
+#include "tools/report/report.h"
+#include "tools/report/report_curve.h"
+#include "tools/report/report_html.h"
 
 /* A folder of its own for each test, removed at its end. */
 typedef struct Run {

@@ -10,10 +10,10 @@
 #include "tests/support/random_network.h"
 #include "tests/support/text_network.h"
 #include "tests/unit/harness.h"
-#include "tools/guarded_memory.h"
-#include "tools/op_check.h"
-#include "tools/self_check.h"
-#include "tools/synthetic.h"
+#include "tools/execute/guarded_memory.h"
+#include "tools/execute/synthetic.h"
+#include "tools/verify/op_check.h"
+#include "tools/verify/self_check.h"
 
 static const char text[] =
     "network n(image = [3, 16, 24]) {\n"

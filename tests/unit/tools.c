@@ -7,10 +7,10 @@
 
 #include "ir/builder.h"
 #include "tests/unit/harness.h"
-#include "tools/case.h"
-#include "tools/compare.h"
-#include "tools/receptive.h"
-#include "tools/verify_recipe.h"
+#include "tools/inspect/receptive.h"
+#include "tools/verify/case.h"
+#include "tools/verify/compare.h"
+#include "tools/verify/verify_recipe.h"
 
 /* The check values of the recipe: u for i = 0..3 of the tensor "image". */
 static void makes_the_numbers_of_the_recipe(void) {

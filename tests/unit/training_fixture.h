@@ -2,7 +2,7 @@
 #ifndef SPARKC_TESTS_UNIT_TRAINING_FIXTURE_H
 #define SPARKC_TESTS_UNIT_TRAINING_FIXTURE_H
 
-#include "tools/trainer.h"
+#include "tools/train/trainer.h"
 
 typedef struct TrainingFixture {
     Arena *arena;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "tests/unit/training_suites.h"
-#include "tools/pretrain_settings.h"
+#include "tools/train/pretrain_settings.h"
 
 static PretrainSettings completed(Arena *arena, PretrainPreset preset, size_t samples) {
     PretrainSettings settings = pretrain_settings_default();

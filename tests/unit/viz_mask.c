@@ -8,8 +8,8 @@
 #include "runtime/data/picture.h"
 #include "tests/support/text_network.h"
 #include "tests/unit/harness.h"
-#include "tools/activity.h"
-#include "tools/mask_picture.h"
+#include "tools/inspect/activity.h"
+#include "tools/inspect/mask_picture.h"
 
 /* The graph of a network with an image of 1 x height x width, whose lines are `body`. */
 static Graph *network(Arena *arena, int height, int width, const char *body) {

@@ -1,0 +1,76 @@
+/* Timing of a compiled program: what `sparkc bench` measures, and how it is shown. */
+#ifndef SPARKC_TOOLS_BENCH_BENCH_H
+#define SPARKC_TOOLS_BENCH_BENCH_H
+
+#include <jansson.h>
+
+#include "codegen/cpu/cpu.h"
+#include "passes/passes.h"
+#include "tools/execute/executor.h"
+
+typedef struct BenchSettings {
+    PassOptions pass;
+    ExecutorOptions run;
+    int peak_rounds;    /* of measuring the machine; the best counts */
+    int warm_up, steps; /* before timing, timed */
+    uint32_t seed;      /* of weights, pictures and cells */
+} BenchSettings;
+
+/* What the machine can do with these threads and this CPU's instructions. */
+typedef struct BenchPeak {
+    double flops, bytes; /* per second */
+} BenchPeak;
+
+/* The parts of a step. */
+typedef enum BenchPart { BENCH_ENCODER, BENCH_DENSIFY, BENCH_DECODER, BENCH_TRAINING } BenchPart;
+enum { BENCH_PARTS = BENCH_TRAINING + 1 };
+
+/* One kernel over all timed steps. */
+typedef struct BenchKernel {
+    const Kernel *kernel;
+    const char *layer; /* the layer whose work it is, or what the kernel's name starts with */
+    BenchPart part;
+    bool contract;
+    double seconds; /* median of the timed steps */
+    int64_t multiply_adds, bytes;
+} BenchKernel;
+
+typedef struct BenchResult {
+    Graph *graph; /* after all passes */
+    Executor *executor;
+    const Program *program;
+    CpuTarget target;
+    CpuStatistics code;
+    BenchPeak peak;
+    int threads;
+    int step_count;
+    double *step_seconds; /* ascending */
+    double compile_seconds, passes_seconds;
+    double loss; /* of the last step; NaN where the entry has none */
+    int64_t multiply_adds_needed;
+    int64_t peak_bytes, scratch_lower_bound; /* regions and workspace; the least scratch possible */
+    int64_t resident_peak_bytes;             /* of the process; 0: unknown */
+    size_t kernel_count;
+    BenchKernel *kernels; /* in the order they run */
+} BenchResult;
+
+/* Called before each phase and step, for progress; `text` says what begins. */
+typedef void BenchProgress(void *context, const char *text);
+
+/* Runs the passes over a copy of `graph`, which is as the front end made it. False after their
+ * reports. */
+bool bench_passes(Arena *arena, const Graph *graph, const PassOptions *options,
+                  Diagnostics *diagnostics, BenchResult *result);
+
+/* Compiles what the passes made and measures it. */
+Status bench_run(Arena *arena, const BenchSettings *settings, BenchProgress *progress,
+                 void *context, BenchResult *result);
+
+/* Frees what stands behind a result. */
+void bench_close(BenchResult *result);
+
+/* The result as text: totals, by part, by kind, and the `top` slowest kernels. */
+void bench_print(const BenchResult *result, int top);
+json_t *bench_json(const BenchResult *result);
+
+#endif

@@ -1,0 +1,253 @@
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ir/kernel_names.h"
+#include "tools/bench/bench.h"
+
+/* Some kernels together. */
+typedef struct Sum {
+    const char *name;
+    int kernels;
+    double seconds;
+    int64_t multiply_adds, bytes;
+} Sum;
+
+static const char *const part_names[] = {[BENCH_ENCODER] = "encoder",
+                                         [BENCH_DENSIFY] = "densify",
+                                         [BENCH_DECODER] = "decoder",
+                                         [BENCH_TRAINING] = "loss and update"};
+
+static void add_to(Sum *sum, const BenchKernel *kernel) {
+    sum->kernels++;
+    sum->seconds += kernel->seconds;
+    sum->multiply_adds += kernel->multiply_adds;
+    sum->bytes += kernel->bytes;
+}
+
+static Sum sum_part(const BenchResult *result, BenchPart part) {
+    Sum sum = {.name = part_names[part]};
+    for (size_t i = 0; i < result->kernel_count; i++)
+        if (result->kernels[i].part == part)
+            add_to(&sum, &result->kernels[i]);
+    return sum;
+}
+
+static Sum sum_kind(const BenchResult *result, KernelKind kind) {
+    Sum sum = {.name = kernel_kind_name(kind)};
+    for (size_t i = 0; i < result->kernel_count; i++)
+        if (result->kernels[i].kernel->kind == kind)
+            add_to(&sum, &result->kernels[i]);
+    return sum;
+}
+
+static Sum sum_contracts(const BenchResult *result) {
+    Sum sum = {.name = "contracts"};
+    for (size_t i = 0; i < result->kernel_count; i++)
+        if (result->kernels[i].contract)
+            add_to(&sum, &result->kernels[i]);
+    return sum;
+}
+
+static Sum sum_all(const BenchResult *result) {
+    Sum sum = {.name = "all kernels"};
+    for (size_t i = 0; i < result->kernel_count; i++)
+        add_to(&sum, &result->kernels[i]);
+    return sum;
+}
+
+static double median_step(const BenchResult *result) {
+    int n = result->step_count;
+    return 0.5 * (result->step_seconds[(n - 1) / 2] + result->step_seconds[n / 2]);
+}
+
+/* 0 where nothing was done or no time passed. */
+static double over(double amount, double seconds) {
+    return seconds > 0 ? amount / seconds : 0;
+}
+
+static double flops_share(const BenchResult *result, int64_t multiply_adds, double seconds) {
+    return over(2 * (double)multiply_adds, seconds) / result->peak.flops;
+}
+
+static double bytes_share(const BenchResult *result, int64_t bytes, double seconds) {
+    return over((double)bytes, seconds) / result->peak.bytes;
+}
+
+/* ---- Text ------------------------------------------------------------------------------------ */
+
+static const char header[] = "%-36s %-15s %10s %6s %9s %6s %8s %6s\n";
+
+static void print_header(const char *what, const char *kind) {
+    printf(header, what, kind, "ms", "step", "GFLOP/s", "peak", "GB/s", "memory");
+}
+
+static void print_row(const BenchResult *result, const char *name, const char *kind, double seconds,
+                      int64_t multiply_adds, int64_t bytes) {
+    double step = median_step(result);
+    printf("%-36s %-15s %10.3f %5.1f%% %9.2f %5.1f%% %8.2f %5.1f%%\n", name, kind, 1e3 * seconds,
+           100 * over(seconds, step), 2e-9 * over((double)multiply_adds, seconds),
+           100 * flops_share(result, multiply_adds, seconds), 1e-9 * over((double)bytes, seconds),
+           100 * bytes_share(result, bytes, seconds));
+}
+
+static void print_sum(const BenchResult *result, Sum sum) {
+    char count[24];
+    if (sum.kernels == 0)
+        return;
+    snprintf(count, sizeof count, "%d kernels", sum.kernels);
+    print_row(result, sum.name, count, sum.seconds, sum.multiply_adds, sum.bytes);
+}
+
+static void print_totals(const BenchResult *result) {
+    const Geometry *geometry = &result->graph->geometry;
+    double step = median_step(result);
+    Sum all = sum_all(result), contracts = sum_contracts(result);
+    printf("%s: batch %" PRId64 ", ", result->graph->network, geometry->batch);
+    if (geometry->keep)
+        printf("%" PRId64 " of %" PRId64 " cells visible", geometry->keep,
+               graph_cells(result->graph));
+    else
+        printf("whole pictures");
+    printf(", %d threads, %s\n", result->threads, result->target.cpu);
+    printf("machine: %.1f GFLOP/s, %.1f GB/s\n", 1e-9 * result->peak.flops,
+           1e-9 * result->peak.bytes);
+    printf("step: %.4f s (%.4f to %.4f of %d), %.3f images/s", step, result->step_seconds[0],
+           result->step_seconds[result->step_count - 1], result->step_count,
+           (double)geometry->batch / step);
+    printf(isnan(result->loss) ? "\n" : ", loss %g\n", result->loss);
+    printf("multiply-adds: %.3f G needed, %.3f G executed (%+.1f %%)\n",
+           1e-9 * (double)result->multiply_adds_needed, 1e-9 * (double)all.multiply_adds,
+           100 * over((double)(all.multiply_adds - result->multiply_adds_needed),
+                      (double)result->multiply_adds_needed));
+    printf("contracts: %.1f %% of the peak\n",
+           100 * flops_share(result, contracts.multiply_adds, contracts.seconds));
+    printf("memory: %.1f MB planned, %.1f MB resident at most\n", 1e-6 * (double)result->peak_bytes,
+           1e-6 * (double)result->resident_peak_bytes);
+    printf("code: %.2f s, %d kernels, %d distinct, %d of them contracts, %d from the cache\n\n",
+           result->compile_seconds, result->code.kernels, result->code.distinct_kernels,
+           result->code.distinct_contracts, result->code.cache_hits);
+}
+
+static int slower_first(const void *a, const void *b) {
+    const BenchKernel *x = *(const BenchKernel *const *)a, *y = *(const BenchKernel *const *)b;
+    return (x->seconds < y->seconds) - (x->seconds > y->seconds);
+}
+
+static void print_slowest(const BenchResult *result, int top) {
+    const BenchKernel **order = calloc(result->kernel_count + 1, sizeof *order);
+    if (!order)
+        return;
+    for (size_t i = 0; i < result->kernel_count; i++)
+        order[i] = &result->kernels[i];
+    qsort(order, result->kernel_count, sizeof *order, slower_first);
+    for (size_t i = 0; i < result->kernel_count && i < (size_t)top; i++)
+        print_row(result, order[i]->kernel->name, kernel_kind_name(order[i]->kernel->kind),
+                  order[i]->seconds, order[i]->multiply_adds, order[i]->bytes);
+    free(order);
+}
+
+void bench_print(const BenchResult *result, int top) {
+    print_totals(result);
+    print_header("part", "");
+    for (int part = 0; part < BENCH_PARTS; part++)
+        print_sum(result, sum_part(result, (BenchPart)part));
+    print_sum(result, sum_all(result));
+    putchar('\n');
+    print_header("kind", "");
+    for (int kind = 0; kind < KERNEL_KINDS; kind++)
+        print_sum(result, sum_kind(result, (KernelKind)kind));
+    putchar('\n');
+    print_header("slowest kernels", "kind");
+    print_slowest(result, top);
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------ */
+
+static json_t *rates_json(const BenchResult *result, double seconds, int64_t multiply_adds,
+                          int64_t bytes) {
+    return json_pack("{s:f, s:I, s:I, s:f, s:f}", "seconds", seconds, "flops",
+                     (json_int_t)(2 * multiply_adds), "bytes", (json_int_t)bytes, "share_of_peak",
+                     flops_share(result, multiply_adds, seconds), "share_of_memory",
+                     bytes_share(result, bytes, seconds));
+}
+
+static json_t *sum_json(const BenchResult *result, Sum sum) {
+    json_t *json = rates_json(result, sum.seconds, sum.multiply_adds, sum.bytes);
+    json_object_set_new(json, "name", json_string(sum.name));
+    json_object_set_new(json, "kernels", json_integer(sum.kernels));
+    return json;
+}
+
+static json_t *kernel_json(const BenchResult *result, const BenchKernel *kernel) {
+    json_t *json = rates_json(result, kernel->seconds, kernel->multiply_adds, kernel->bytes);
+    json_object_set_new(json, "name", json_string(kernel->kernel->name));
+    json_object_set_new(json, "layer", json_string(kernel->layer));
+    json_object_set_new(json, "part", json_string(part_names[kernel->part]));
+    json_object_set_new(json, "kind", json_string(kernel_kind_name(kernel->kernel->kind)));
+    return json;
+}
+
+static json_t *kernels_json(const BenchResult *result) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < result->kernel_count; i++)
+        json_array_append_new(list, kernel_json(result, &result->kernels[i]));
+    return list;
+}
+
+static json_t *parts_json(const BenchResult *result) {
+    json_t *list = json_array();
+    for (int part = 0; part < BENCH_PARTS; part++)
+        json_array_append_new(list, sum_json(result, sum_part(result, (BenchPart)part)));
+    return list;
+}
+
+static json_t *kinds_json(const BenchResult *result) {
+    json_t *list = json_array();
+    for (int kind = 0; kind < KERNEL_KINDS; kind++)
+        json_array_append_new(list, sum_json(result, sum_kind(result, (KernelKind)kind)));
+    return list;
+}
+
+static json_t *machine_json(const BenchResult *result) {
+    return json_pack("{s:s, s:s, s:i, s:f, s:f}", "cpu", result->target.cpu, "features",
+                     result->target.features, "threads", result->threads, "flops_per_second",
+                     result->peak.flops, "bytes_per_second", result->peak.bytes);
+}
+
+static void add_work(const BenchResult *result, json_t *json) {
+    Sum contracts = sum_contracts(result);
+    json_object_set_new(json, "multiply_adds_needed",
+                        json_integer((json_int_t)result->multiply_adds_needed));
+    json_object_set_new(json, "multiply_adds_executed",
+                        json_integer((json_int_t)sum_all(result).multiply_adds));
+    json_object_set_new(json, "contract_share_of_peak",
+                        json_real(flops_share(result, contracts.multiply_adds, contracts.seconds)));
+    json_object_set_new(json, "parts", parts_json(result));
+    json_object_set_new(json, "kinds", kinds_json(result));
+    json_object_set_new(json, "kernel_list", kernels_json(result));
+}
+
+json_t *bench_json(const BenchResult *result) {
+    double batch = (double)result->graph->geometry.batch;
+    json_t *json = json_pack(
+        "{s:s, s:I, s:o, s:f, s:i, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:i, s:i, s:i, s:i}",
+        "network", result->graph->network, "batch", (json_int_t)result->graph->geometry.batch,
+        "machine", machine_json(result), "images_per_second", batch / median_step(result), "steps",
+        result->step_count, "step_seconds", median_step(result), "step_seconds_min",
+        result->step_seconds[0], "step_seconds_max", result->step_seconds[result->step_count - 1],
+        "encoder_seconds", sum_part(result, BENCH_ENCODER).seconds, "peak_bytes",
+        (json_int_t)result->peak_bytes, "scratch_lower_bound",
+        (json_int_t)result->scratch_lower_bound, "compile_seconds", result->compile_seconds,
+        "kernels", result->code.kernels, "distinct_kernels", result->code.distinct_kernels,
+        "distinct_contracts", result->code.distinct_contracts, "cache_hits",
+        result->code.cache_hits);
+    json_object_set_new(json, "resident_peak_bytes",
+                        result->resident_peak_bytes
+                            ? json_integer((json_int_t)result->resident_peak_bytes)
+                            : json_null());
+    json_object_set_new(json, "loss", isnan(result->loss) ? json_null() : json_real(result->loss));
+    add_work(result, json);
+    return json;
+}

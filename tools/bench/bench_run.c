@@ -1,0 +1,313 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fatal.h"
+#include "base/text.h"
+#include "passes/report.h"
+#include "runtime/weights.h"
+#include "tools/bench/bench.h"
+#include "tools/execute/executor_program.h"
+#include "tools/execute/synthetic.h"
+
+typedef struct Bench {
+    Arena *arena; /* of the result */
+    const BenchSettings *settings;
+    Graph *graph;
+    const CompiledProgram *compiled;
+    BenchProgress *progress;
+    void *context;
+    BenchResult *result;
+} Bench;
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* ---- The machine ----------------------------------------------------------------------------- */
+
+static void measure_plan(const Plan *plan, PlanExecutor *executor, int rounds, BenchPeak *peak) {
+    /* Written once, so that the memory exists. */
+    memset(plan_executor_region(executor, PLAN_SCRATCH), 0,
+           (size_t)plan->region_bytes[PLAN_SCRATCH]);
+    for (int i = 0; i < rounds; i++) {
+        double seconds[CPU_PEAK_LAUNCHES] = {0};
+        plan_executor_profile(executor, seconds);
+        double flops = 2 * (double)plan->launches[CPU_PEAK_ARITHMETIC].multiply_adds;
+        double bytes = (double)plan->launches[CPU_PEAK_MEMORY].bytes;
+        peak->flops = fmax(peak->flops, flops / seconds[CPU_PEAK_ARITHMETIC]);
+        peak->bytes = fmax(peak->bytes, bytes / seconds[CPU_PEAK_MEMORY]);
+    }
+}
+
+static Status run_peak_plan(Bench *bench, const Plan *plan, Threads *threads) {
+    PlanExecutor *executor;
+    status_return_if_failed(plan_executor_create(bench->arena, plan, threads, &executor));
+    measure_plan(plan, executor, bench->settings->peak_rounds, &bench->result->peak);
+    plan_executor_destroy(executor);
+    return STATUS_FINE;
+}
+
+/* The best of some rounds. */
+static Status measure_peak(Bench *bench) {
+    CpuModule *module = NULL;
+    Threads *threads = NULL;
+    Plan *plan;
+    bench->progress(bench->context, "measuring the machine");
+    status_return_if_failed(
+        cpu_target(bench->arena, NULL, bench->settings->run.cpu, false, &bench->result->target));
+    Status status = cpu_peak(bench->arena, &bench->result->target, &module, &plan);
+    if (status_fine(status))
+        status = threads_create(bench->arena, bench->settings->run.threads, &threads);
+    if (status_fine(status))
+        status = run_peak_plan(bench, plan, threads);
+    threads_destroy(threads);
+    cpu_module_destroy(module);
+    return status;
+}
+
+/* ---- Resident memory ------------------------------------------------------------------------- */
+
+/* Forgets the peak so far, so that measuring the machine does not count (proc(5), clear_refs). */
+static bool reset_resident_peak(void) {
+    FILE *file = fopen("/proc/self/clear_refs", "w");
+    if (!file)
+        return false;
+    bool fine = fputs("5", file) >= 0;
+    return fclose(file) == 0 && fine;
+}
+
+/* VmHWM of proc(5), in bytes; 0 if the system does not say. */
+static int64_t resident_peak(void) {
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    long long kilobytes = 0;
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %lld kB", &kilobytes) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return kilobytes * 1024;
+}
+
+/* ---- Inputs ---------------------------------------------------------------------------------- */
+
+static Status set_parameters(Bench *bench) {
+    Executor *executor = bench->result->executor;
+    for (size_t i = 0; i < bench->graph->segments.count; i++) {
+        const Segment *segment = &bench->graph->segments.items[i];
+        Arena *arena = arena_create();
+        size_t count = weights_count(segment);
+        double *values = arena_new_array(arena, double, count);
+        synthetic_parameter(segment, bench->settings->seed, false, values);
+        Status status =
+            executor->operations->write_param(executor, bench->arena, segment->name, values, count);
+        arena_destroy(arena);
+        status_return_if_failed(status);
+    }
+    return STATUS_FINE;
+}
+
+static Status set_input(Bench *bench, const Node *node, uint32_t step, Arena *arena) {
+    Executor *executor = bench->result->executor;
+    const char *name = node_text(node, "name");
+    if (node->op == OP_scalar)
+        return executor->operations->write_scalar(
+            executor, bench->arena, name, synthetic_scalar(&bench->settings->pass, name, step));
+    size_t count = (size_t)graph_elements(bench->graph, &node->results[0].type);
+    double *values = arena_new_array(arena, double, count);
+    synthetic_input(bench->graph, node, bench->settings->seed, step, values);
+    return executor->operations->write_input(executor, bench->arena, name, values, count);
+}
+
+static Status set_inputs(Bench *bench, uint32_t step) {
+    Status status = STATUS_FINE;
+    Arena *arena = arena_create();
+    graph_each(bench->graph, node) {
+        if ((node->op == OP_input || node->op == OP_scalar) && status_fine(status))
+            status = set_input(bench, node, step, arena);
+    }
+    arena_destroy(arena);
+    return status;
+}
+
+/* ---- Steps ----------------------------------------------------------------------------------- */
+
+static double loss_of(const Bench *bench) {
+    Executor *executor = bench->result->executor;
+    ExecutorTensor loss = executor->operations->output(executor, "loss");
+    return loss.data ? loss.data[0] : (double)NAN;
+}
+
+static Status warm_up(Bench *bench) {
+    for (int i = 0; i < bench->settings->warm_up; i++) {
+        bench->progress(bench->context, arena_format(bench->arena, "warm-up step %d of %d", i + 1,
+                                                     bench->settings->warm_up));
+        status_return_if_failed(set_inputs(bench, (uint32_t)i));
+        plan_executor_run(bench->compiled->executor);
+    }
+    return STATUS_FINE;
+}
+
+/* seconds[step][launch] and the step's own. */
+static Status time_steps(Bench *bench, double *seconds) {
+    BenchResult *result = bench->result;
+    int launches = bench->compiled->plan->launch_count;
+    for (int i = 0; i < result->step_count; i++) {
+        bench->progress(bench->context,
+                        arena_format(bench->arena, "step %d of %d", i + 1, result->step_count));
+        status_return_if_failed(set_inputs(bench, (uint32_t)(bench->settings->warm_up + i)));
+        double start = clock_seconds();
+        plan_executor_profile(bench->compiled->executor, seconds + (ptrdiff_t)i * launches);
+        result->step_seconds[i] = clock_seconds() - start;
+    }
+    qsort(result->step_seconds, (size_t)result->step_count, sizeof(double), by_size);
+    return STATUS_FINE;
+}
+
+/* ---- Kernels --------------------------------------------------------------------------------- */
+
+/* The sum of a kernel's launches in each step, then the median over the steps. */
+static double median_seconds(const Bench *bench, const double *seconds, int first, int count) {
+    int steps = bench->result->step_count, launches = bench->compiled->plan->launch_count;
+    double *sums = arena_new_array(bench->arena, double, (size_t)steps);
+    for (int s = 0; s < steps; s++)
+        for (int i = first; i < first + count; i++)
+            sums[s] += seconds[(ptrdiff_t)s * launches + i];
+    qsort(sums, (size_t)steps, sizeof *sums, by_size);
+    return 0.5 * (sums[(steps - 1) / 2] + sums[steps / 2]);
+}
+
+/* Pretraining adds densify and decoder under names of their own; what has a place in the .cnn file
+ * is the encoder, as are the maps of its visible positions; loss and update are left. */
+static BenchPart part_of(const Kernel *kernel) {
+    static const struct {
+        const char *prefix;
+        BenchPart part;
+    } prefixes[] = {{"densify.", BENCH_DENSIFY},
+                    {"densify_", BENCH_DENSIFY},
+                    {"mask_tokens.", BENCH_DENSIFY},
+                    {"dense_decoder.", BENCH_DECODER}};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (text_starts_with(kernel->name, prefixes[i].prefix))
+            return prefixes[i].part;
+    bool encoder = kernel->kind == KERNEL_POSITION_MAP || kernel->location.file;
+    return encoder ? BENCH_ENCODER : BENCH_TRAINING;
+}
+
+/* The longest start of a kernel's name that is a layer with parameters; else the name up to what
+ * differentiation appends. */
+static const char *layer_of(Arena *arena, const Program *program, const char *name) {
+    size_t longest = 0, length = strlen(name);
+    for (size_t i = 0; i < program->segments.count; i++) {
+        const char *segment = program->segments.items[i].name, *dot = strrchr(segment, '.');
+        size_t layer = dot ? (size_t)(dot - segment) : strlen(segment);
+        bool starts = layer <= length && strncmp(segment, name, layer) == 0 &&
+                      (name[layer] == '.' || name[layer] == '\0');
+        if (starts && layer > longest)
+            longest = layer;
+    }
+    const char *gradient = strstr(name, ".grad");
+    if (!longest)
+        longest = gradient ? (size_t)(gradient - name) : length;
+    return arena_copy_text(arena, name, longest);
+}
+
+/* Launches stand in the order of the kernels, all stages of one together; kernels that have nothing
+ * to do have none. */
+static void collect_kernels(Bench *bench, const double *seconds) {
+    BenchResult *result = bench->result;
+    const Program *program = bench->compiled->program;
+    const Plan *plan = bench->compiled->plan;
+    result->kernels = arena_new_array(bench->arena, BenchKernel, program->kernels.count + 1);
+    int next = 0;
+    for (size_t i = 0; i < program->kernels.count; i++) {
+        const Kernel *kernel = program->kernels.items[i];
+        int first = next;
+        BenchKernel row = {.kernel = kernel,
+                           .part = part_of(kernel),
+                           .layer = layer_of(bench->arena, program, kernel->name)};
+        for (; next < plan->launch_count && plan->launches[next].kernel == kernel->name; next++) {
+            row.contract |= plan->launches[next].contract;
+            row.multiply_adds += plan->launches[next].multiply_adds;
+            row.bytes += plan->launches[next].bytes;
+        }
+        row.seconds = median_seconds(bench, seconds, first, next - first);
+        result->kernels[result->kernel_count++] = row;
+    }
+    invariant(next == plan->launch_count, "launch %d belongs to no kernel", next);
+}
+
+/* ---- All ------------------------------------------------------------------------------------- */
+
+static int64_t needed_multiply_adds(const Graph *graph) {
+    int64_t sum = 0;
+    graph_each(graph, node) {
+        sum += report_macs(graph, node);
+    }
+    return sum;
+}
+
+static Status compile(Bench *bench) {
+    BenchResult *result = bench->result;
+    bench->progress(bench->context, "compiling");
+    double start = clock_seconds();
+    status_return_if_failed(executor_compiled.create(bench->arena, bench->graph,
+                                                     &bench->settings->run, &result->executor));
+    result->compile_seconds = result->passes_seconds + clock_seconds() - start;
+    bench->compiled = executor_compiled_program(result->executor);
+    result->program = bench->compiled->program;
+    result->code = bench->compiled->statistics;
+    result->peak_bytes = plan_executor_bytes(bench->compiled->executor);
+    result->scratch_lower_bound = bench->compiled->memory.scratch_lower_bound;
+    return STATUS_FINE;
+}
+
+static Status measure(Bench *bench) {
+    BenchResult *result = bench->result;
+    size_t launches = (size_t)bench->compiled->plan->launch_count;
+    size_t steps = (size_t)result->step_count;
+    double *seconds = arena_new_array(bench->arena, double, launches *steps + 1);
+    result->step_seconds = arena_new_array(bench->arena, double, steps);
+    status_return_if_failed(set_parameters(bench));
+    status_return_if_failed(warm_up(bench));
+    status_return_if_failed(time_steps(bench, seconds));
+    collect_kernels(bench, seconds);
+    result->loss = loss_of(bench);
+    return STATUS_FINE;
+}
+
+bool bench_passes(Arena *arena, const Graph *graph, const PassOptions *options,
+                  Diagnostics *diagnostics, BenchResult *result) {
+    double start = clock_seconds();
+    Graph *rewritten = graph_copy(graph, arena);
+    bool fine = passes_run(rewritten, options, NULL, diagnostics, NULL, NULL);
+    *result = (BenchResult){.graph = rewritten, .passes_seconds = clock_seconds() - start};
+    return fine;
+}
+
+Status bench_run(Arena *arena, const BenchSettings *settings, BenchProgress *progress,
+                 void *context, BenchResult *result) {
+    Bench bench = {.arena = arena,
+                   .settings = settings,
+                   .graph = result->graph,
+                   .progress = progress,
+                   .context = context,
+                   .result = result};
+    result->threads = settings->run.threads;
+    result->step_count = settings->steps;
+    result->multiply_adds_needed = needed_multiply_adds(result->graph);
+    status_return_if_failed(measure_peak(&bench));
+    bool counts = reset_resident_peak();
+    status_return_if_failed(compile(&bench));
+    Status status = measure(&bench);
+    result->resident_peak_bytes = counts ? resident_peak() : 0;
+    return status;
+}
+
+void bench_close(BenchResult *result) {
+    if (result->executor)
+        result->executor->operations->destroy(result->executor);
+}

@@ -1,0 +1,220 @@
+#include "tools/probe/probe.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "runtime/data/labels.h"
+#include "runtime/train/checkpoint.h"
+#include "tools/probe/extractor.h"
+#include "tools/probe/probe_knn.h"
+#include "tools/train/run_tensors.h"
+
+enum { BATCH = 32 };
+
+/* A set on its way to features. */
+typedef struct Loading {
+    Probe *probe;
+    ProbeSet *set;
+    const char *title;
+    Source source;
+    Labels labels;
+    ExtractorPictures pictures;
+    ProbeFeatures features;
+} Loading;
+
+/* ---- Pictures -------------------------------------------------------------------------------- */
+
+static void hear_bad(void *context, const char *name, const char *reason) {
+    const Loading *loading = context;
+    Arena *arena = arena_create();
+    Text text = text_create(arena);
+    text_append_escaped(&text, name);
+    text_append(&text, ": ");
+    text_append_escaped(&text, reason);
+    fprintf(stderr, "%swarning: %s; left out\n", loading->probe->run.progress ? "\r\033[K" : "",
+            text.data);
+    loading->set->bad++;
+    arena_destroy(arena);
+}
+
+static void show_progress(void *context, size_t done, size_t all) {
+    const Loading *loading = context;
+    if (loading->probe->run.progress)
+        fprintf(stderr, "\r\033[Kfeatures of %s pictures: %zu of %zu%s", loading->title, done, all,
+                done == all ? "\r\033[K" : "");
+}
+
+static Status open_set(Loading *loading) {
+    const ProbeSet *set = loading->set;
+    Arena *arena = loading->probe->run.arena;
+    status_return_if_failed(
+        source_open(arena, set->paths.items, set->paths.count, &loading->source));
+    for (size_t i = 0; i < loading->source.problems.count; i++)
+        hear_bad(loading, loading->source.problems.items[i].name,
+                 loading->source.problems.items[i].reason);
+    return STATUS_FINE;
+}
+
+/* ---- A choice of labels ---------------------------------------------------------------------- */
+
+/* How many pictures of each class are taken: one of each in turn while there are any. */
+static size_t *share_out(Arena *arena, const Labels *labels, size_t wanted) {
+    size_t *sizes = arena_new_array(arena, size_t, labels->class_count);
+    size_t *taken = arena_new_array(arena, size_t, labels->class_count);
+    for (size_t i = 0; i < labels->count; i++)
+        sizes[labels->classes[i]]++;
+    for (size_t left = wanted; left > 0;) {
+        for (size_t k = 0; k < labels->class_count && left > 0; k++) {
+            if (taken[k] == sizes[k])
+                continue;
+            taken[k]++;
+            left--;
+        }
+    }
+    return taken;
+}
+
+/* Of n pictures of a class m are taken evenly: the i-th if (i + 1) m / n is more than i m / n. */
+static void choose_pictures(Arena *arena, const Labels *labels, size_t wanted,
+                            ExtractorPictures *pictures) {
+    size_t *taken = share_out(arena, labels, wanted);
+    size_t *sizes = share_out(arena, labels, labels->count);
+    size_t *seen = arena_new_array(arena, size_t, labels->class_count);
+    size_t *samples = arena_new_array(arena, size_t, wanted);
+    uint32_t *classes = arena_new_array(arena, uint32_t, wanted);
+    for (size_t i = 0; i < labels->count; i++) {
+        uint32_t class = labels->classes[i];
+        size_t place = seen[class]++;
+        if ((place + 1) * taken[class] / sizes[class] == place * taken[class] / sizes[class])
+            continue;
+        samples[pictures->count] = i;
+        classes[pictures->count++] = class;
+    }
+    pictures->samples = samples;
+    pictures->classes = classes;
+}
+
+static Status take_pictures(Loading *loading, int64_t count) {
+    Arena *arena = loading->probe->run.arena;
+    const Labels *labels = &loading->labels;
+    size_t wanted = labels->count;
+    if (count > 0 && (size_t)count < labels->class_count)
+        return status_failure(arena,
+                              "--count %" PRId64 ": there are %zu classes, each of which needs a "
+                              "picture",
+                              count, labels->class_count);
+    if (count > 0 && (size_t)count < wanted)
+        wanted = (size_t)count;
+    loading->pictures.source = &loading->source;
+    choose_pictures(arena, labels, wanted, &loading->pictures);
+    return STATUS_FINE;
+}
+
+static Status read_sets(Loading *train, Loading *test) {
+    Probe *probe = train->probe;
+    Arena *arena = probe->run.arena;
+    status_return_if_failed(open_set(train));
+    status_return_if_failed(labels_read(arena, &train->source, &train->labels));
+    status_return_if_failed(open_set(test));
+    status_return_if_failed(labels_match(arena, &test->source, &train->labels, &test->labels));
+    probe->class_names = train->labels.names;
+    probe->class_count = train->labels.class_count;
+    status_return_if_failed(take_pictures(train, probe->count));
+    return take_pictures(test, 0);
+}
+
+/* ---- Features -------------------------------------------------------------------------------- */
+
+/* Of the run's newest checkpoint the encoder alone, if its file is there and sound: nothing else is
+ * needed. */
+static Status find_weights(Probe *probe) {
+    Arena *arena = probe->run.arena;
+    Safetensors *file;
+    status_return_if_failed(run_tensors_newest(arena, probe->run.folder, &probe->weights));
+    const char *encoder = checkpoint_encoder_path(arena, probe->weights);
+    if (!status_fine(checkpoint_open(arena, encoder, &file)))
+        return STATUS_FINE;
+    safetensors_close(file);
+    probe->weights = encoder;
+    return STATUS_FINE;
+}
+
+static Status take_weights(Probe *probe, const Extractor *extractor) {
+    Arena *arena = probe->run.arena;
+    if (probe->random)
+        return STATUS_FINE;
+    if (!probe->weights)
+        status_return_if_failed(find_weights(probe));
+    return run_tensors_initialise(arena, probe->weights, extractor_memory(extractor), stderr);
+}
+
+static Status extract(const Extractor *extractor, Loading *loading) {
+    const PretrainSettings *settings = &loading->probe->run.settings;
+    ExtractorListener listener = {loading, hear_bad, show_progress};
+    status_return_if_failed(extractor_run(loading->probe->run.arena, extractor, &loading->pictures,
+                                          settings->mean, settings->deviation, &listener,
+                                          &loading->features));
+    loading->set->used = loading->features.count;
+    return STATUS_FINE;
+}
+
+/* ---- Judging --------------------------------------------------------------------------------- */
+
+/* What is being done, on a terminal; "": nothing any more. */
+static void show_stage(const Probe *probe, const char *words) {
+    if (probe->run.progress)
+        fprintf(stderr, "\r\033[K%s", words);
+}
+
+static void judge_neighbours(Probe *probe, Threads *threads, const ProbeFeatures *train,
+                             const ProbeFeatures *test) {
+    double start = clock_seconds();
+    uint32_t *predictions = arena_new_array(probe->run.arena, uint32_t, test->count);
+    knn_predict(threads, train, test, probe->class_count, probe->k, predictions);
+    probe->knn = knn_accuracy(test, predictions);
+    probe->knn_seconds = clock_seconds() - start;
+}
+
+static Status judge(Probe *probe, Threads *threads, const ProbeFeatures *train,
+                    const ProbeFeatures *test) {
+    show_stage(probe, "nearest neighbours");
+    judge_neighbours(probe, threads, train, test);
+    show_stage(probe, "linear classifier");
+    double start = clock_seconds();
+    Status status =
+        linear_probe(probe->run.arena, threads, train, test, probe->class_count, &probe->linear);
+    probe->linear_seconds = clock_seconds() - start;
+    show_stage(probe, "");
+    return status;
+}
+
+static Status probe_with(Probe *probe, const Extractor *extractor, Loading *train, Loading *test) {
+    status_return_if_failed(take_weights(probe, extractor));
+    double start = clock_seconds();
+    status_return_if_failed(extract(extractor, train));
+    status_return_if_failed(extract(extractor, test));
+    probe->feature_seconds = clock_seconds() - start;
+    probe->width = train->features.width;
+    return judge(probe, extractor_threads(extractor), &train->features, &test->features);
+}
+
+Status probe_run(Probe *probe) {
+    PretrainRun *run = &probe->run;
+    Extractor *extractor;
+    Loading train = {.probe = probe, .set = &probe->train, .title = "training"};
+    Loading test = {.probe = probe, .set = &probe->test, .title = "test"};
+    status_return_if_failed(pretrain_open(run));
+    status_return_if_failed(read_sets(&train, &test));
+    PassOptions pass = run->settings.pass;
+    pass.batch = BATCH;
+    Diagnostics *diagnostics = diagnostics_create(run->arena, FRONTEND_ERROR_LIMIT);
+    Status status = extractor_create(run->arena, run->graph, &pass, probe->seed, &run->code,
+                                     diagnostics, &extractor);
+    network_print(diagnostics);
+    status_return_if_failed(status);
+    status = probe_with(probe, extractor, &train, &test);
+    extractor_destroy(extractor);
+    return status;
+}

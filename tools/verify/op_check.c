@@ -1,0 +1,324 @@
+#include "tools/verify/op_check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "base/fatal.h"
+#include "ir/kernel_footprint.h"
+
+enum { NOT_COMPUTED = -1, NOWHERE = -2 };
+
+/* A value of the graph, until its last reader has been checked. */
+typedef struct Held {
+    const Value *value;
+    View view;
+    int after;      /* the kernel after which it can be read; or NOT_COMPUTED: it is a part of what
+                       was set; NOWHERE: fusion left it no memory */
+    double *actual; /* the program's, from that kernel on until it is compared */
+    double *bounds; /* of a value that is nowhere: how far the program's may be off */
+    int readers;    /* that have not been checked */
+    UT_hash_handle hh;
+} Held;
+
+typedef struct Checking {
+    const OpCheck *check;
+    Arena *arena;
+    OpCheckVisitor *visitor;
+    void *context;
+    Held *table;                   /* of all values */
+    VECTOR(Held *) * after_kernel; /* by kernel */
+    int next;                      /* kernel */
+    Status status;
+} Checking;
+
+/* ---- Where values can be read ---------------------------------------------------------------- */
+
+/* The elements [low, high] of a buffer that one kernel writes. */
+typedef struct Write {
+    int kernel;
+    int64_t low, high;
+} Write;
+
+typedef struct Writes {
+    VECTOR(Write) list; /* by kernel, ascending */
+} Writes;
+
+static Write extent_of(const Footprint *footprint, int kernel) {
+    Write write = {kernel, footprint->base, footprint->base};
+    for (int d = 0; d < FOOTPRINT_DIMENSIONS; d++) {
+        int64_t span = (footprint->count[d] - 1) * footprint->stride[d];
+        *(span < 0 ? &write.low : &write.high) += span;
+    }
+    return write;
+}
+
+static Writes *list_writes(const Program *program, Arena *arena) {
+    Writes *writes = arena_new_array(arena, Writes, program->buffers.count + 1);
+    Footprint *footprints = arena_new_array(arena, Footprint, FOOTPRINT_MAX);
+    for (size_t k = 0; k < program->kernels.count; k++) {
+        int count = kernel_footprints(program, program->kernels.items[k], footprints);
+        for (int i = 0; i < count; i++) {
+            if (footprints[i].buffer < 0 || !footprints[i].write)
+                continue;
+            Write write = extent_of(&footprints[i], (int)k);
+            vector_push(arena, &writes[footprints[i].buffer].list, write);
+        }
+    }
+    return writes;
+}
+
+/* The first and the last element of a value. */
+static Write extent_of_value(const Program *program, const Graph *graph,
+                             const LoweredValue *value) {
+    const View *view = &value->view;
+    Space space = space_of_type(&value->value->type);
+    int64_t images = space_images(&program->geometry, &space);
+    int64_t rows = space_rows(&program->geometry, &space);
+    int64_t channels = graph_elements(graph, &value->value->type) / (images * rows);
+    return (Write){0, view->base,
+                   view->base + (images - 1) * view->image_stride + (rows - 1) * view->row_stride +
+                       (channels - 1) * view->channel_stride};
+}
+
+static int readable_after(const OpCheck *check, const Writes *writes, const LoweredValue *value) {
+    const Program *program = check->program;
+    if (program->buffers.items[value->view.buffer].region != REGION_SCRATCH)
+        return NOT_COMPUTED;
+    Write own = extent_of_value(program, check->graph, value);
+    int after = NOWHERE;
+    const Writes *list = &writes[value->view.buffer];
+    for (size_t i = 0; i < list->list.count; i++) {
+        const Write *write = &list->list.items[i];
+        if (write->low <= own.high && own.low <= write->high)
+            after = write->kernel;
+    }
+    return after;
+}
+
+static Held *find(const Checking *checking, const Value *value) {
+    Held *held;
+    HASH_FIND_PTR(checking->table, &value, held);
+    return held;
+}
+
+static void list_held(Checking *checking) {
+    const OpCheck *check = checking->check;
+    for (const Node *node = check->graph->first; node; node = node->next) {
+        for (int i = 0; i < node->operand_count; i++)
+            if (node->operands[i])
+                find(checking, node->operands[i])->readers++;
+        for (int i = 0; i < op_info(node->op)->result_count; i++) {
+            Held *held = arena_new(checking->arena, Held);
+            held->value = &node->results[i];
+            held->after = NOWHERE;
+            HASH_ADD_PTR(checking->table, value, held);
+        }
+    }
+}
+
+static void place_held(Checking *checking) {
+    const OpCheck *check = checking->check;
+    Writes *writes = list_writes(check->program, checking->arena);
+    size_t kernels = check->program->kernels.count;
+    checking->after_kernel =
+        arena_alloc(checking->arena, kernels + 1, sizeof *checking->after_kernel);
+    for (size_t i = 0; i < check->values->list.count; i++) {
+        const LoweredValue *value = &check->values->list.items[i];
+        Held *held = find(checking, value->value);
+        held->view = value->view;
+        held->after = readable_after(check, writes, value);
+        if (held->after >= 0)
+            vector_push(checking->arena, &checking->after_kernel[held->after], held);
+    }
+}
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
+static void read_value(const Checking *checking, Held *held) {
+    Arena *arena = arena_create();
+    Tensor tensor = kernel_interpreter_read(program_run_values(checking->check->run), arena,
+                                            &held->view, &held->value->type);
+    held->actual = malloc((tensor.count ? tensor.count : 1) * sizeof *held->actual);
+    if (!held->actual)
+        fatal("out of memory");
+    memcpy(held->actual, tensor.data, tensor.count * sizeof *held->actual);
+    arena_destroy(arena);
+}
+
+/* Runs the program until a value has been read. */
+static void advance_to(Checking *checking, const Held *held) {
+    const OpCheck *check = checking->check;
+    while (!held->actual && status_fine(checking->status)) {
+        int kernel = checking->next++;
+        checking->status = program_run_kernel(check->run, checking->arena, kernel);
+        for (size_t i = 0; i < checking->after_kernel[kernel].count; i++)
+            read_value(checking, checking->after_kernel[kernel].items[i]);
+        program_run_release(check->run, kernel);
+    }
+}
+
+static void finish_program(Checking *checking) {
+    const OpCheck *check = checking->check;
+    while (checking->next < (int)check->program->kernels.count && status_fine(checking->status)) {
+        int kernel = checking->next++;
+        checking->status = program_run_kernel(check->run, checking->arena, kernel);
+        program_run_release(check->run, kernel);
+    }
+}
+
+/* ---- Comparing ------------------------------------------------------------------------------- */
+
+static void report(Checking *checking, const Value *value, const double *actual,
+                   const double *expected, const double *bounds, size_t count) {
+    OpCheckResult result = {value, tolerance_compare(actual, expected, bounds, count), 0};
+    for (size_t i = 0; i < count; i++)
+        if (isfinite(expected[i]))
+            result.scale = fmax(result.scale, fabs(expected[i]));
+    checking->visitor(checking->context, &result);
+}
+
+static const double *const *operand_bounds(const Checking *checking, Arena *arena,
+                                           const Node *node) {
+    const double **bounds = arena_new_array(arena, const double *, (size_t)node->operand_count);
+    for (int i = 0; i < node->operand_count; i++)
+        bounds[i] = node->operands[i] ? find(checking, node->operands[i])->bounds : NULL;
+    return bounds;
+}
+
+static double *keep(const double *numbers, size_t count) {
+    double *copy = malloc((count ? count : 1) * sizeof *copy);
+    if (!copy)
+        fatal("out of memory");
+    memcpy(copy, numbers, count * sizeof *copy);
+    return copy;
+}
+
+/* What kernels are given is fp32. Parameters and states were set so; the interpreter's values are
+ * views of them. */
+static void round_given(const Node *node, const Tensor *tensor) {
+    bool is_view = node->op == OP_param || node->op == OP_state || node->op == OP_parameters;
+    for (size_t i = 0; !is_view && i < tensor->count; i++)
+        tensor->data[i] = (double)(float)tensor->data[i];
+}
+
+static bool any_inexact(const double *bounds, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (bounds[i] > 0)
+            return true;
+    return false;
+}
+
+static void check_value(Checking *checking, Arena *arena, Held *held, const Tensor *tensor) {
+    const Node *node = held->value->node;
+    const double *bounds = tolerance_bounds(checking->check->interpreter, arena, held->value,
+                                            tensor, operand_bounds(checking, arena, node));
+    if (held->after == NOWHERE) {
+        held->bounds = any_inexact(bounds, tensor->count) ? keep(bounds, tensor->count) : NULL;
+        return;
+    }
+    advance_to(checking, held);
+    if (!status_fine(checking->status))
+        return;
+    report(checking, held->value, held->actual, tensor->data, bounds, tensor->count);
+    memcpy(tensor->data, held->actual, tensor->count * sizeof *tensor->data);
+    free(held->actual);
+    held->actual = NULL;
+}
+
+static void release_operands(const Checking *checking, const Node *node) {
+    for (int i = 0; i < node->operand_count; i++) {
+        Held *held = node->operands[i] ? find(checking, node->operands[i]) : NULL;
+        if (!held || --held->readers > 0)
+            continue;
+        free(held->bounds);
+        held->bounds = NULL;
+    }
+}
+
+static void observe(void *context, const Value *value, const Tensor *tensor) {
+    Checking *checking = context;
+    const Node *node = value->node;
+    if (!status_fine(checking->status))
+        return;
+    Arena *arena = arena_create();
+    Held *held = find(checking, value);
+    if (node->op == OP_constant || held->after == NOT_COMPUTED)
+        round_given(node, tensor);
+    else
+        check_value(checking, arena, held, tensor);
+    if (value->index == op_info(node->op)->result_count - 1)
+        release_operands(checking, node);
+    arena_destroy(arena);
+}
+
+/* ---- What is left behind --------------------------------------------------------------------- */
+
+/* The program's tensor that a sink has written. */
+static Tensor sink_actual(const Checking *checking, Arena *arena, const Node *node) {
+    const KernelInterpreter *values = program_run_values(checking->check->run);
+    const char *name = node_text(node, "name");
+    if (node->op == OP_output)
+        return kernel_interpreter_output(values, arena, name, &node->operands[0]->type);
+    if (strcmp(node_text(node, "region"), "state") == 0)
+        return kernel_interpreter_state(values, arena, name);
+    int params = kernel_find_buffer(checking->check->program, REGION_PARAMS, "params");
+    View view = {.buffer = params, .channel_stride = 1};
+    if (*name)
+        view.base = graph_find_segment(checking->check->graph, name)->offset;
+    return kernel_interpreter_read(values, arena, &view, &node->operands[0]->type);
+}
+
+static Tensor sink_expected(const Checking *checking, const Node *node) {
+    Interpreter *interpreter = checking->check->interpreter;
+    const char *name = node_text(node, "name");
+    if (node->op == OP_output)
+        return interpreter_output(interpreter, name);
+    if (strcmp(node_text(node, "region"), "state") == 0)
+        return interpreter_state(interpreter, name);
+    return interpreter_param(interpreter, *name ? name : NULL);
+}
+
+static void check_sink(Checking *checking, const Node *node) {
+    Arena *arena = arena_create();
+    Tensor actual = sink_actual(checking, arena, node), expected = sink_expected(checking, node);
+    const double *bounds = find(checking, node->operands[0])->bounds;
+    invariant(actual.count == expected.count && actual.data && expected.data,
+              "%s is not as large as expected", node_text(node, "name"));
+    report(checking, node->operands[0], actual.data, expected.data,
+           bounds ? bounds : arena_new_array(arena, double, expected.count), expected.count);
+    arena_destroy(arena);
+}
+
+static void check_sinks(Checking *checking) {
+    for (const Node *node = checking->check->graph->first; node; node = node->next)
+        if (node->op == OP_output || node->op == OP_commit)
+            check_sink(checking, node);
+}
+
+static void free_held(Checking *checking) {
+    for (Held *held = checking->table; held; held = held->hh.next) {
+        free(held->actual);
+        free(held->bounds);
+    }
+    HASH_CLEAR(hh, checking->table);
+}
+
+Status op_check_run(const OpCheck *check, Arena *arena, OpCheckVisitor *visitor, void *context) {
+    Checking checking = {.check = check, .arena = arena, .visitor = visitor, .context = context};
+    list_held(&checking);
+    place_held(&checking);
+    program_run_begin(check->run);
+    interpreter_observe(check->interpreter, observe, &checking);
+    Status status = interpreter_run(check->interpreter, arena);
+    if (status_fine(status)) {
+        finish_program(&checking);
+        status = checking.status;
+    }
+    if (status_fine(status))
+        check_sinks(&checking);
+    free_held(&checking);
+    return status;
+}

@@ -1,0 +1,300 @@
+#include "tools/verify/self_check.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "codegen/cpu/cpu.h"
+#include "passes/program.h"
+#include "runtime/weights.h"
+#include "tools/execute/synthetic.h"
+#include "tools/verify/op_check.h"
+
+typedef struct EntryCase {
+    const char *name, *output; /* the output of the network that it needs, or NULL */
+    Entry entry;
+    bool training;
+} EntryCase;
+
+static const EntryCase entries[] = {
+    {"train_step", "feature.0", ENTRY_TRAIN_STEP, true},
+    {"apply", "feature.0", ENTRY_APPLY, true},
+    {"reconstruct", "feature.0", ENTRY_RECONSTRUCT, false},
+    {"features", "feature.0", ENTRY_FEATURES, false},
+    {"logits", "logits", ENTRY_LOGITS, false},
+    {"finetune_step", "logits", ENTRY_FINETUNE_STEP, true},
+};
+enum { ENTRY_CASES = sizeof entries / sizeof *entries };
+
+/* One entry while it is checked. */
+typedef struct Checked {
+    Arena *arena;
+    const SelfCheckOptions *options;
+    const EntryCase *entry;
+    PassOptions pass;
+    Graph *graph;
+    Program *program;
+    LoweredValues values;
+    Interpreter *interpreter;
+    CpuModule *module;
+    RunCode code;
+    Comparison *comparison;
+} Checked;
+
+/* The same failure in an arena that lives longer. */
+static Status outlive(Arena *arena, Status status) {
+    return status_fine(status) ? status : status_failure(arena, "%s", status.message);
+}
+
+/* ---- Setting everything, the same for all that run it ---------------------------------------- */
+
+/* The interpreter and a run's values; either may be NULL. */
+typedef struct Receivers {
+    Interpreter *interpreter;
+    KernelInterpreter *values;
+} Receivers;
+
+static void copy_in(Tensor to, const double *values, size_t count) {
+    memcpy(to.data, values, count * sizeof *values);
+}
+
+static Status set_parameter(const Checked *checked, Receivers to, Arena *arena,
+                            const Segment *segment) {
+    size_t count = weights_count(segment);
+    double *values = arena_new_array(arena, double, count);
+    synthetic_parameter(segment, checked->options->seed, true, values);
+    if (to.interpreter)
+        copy_in(interpreter_param(to.interpreter, segment->name), values, count);
+    return to.values ? kernel_interpreter_set_param(to.values, arena, segment->name, values, count)
+                     : STATUS_FINE;
+}
+
+static Status set_state(const Checked *checked, Receivers to, Arena *arena, const StateSlot *slot) {
+    size_t count = (size_t)graph_elements(checked->graph, &slot->type);
+    double *values = arena_new_array(arena, double, count);
+    synthetic_state(checked->graph, slot, checked->options->seed, true, values);
+    if (to.interpreter)
+        copy_in(interpreter_state(to.interpreter, slot->name), values, count);
+    return to.values ? kernel_interpreter_set_state(to.values, arena, slot->name, values, count)
+                     : STATUS_FINE;
+}
+
+static void set_scalar(const Checked *checked, Receivers to, const char *name) {
+    double value = synthetic_scalar(&checked->pass, name, checked->options->seed % 100);
+    if (to.interpreter)
+        interpreter_set_scalar(to.interpreter, name, value);
+    if (to.values)
+        kernel_interpreter_set_scalar(to.values, name, value);
+}
+
+static Status set_input(const Checked *checked, Receivers to, Arena *arena, const Node *node) {
+    const char *name = node_text(node, "name");
+    size_t count = (size_t)graph_elements(checked->graph, &node->results[0].type);
+    double *values = arena_new_array(arena, double, count);
+    synthetic_input(checked->graph, node, checked->options->seed, 0, values);
+    if (to.interpreter)
+        status_return_if_failed(interpreter_set_input(to.interpreter, arena, name, values, count));
+    return to.values ? kernel_interpreter_set_input(to.values, arena, name, values, count)
+                     : STATUS_FINE;
+}
+
+static Status set_parameters(const Checked *checked, Receivers to) {
+    Status status = STATUS_FINE;
+    for (size_t i = 0; i < checked->graph->segments.count && status_fine(status); i++) {
+        Arena *arena = arena_create();
+        status = outlive(checked->arena,
+                         set_parameter(checked, to, arena, &checked->graph->segments.items[i]));
+        arena_destroy(arena);
+    }
+    return status;
+}
+
+static Status set_states(const Checked *checked, Receivers to) {
+    Status status = STATUS_FINE;
+    for (size_t i = 0; i < checked->graph->states.count && status_fine(status); i++) {
+        Arena *arena = arena_create();
+        status = outlive(checked->arena,
+                         set_state(checked, to, arena, &checked->graph->states.items[i]));
+        arena_destroy(arena);
+    }
+    return status;
+}
+
+static Status set_everything(const Checked *checked, Receivers to) {
+    status_return_if_failed(set_parameters(checked, to));
+    status_return_if_failed(set_states(checked, to));
+    for (const Node *node = checked->graph->first; node; node = node->next) {
+        if (node->op == OP_scalar)
+            set_scalar(checked, to, node_text(node, "name"));
+        if (node->op == OP_input)
+            status_return_if_failed(set_input(checked, to, checked->arena, node));
+    }
+    return STATUS_FINE;
+}
+
+/* ---- One entry ------------------------------------------------------------------------------- */
+
+static void record(void *context, const OpCheckResult *result) {
+    const Checked *checked = context;
+    const Value *value = result->value;
+    double scale = result->scale > 0 ? result->scale : 1;
+    const char *tensor = arena_format(checked->arena, "%s: %s[%zu]", checked->entry->name,
+                                      value->name, result->worst.element);
+    compare_error_within(checked->comparison, op_info(value->node->op)->name, "max", tensor,
+                         result->worst.error / scale, result->worst.bound / scale);
+}
+
+static Status check_ops(const Checked *checked, ProgramRun *run) {
+    OpCheck check = {checked->interpreter, checked->graph, checked->program, &checked->values, run};
+    Receivers both = {checked->interpreter, program_run_values(run)};
+    status_return_if_failed(set_everything(checked, both));
+    Checked *context = (Checked *)(uintptr_t)checked;
+    return op_check_run(&check, checked->arena, record, context);
+}
+
+/* The same program in other memory must leave the same bits. */
+static Status check_memory(const Checked *checked, const ProgramRun *checked_run) {
+    static const RunMemory memories[] = {RUN_PLANNED, RUN_POISONED};
+    for (size_t i = 0; checked->code.plan && i < sizeof memories / sizeof *memories; i++) {
+        ProgramRun *run = NULL;
+        Status status = program_run_create(checked->arena, &checked->code, memories[i], &run);
+        if (status_fine(status))
+            status = set_everything(checked, (Receivers){.values = program_run_values(run)});
+        if (status_fine(status))
+            status = program_run_all(run, checked->arena);
+        if (status_fine(status))
+            status = program_run_compare(checked_run, program_run_buffers(run), checked->arena);
+        program_run_destroy(run);
+        status_return_if_failed(status);
+    }
+    return STATUS_FINE;
+}
+
+static Status check_run(const Checked *checked) {
+    bool guarded = checked->options->check_memory || checked->options->interpret;
+    ProgramRun *run = NULL;
+    Status status = program_run_create(checked->arena, &checked->code,
+                                       guarded ? RUN_GUARDED : RUN_PLANNED, &run);
+    if (status_fine(status))
+        status = check_ops(checked, run);
+    if (status_fine(status) && checked->options->check_memory)
+        status = check_memory(checked, run);
+    program_run_destroy(run);
+    return status;
+}
+
+static Status compile(Checked *checked, CpuTarget *target) {
+    const ExecutorOptions *run = &checked->options->run;
+    CpuStatistics statistics;
+    Plan *plan;
+    status_return_if_failed(cpu_target(checked->arena, NULL, run->cpu, false, target));
+    CpuOptions cpu = {
+        .target = target, .threads = run->threads, .cache = run->cache, .dump_dir = run->dump_dir};
+    status_return_if_failed(
+        cpu_compile(checked->arena, checked->program, &cpu, &checked->module, &plan, &statistics));
+    checked->code.plan = plan;
+    return threads_create(checked->arena, run->threads, &checked->code.threads);
+}
+
+static Status check_program(Checked *checked) {
+    CpuTarget target;
+    ProgramBuild build = {
+        .arena = checked->arena, .graph = checked->graph, .values = &checked->values};
+    status_return_if_failed(program_build(&build));
+    checked->code.program = checked->program = build.program;
+    checked->interpreter = interpreter_create(checked->graph);
+    Status status = checked->options->interpret ? STATUS_FINE : compile(checked, &target);
+    if (status_fine(status))
+        status = check_run(checked);
+    threads_destroy(checked->code.threads);
+    cpu_module_destroy(checked->module);
+    interpreter_destroy(checked->interpreter);
+    return status;
+}
+
+static Status check_entry(Arena *arena, const Graph *network, const SelfCheckOptions *options,
+                          const EntryCase *entry, Diagnostics *diagnostics,
+                          Comparison *comparison) {
+    Arena *own = arena_create();
+    Checked checked = {.arena = own,
+                       .options = options,
+                       .entry = entry,
+                       .pass = options->pass,
+                       .graph = graph_copy(network, own),
+                       .comparison = comparison};
+    checked.pass.entry = entry->entry;
+    checked.pass.training = checked.pass.stochastic = entry->training;
+    Status status = STATUS_FINE;
+    if (passes_run(checked.graph, &checked.pass, NULL, diagnostics, NULL, NULL))
+        status = check_program(&checked);
+    else
+        status = status_failure(own, "the network cannot be run like this");
+    if (!status_fine(status))
+        status = status_failure(arena, "%s: %s", entry->name, status.message);
+    arena_destroy(own);
+    return status;
+}
+
+Status self_check_network(Arena *arena, const Graph *network, const SelfCheckOptions *options,
+                          Diagnostics *diagnostics, Comparison *comparison) {
+    bool any = false;
+    for (size_t i = 0; i < ENTRY_CASES; i++) {
+        if (!graph_find_output(network, entries[i].output))
+            continue;
+        any = true;
+        status_return_if_failed(
+            check_entry(arena, network, options, &entries[i], diagnostics, comparison));
+    }
+    if (!any)
+        return status_failure(arena, "%s has neither a feature nor a head: nothing can be run",
+                              network->network);
+    return STATUS_FINE;
+}
+
+/* ---- The smallest image ---------------------------------------------------------------------- */
+
+/* All entries pass the passes with images of this size. */
+static bool is_legal(NetworkSource *source, const char *name, const char *input,
+                     const PassOptions *options) {
+    Arena *arena = arena_create();
+    Graph *network = network_try(source, arena, name, input);
+    bool legal = network != NULL;
+    for (size_t i = 0; legal && i < ENTRY_CASES; i++) {
+        if (!graph_find_output(network, entries[i].output))
+            continue;
+        PassOptions pass = *options;
+        pass.entry = entries[i].entry;
+        pass.training = entries[i].training;
+        legal = passes_run(graph_copy(network, arena), &pass, NULL, diagnostics_create(arena, 1),
+                           NULL, NULL);
+    }
+    arena_destroy(arena);
+    return legal;
+}
+
+/* An image of height x width cells, or of one direction. */
+static const char *image_of(Arena *arena, const Geometry *own, int64_t height, int64_t width) {
+    int64_t unit = own->ratio > 0 ? own->ratio : 1;
+    if (own->space == 1)
+        return arena_format(arena, "%" PRId64 "x%" PRId64, own->channels, width * unit);
+    return arena_format(arena, "%" PRId64 "x%" PRId64 "x%" PRId64, own->channels, height * unit,
+                        width * unit);
+}
+
+const char *self_check_smallest_input(Arena *arena, NetworkSource *source, const char *name,
+                                      const PassOptions *options) {
+    const Graph *network = network_try(source, arena, name, NULL);
+    if (!network)
+        return NULL;
+    const Geometry *own = &network->geometry;
+    int64_t most = 1;
+    for (int d = 0; d < own->space; d++)
+        most *= own->image[d] / (own->ratio > 0 ? own->ratio : 1);
+    for (int64_t cells = 1; cells <= most; cells++)
+        for (int64_t width = own->space == 1 ? cells : 1; width <= cells; width++) {
+            const char *input = image_of(arena, own, cells / width, width);
+            if (cells % width == 0 && is_legal(source, name, input, options))
+                return input;
+        }
+    return NULL;
+}

@@ -1,0 +1,30 @@
+/* A network against the interpreter: the program that runs and the dense x mask form of the graph,
+ * op by op, on synthetic weights and pictures. */
+#ifndef SPARKC_TOOLS_VERIFY_SELF_CHECK_H
+#define SPARKC_TOOLS_VERIFY_SELF_CHECK_H
+
+#include "passes/passes.h"
+#include "tools/execute/executor.h"
+#include "tools/network.h"
+#include "tools/verify/compare.h"
+
+typedef struct SelfCheckOptions {
+    PassOptions pass;
+    ExecutorOptions run;
+    bool interpret;    /* by the kernel interpreter instead of compiled code */
+    bool check_memory; /* also in guarded memory and on memory full of NaN: the same bits */
+    uint32_t seed;
+} SelfCheckOptions;
+
+/* Checks every entry that the network has: the training step, the update by accumulated gradients,
+ * the reconstruction in evaluation mode, features and logits. A group per op kind; the error is the
+ * largest one of a tensor over its largest element. */
+Status self_check_network(Arena *arena, const Graph *network, const SelfCheckOptions *options,
+                          Diagnostics *diagnostics, Comparison *comparison);
+
+/* The smallest image that the network can be pretrained on with these options, such as "3x64x32";
+ * NULL if none is found up to the size that the network itself names. */
+const char *self_check_smallest_input(Arena *arena, NetworkSource *source, const char *name,
+                                      const PassOptions *options);
+
+#endif
