@@ -7,6 +7,7 @@
 #include "frontend/naming.h"
 #include "frontend/program.h"
 #include "ir/rules.h"
+#include "ir/stage.h"
 
 /* ---- The network chosen ---- */
 
@@ -260,7 +261,7 @@ static bool make_image(Build *build) {
                          .image = {(int64_t)sizes[1].number, (int64_t)sizes[2].number},
                          .channels = (int64_t)sizes[0].number};
     evaluator->graph = graph_create(evaluator->arena, build->network->name, geometry);
-    evaluator->graph->stage = "frontend";
+    evaluator->graph->stage = stage_name(STAGE_frontend);
     Node *node = graph_insert(evaluator->graph, OP_input, NULL, 0, NULL);
     node->location =
         sources_locate(&evaluator->file->sources, build->base->parameters.items[0].span);

@@ -11,6 +11,7 @@
 
 #include "base/fatal.h"
 #include "base/text.h"
+#include "ir/stage.h"
 
 /* A name that is or was taken. Suffixes 2 .. next - 1 of it are all taken. */
 typedef struct NameEntry {
@@ -48,7 +49,7 @@ Graph *graph_create(Arena *arena, const char *network, Geometry geometry) {
     Graph *graph = arena_new(arena, Graph);
     graph->arena = arena;
     graph->network = copy_string(arena, network);
-    graph->stage = "frontend";
+    graph->stage = stage_name(STAGE_frontend);
     graph->geometry = geometry;
     graph->names = arena_new(arena, struct NameTable);
     return graph;

@@ -12,6 +12,7 @@
 #include "base/integer.h"
 #include "ir/print.h"
 #include "ir/rules.h"
+#include "ir/stage.h"
 
 /* A text or a node that was seen. */
 typedef struct Seen {
@@ -24,24 +25,11 @@ typedef struct Verifier {
     const Graph *graph;
     Diagnostics *diagnostics;
     Arena *arena; /* dies with the verification */
-    int stage;    /* index in `stages` */
+    int stage;    /* a Stage, or -1 */
     Seen *names;  /* of values */
     Seen *nodes;  /* that were walked */
     Seen *sinks;  /* outputs and what is committed */
 } Verifier;
-
-/* The stages in order: the names of the passes of the pipeline. */
-static const char *const stages[] = {"frontend", "select",    "sparsify", "objective", "expand",
-                                     "autodiff", "optimizer", "simplify", "cse",       "dce"};
-enum { STAGE_COUNT = sizeof stages / sizeof *stages };
-
-static int stage_index(const char *name) {
-    for (int i = 0; i < STAGE_COUNT; i++) {
-        if (strcmp(stages[i], name) == 0)
-            return i;
-    }
-    return -1;
-}
 
 static bool all_named(const Node *node) {
     bool named = true;
@@ -289,7 +277,7 @@ static void check_sink(Verifier *verifier, const Node *node) {
 typedef struct Legality {
     const char *what;
     bool (*is)(const Node *node);
-    const char *from, *before; /* stages; NULL: always */
+    Stage from, before; /* the first stage that may have it, the first that must not; 0: always */
 } Legality;
 
 static bool is_composite(const Node *node) {
@@ -313,11 +301,11 @@ static bool is_commit(const Node *node) {
 }
 
 static const Legality legalities[] = {
-    {"a commit", is_commit, "expand", NULL},
-    {"a composite", is_composite, NULL, "expand"},
-    {"an op of the mask", is_masking, "sparsify", NULL},
-    {"an op of the backward pass", is_gradient, "autodiff", NULL},
-    {"an update of the parameters", is_update, "optimizer", NULL},
+    {"a commit", is_commit, STAGE_expand, 0},
+    {"a composite", is_composite, 0, STAGE_expand},
+    {"an op of the mask", is_masking, STAGE_sparsify, 0},
+    {"an op of the backward pass", is_gradient, STAGE_autodiff, 0},
+    {"an update of the parameters", is_update, STAGE_optimizer, 0},
 };
 
 static void check_stage(Verifier *verifier, const Node *node) {
@@ -325,12 +313,12 @@ static void check_stage(Verifier *verifier, const Node *node) {
         const Legality *row = &legalities[i];
         if (!row->is(node))
             continue;
-        if (row->from && verifier->stage < stage_index(row->from))
+        if (row->from && verifier->stage < (int)row->from)
             complain(verifier, node, "%s occurs from the stage %s on, this is %s", row->what,
-                     row->from, verifier->graph->stage);
-        if (row->before && verifier->stage >= stage_index(row->before))
+                     stage_name(row->from), verifier->graph->stage);
+        if (row->before && verifier->stage >= (int)row->before)
             complain(verifier, node, "%s occurs before the stage %s only, this is %s", row->what,
-                     row->before, verifier->graph->stage);
+                     stage_name(row->before), verifier->graph->stage);
     }
 }
 
@@ -360,7 +348,7 @@ bool verify_graph(const Graph *graph, Diagnostics *diagnostics) {
     Verifier verifier = {.graph = graph,
                          .diagnostics = diagnostics,
                          .arena = arena_create(),
-                         .stage = stage_index(graph->stage)};
+                         .stage = stage_find(graph->stage)};
     if (verifier.stage < 0)
         complain(&verifier, NULL, "no stage is called %s", graph->stage);
     if (check_geometry(&verifier)) {

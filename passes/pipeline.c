@@ -1,19 +1,28 @@
 #include <math.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/fatal.h"
+#include "ir/stage.h"
 #include "ir/verify.h"
 #include "passes/cse.h"
 #include "passes/passes.h"
 
-#define PASS(name, needs, gives, keeps, help) {#name, help, pass_##name, needs, gives, keeps},
-static const PassInfo pass_table[] = {
+/* In the order of the stages, the first of which no pass leaves. */
+enum { PASS_COUNT = STAGE_COUNT - 1 };
+static const PassInfo pass_table[PASS_COUNT] = {
+#define PASS(name, needs, gives, keeps, help)                                                      \
+    [STAGE_##name - 1] = {#name, help, pass_##name, needs, gives, keeps},
 #include "passes/passes.def"
-};
 #undef PASS
+};
 
-enum { PASS_COUNT = sizeof pass_table / sizeof *pass_table };
+enum {
+    PASS_ROWS = 0
+#define PASS(...) +1
+#include "passes/passes.def"
+#undef PASS
+};
+_Static_assert(PASS_ROWS == PASS_COUNT, "each stage of ir/stages.def has a row in passes.def");
 
 PassOptions pass_options_default(void) {
     return (PassOptions){
@@ -39,13 +48,11 @@ const PassInfo *passes_list(int *count) {
     return pass_table;
 }
 
-/* The place of a pass in the table, or -1. */
-static int pass_index(const char *name) {
-    for (int i = 0; i < PASS_COUNT; i++) {
-        if (strcmp(pass_table[i].name, name) == 0)
-            return i;
-    }
-    return -1;
+/* How many passes a graph of this stage has behind it; 0 as well for a name of no stage, which
+ * the verifier reports. */
+static int passes_behind(const char *stage) {
+    int found = stage_find(stage);
+    return found < 0 ? 0 : found;
 }
 
 static unsigned facts_after(const PassInfo *pass, unsigned facts) {
@@ -102,8 +109,8 @@ static bool check_start(const Graph *graph, int begin, unsigned *facts, Diagnost
 
 bool passes_run(Graph *graph, const PassOptions *options, const char *until,
                 Diagnostics *diagnostics, PassObserver *observer, void *context) {
-    int begin = pass_index(graph->stage) + 1;
-    int end = until ? pass_index(until) + 1 : PASS_COUNT;
+    int begin = passes_behind(graph->stage);
+    int end = until ? passes_behind(until) : PASS_COUNT;
     invariant(until == NULL || end > 0, "there is no pass %s", until);
     unsigned facts;
     if (!check_start(graph, begin, &facts, diagnostics))

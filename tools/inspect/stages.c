@@ -8,8 +8,7 @@
 #include "ir/parse.h"
 #include "ir/print.h"
 #include "ir/scan.h"
-
-static const char first_stage[] = "frontend";
+#include "ir/stage.h"
 
 /* ---- The list -------------------------------------------------------------------------------- */
 
@@ -28,7 +27,7 @@ int stages_count(void) {
 const char *stages_name(int stage) {
     int graphs = stages_last_graph(), count;
     if (stage == 0)
-        return first_stage;
+        return stage_name(STAGE_frontend);
     return stage <= graphs ? passes_list(&count)[stage - 1].name
                            : program_passes(&count)[stage - 1 - graphs].name;
 }
