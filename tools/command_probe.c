@@ -23,10 +23,10 @@ static const struct argp_option option_table[] = {
     {"weights", KEY_WEIGHTS, "FILE", 0,
      "Weights, an encoder alone or a checkpoint (default: the run's newest checkpoint)", 0},
     {"random", KEY_RANDOM, NULL, 0, "Weights as they were before any training, to compare with", 0},
-    {"seed", KEY_SEED, "N", 0, "Of random weights (0)", 0},
+    {"seed", KEY_SEED, "N", 0, "Of random weights, and of the choice that --count makes (0)", 0},
     {"k", KEY_K, "N", 0, "Neighbours that vote (20)", 0},
     {"count", KEY_COUNT, "N", 0,
-     "Use so many of the training pictures, as many of each class as there are", 0},
+     "Use so many of the training pictures, chosen by the seed, equally many of each class", 0},
     OPTIONS_JSON,
     {0},
 };
@@ -109,7 +109,7 @@ static const struct argp argp = {
     "entries what its name has before the last underscore, in folders the folder's name.\n\n"
     "Examples:\n"
     "  sparkc probe run --data pets/train --test pets/test\n"
-    "  sparkc probe run --data train-*.tar --test test.tar --count 500 --json\n"
+    "  sparkc probe run --data train-*.tar --test test.tar --count 500 --seed 1 --json\n"
     "  sparkc probe run --data pets/train --test pets/test --random\n",
     children,
     NULL,

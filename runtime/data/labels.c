@@ -6,6 +6,10 @@
 #include <uthash.h>
 
 #include "base/fatal.h"
+#include "base/random.h"
+
+/* The key's second word where samples are chosen, apart from those of the other draws. */
+enum { STREAM = 0x6c61626c };
 
 enum { MOST_DIGITS = 9, MOST_CLASS_BYTES = 64 };
 
@@ -244,4 +248,99 @@ Status labels_match(Arena *arena, const Source *source, const Labels *table, Lab
     status_return_if_failed(read_names(arena, source, &names));
     *labels = (Labels){.names = table->names, .class_count = table->class_count};
     return number_all(arena, source, names, labels);
+}
+
+/* ---- A choice of samples --------------------------------------------------------------------- */
+
+/* A sample with its place in a random order of those of its class. */
+typedef struct Candidate {
+    uint32_t class;
+    uint64_t place;
+    size_t sample;
+} Candidate;
+
+static int compare_candidates(const void *a, const void *b) {
+    const Candidate *first = a, *second = b;
+    if (first->class != second->class)
+        return first->class < second->class ? -1 : 1;
+    if (first->place != second->place)
+        return first->place < second->place ? -1 : 1;
+    return first->sample < second->sample ? -1 : first->sample > second->sample;
+}
+
+/* By class, and in the order of the seed within each. */
+static Candidate *line_up(Arena *arena, const Labels *labels, uint32_t seed) {
+    Candidate *line = arena_new_array(arena, Candidate, labels->count);
+    for (size_t i = 0; i < labels->count; i++) {
+        RandomBlock counter = {{(uint32_t)i, (uint32_t)((uint64_t)i >> 32), 0, 0}};
+        RandomBlock drawn = random_block(counter, seed, STREAM);
+        line[i] = (Candidate){labels->classes[i], (uint64_t)drawn.word[1] << 32 | drawn.word[0], i};
+    }
+    qsort(line, labels->count, sizeof *line, compare_candidates);
+    return line;
+}
+
+/* The classes that have samples. */
+static size_t count_classes(const Labels *labels) {
+    Arena *scratch = arena_create();
+    bool *seen = arena_new_array(scratch, bool, labels->class_count);
+    size_t count = 0;
+    for (size_t i = 0; i < labels->count; i++) {
+        count += !seen[labels->classes[i]];
+        seen[labels->classes[i]] = true;
+    }
+    arena_destroy(scratch);
+    return count;
+}
+
+/* How many samples of each class are taken: one of each in turn while there are any. */
+static size_t *share_out(Arena *arena, const Labels *labels, size_t count) {
+    size_t *sizes = arena_new_array(arena, size_t, labels->class_count);
+    size_t *taken = arena_new_array(arena, size_t, labels->class_count);
+    for (size_t i = 0; i < labels->count; i++)
+        sizes[labels->classes[i]]++;
+    for (size_t left = count; left > 0;) {
+        for (size_t k = 0; k < labels->class_count && left > 0; k++) {
+            if (taken[k] == sizes[k])
+                continue;
+            taken[k]++;
+            left--;
+        }
+    }
+    return taken;
+}
+
+static void choose(Arena *arena, const Labels *labels, uint32_t seed, LabelsChoice *choice) {
+    size_t *left = share_out(arena, labels, choice->count), filled = 0;
+    const Candidate *line = line_up(arena, labels, seed);
+    bool *chosen = arena_new_array(arena, bool, labels->count);
+    for (size_t i = 0; i < labels->count; i++) {
+        chosen[line[i].sample] = left[line[i].class] > 0;
+        left[line[i].class] -= left[line[i].class] > 0;
+    }
+    for (size_t i = 0; i < labels->count; i++) {
+        if (!chosen[i])
+            continue;
+        choice->samples[filled] = i;
+        choice->classes[filled++] = labels->classes[i];
+    }
+    invariant(filled == choice->count, "%zu samples were chosen, not %zu", filled, choice->count);
+}
+
+Status labels_choose(Arena *arena, const Labels *labels, size_t count, uint32_t seed,
+                     LabelsChoice *choice) {
+    if (count == 0 || count > labels->count)
+        count = labels->count;
+    size_t classes = count_classes(labels);
+    if (count < classes)
+        return status_failure(arena,
+                              "%zu pictures are too few: there are %zu classes, each of which "
+                              "needs one",
+                              count, classes);
+    *choice = (LabelsChoice){arena_new_array(arena, size_t, count),
+                             arena_new_array(arena, uint32_t, count), count};
+    Arena *scratch = arena_create();
+    choose(scratch, labels, seed, choice);
+    arena_destroy(scratch);
+    return STATUS_FINE;
 }

@@ -30,4 +30,21 @@ Status labels_read(Arena *arena, const Source *source, Labels *labels);
  * the table lacks is a failure that names it; not all of the table's need samples. */
 Status labels_match(Arena *arena, const Source *source, const Labels *table, Labels *labels);
 
+/* Labelled samples that were chosen, in the order that they have in their source. */
+typedef struct LabelsChoice {
+    size_t *samples;   /* [count], their numbers */
+    uint32_t *classes; /* [count], the class of each */
+    size_t count;
+} LabelsChoice;
+
+/* Chooses `count` of the labelled samples, a stratified subset: equally many of each class, as far
+ * as there are so many, and one more of the first ones where they do not come out even. With 0, or
+ * with as many as there are, all are chosen.
+ *
+ * Which ones of a class is a function of (seed, their numbers) alone. Each seed has another subset,
+ * and of one seed a smaller subset is part of a larger one. Fails if a class that has samples would
+ * be without one. */
+Status labels_choose(Arena *arena, const Labels *labels, size_t count, uint32_t seed,
+                     LabelsChoice *choice);
+
 #endif

@@ -223,6 +223,104 @@ static void test_pictures_are_numbered_as_training_pictures(void) {
     close_place(place);
 }
 
+/* ---- Choices --------------------------------------------------------------------------------- */
+
+enum { OF_FIRST = 60, OF_SECOND = 40, OF_THIRD = 3, ALL = OF_FIRST + OF_SECOND + OF_THIRD };
+
+/* Three classes, mixed; those of the third come last. */
+static Labels mixed_labels(Arena *arena) {
+    static const char *const names[] = {"a", "b", "c"};
+    Labels labels = {names, 3, arena_new_array(arena, uint32_t, ALL), ALL};
+    for (size_t i = 0; i < ALL; i++)
+        labels.classes[i] = i >= OF_FIRST + OF_SECOND ? 2 : i % 5 >= 3;
+    return labels;
+}
+
+static LabelsChoice choose(Arena *arena, const Labels *labels, size_t count, uint32_t seed) {
+    LabelsChoice choice = {0};
+    Status status = labels_choose(arena, labels, count, seed, &choice);
+    CU_ASSERT_PTR_NULL_FATAL(status.message);
+    return choice;
+}
+
+/* In order, each once, with its class, and so many of each. */
+static void check_choice(const Labels *labels, const LabelsChoice *choice, size_t first,
+                         size_t second, size_t third) {
+    size_t sizes[3] = {0};
+    CU_ASSERT_EQUAL(choice->count, first + second + third);
+    for (size_t i = 0; i < choice->count; i++) {
+        CU_ASSERT(i == 0 || choice->samples[i] > choice->samples[i - 1]);
+        CU_ASSERT_FATAL(choice->samples[i] < labels->count);
+        CU_ASSERT_EQUAL(choice->classes[i], labels->classes[choice->samples[i]]);
+        sizes[choice->classes[i]]++;
+    }
+    CU_ASSERT(sizes[0] == first && sizes[1] == second && sizes[2] == third);
+}
+
+/* How many of one choice's samples another has. */
+static size_t shared(const LabelsChoice *one, const LabelsChoice *other) {
+    size_t count = 0;
+    for (size_t i = 0; i < one->count; i++)
+        for (size_t k = 0; k < other->count; k++)
+            count += one->samples[i] == other->samples[k];
+    return count;
+}
+
+static void a_choice_has_equally_many_of_each_class(void) {
+    Arena *arena = arena_create();
+    Labels labels = mixed_labels(arena);
+    static const size_t wanted[][4] = {
+        {3, 1, 1, 1},    {8, 3, 3, 2},   {23, 10, 10, 3},
+        {92, 49, 40, 3}, {0, 60, 40, 3}, {ALL + 1, 60, 40, 3},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        LabelsChoice choice = choose(arena, &labels, wanted[i][0], 7);
+        check_choice(&labels, &choice, wanted[i][1], wanted[i][2], wanted[i][3]);
+    }
+    arena_destroy(arena);
+}
+
+static void the_seed_decides_which(void) {
+    Arena *arena = arena_create();
+    Labels labels = mixed_labels(arena);
+    LabelsChoice one = choose(arena, &labels, 23, 1), again = choose(arena, &labels, 23, 1);
+    CU_ASSERT_EQUAL(shared(&one, &again), 23);
+    size_t pairs = 0, common = 0;
+    for (uint32_t seed = 2; seed < 42; seed++) {
+        LabelsChoice other = choose(arena, &labels, 23, seed);
+        common += shared(&one, &other) - OF_THIRD; /* expected: 10 * (10 / 60 + 10 / 40) */
+        pairs++;
+    }
+    CU_ASSERT(common > 3 * pairs && common < 5 * pairs + pairs / 2);
+    arena_destroy(arena);
+}
+
+static void a_smaller_choice_is_part_of_a_larger_one(void) {
+    Arena *arena = arena_create();
+    Labels labels = mixed_labels(arena);
+    LabelsChoice larger = choose(arena, &labels, ALL, 4);
+    for (size_t count = ALL - 1; count >= 3; count--) {
+        LabelsChoice smaller = choose(arena, &labels, count, 4);
+        CU_ASSERT_EQUAL(shared(&smaller, &larger), count);
+        larger = smaller;
+    }
+    arena_destroy(arena);
+}
+
+static void a_choice_leaves_no_class_out(void) {
+    Arena *arena = arena_create();
+    Labels labels = mixed_labels(arena);
+    LabelsChoice choice;
+    Status status = labels_choose(arena, &labels, 2, 0, &choice);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(status.message);
+    CU_ASSERT_STRING_EQUAL(status.message, "2 pictures are too few: there are 3 classes, each of "
+                                           "which needs one");
+    labels.count = OF_FIRST; /* without any of the third class, as test pictures may be */
+    choice = choose(arena, &labels, 2, 0);
+    check_choice(&labels, &choice, 1, 1, 0);
+    arena_destroy(arena);
+}
+
 CU_TestInfo data_labels_tests[] = {
     {"folders are classes", folders_are_classes},
     {"the folder of a relative file is found", the_folder_of_a_relative_file_is_found},
@@ -233,5 +331,9 @@ CU_TestInfo data_labels_tests[] = {
     {"refuses .cls that is no number", refuses_cls_that_is_no_number},
     {"test pictures are numbered as training pictures",
      test_pictures_are_numbered_as_training_pictures},
+    {"a choice has equally many of each class", a_choice_has_equally_many_of_each_class},
+    {"the seed decides which samples are chosen", the_seed_decides_which},
+    {"a smaller choice is part of a larger one", a_smaller_choice_is_part_of_a_larger_one},
+    {"a choice leaves no class out", a_choice_leaves_no_class_out},
     CU_TEST_INFO_NULL,
 };

@@ -1,6 +1,5 @@
 #include "tools/probe/probe.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -57,58 +56,13 @@ static Status open_set(Loading *loading) {
     return STATUS_FINE;
 }
 
-/* ---- A choice of labels ---------------------------------------------------------------------- */
-
-/* How many pictures of each class are taken: one of each in turn while there are any. */
-static size_t *share_out(Arena *arena, const Labels *labels, size_t wanted) {
-    size_t *sizes = arena_new_array(arena, size_t, labels->class_count);
-    size_t *taken = arena_new_array(arena, size_t, labels->class_count);
-    for (size_t i = 0; i < labels->count; i++)
-        sizes[labels->classes[i]]++;
-    for (size_t left = wanted; left > 0;) {
-        for (size_t k = 0; k < labels->class_count && left > 0; k++) {
-            if (taken[k] == sizes[k])
-                continue;
-            taken[k]++;
-            left--;
-        }
-    }
-    return taken;
-}
-
-/* Of n pictures of a class m are taken evenly: the i-th if (i + 1) m / n is more than i m / n. */
-static void choose_pictures(Arena *arena, const Labels *labels, size_t wanted,
-                            ExtractorPictures *pictures) {
-    size_t *taken = share_out(arena, labels, wanted);
-    size_t *sizes = share_out(arena, labels, labels->count);
-    size_t *seen = arena_new_array(arena, size_t, labels->class_count);
-    size_t *samples = arena_new_array(arena, size_t, wanted);
-    uint32_t *classes = arena_new_array(arena, uint32_t, wanted);
-    for (size_t i = 0; i < labels->count; i++) {
-        uint32_t class = labels->classes[i];
-        size_t place = seen[class]++;
-        if ((place + 1) * taken[class] / sizes[class] == place * taken[class] / sizes[class])
-            continue;
-        samples[pictures->count] = i;
-        classes[pictures->count++] = class;
-    }
-    pictures->samples = samples;
-    pictures->classes = classes;
-}
-
 static Status take_pictures(Loading *loading, int64_t count) {
-    Arena *arena = loading->probe->run.arena;
-    const Labels *labels = &loading->labels;
-    size_t wanted = labels->count;
-    if (count > 0 && (size_t)count < labels->class_count)
-        return status_failure(arena,
-                              "--count %" PRId64 ": there are %zu classes, each of which needs a "
-                              "picture",
-                              count, labels->class_count);
-    if (count > 0 && (size_t)count < wanted)
-        wanted = (size_t)count;
-    loading->pictures.source = &loading->source;
-    choose_pictures(arena, labels, wanted, &loading->pictures);
+    const Probe *probe = loading->probe;
+    LabelsChoice choice;
+    status_return_if_failed(
+        labels_choose(probe->run.arena, &loading->labels, (size_t)count, probe->seed, &choice));
+    loading->pictures =
+        (ExtractorPictures){&loading->source, choice.samples, choice.classes, choice.count};
     return STATUS_FINE;
 }
 

@@ -16,7 +16,7 @@ typedef struct Probe {
     ProbeSet train, test;
     const char *weights; /* a file; NULL: the run's newest checkpoint, whose path it becomes */
     bool random;         /* weights are drawn */
-    uint32_t seed;
+    uint32_t seed;       /* of random weights, and of the choice of training pictures */
     int k;
     int64_t count; /* training pictures; 0: all */
 
