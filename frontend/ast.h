@@ -81,10 +81,10 @@ typedef struct Label {
     VECTOR(Piece) pieces;
 } Label;
 
-typedef struct Stage {
+typedef struct PipeStage {
     Label *label; /* NULL: none */
     Call *call;
-} Stage;
+} PipeStage;
 
 /* One more operand of a chain of operators of equal strength, applied from left to right. */
 typedef struct Link {
@@ -94,7 +94,7 @@ typedef struct Link {
 } Link;
 
 typedef VECTOR(Link) LinkList;
-typedef VECTOR(Stage) StageList;
+typedef VECTOR(PipeStage) StageList;
 
 typedef struct Arm {
     Expr *condition, *value;

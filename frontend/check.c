@@ -184,7 +184,7 @@ static void check_label(Checker *checker, Label *label) {
 static void check_pipe(Checker *checker, Expr *expr) {
     check_expr(checker, expr->pipe.first);
     for (size_t i = 0; i < expr->pipe.stages.count; i++) {
-        const Stage *stage = &expr->pipe.stages.items[i];
+        const PipeStage *stage = &expr->pipe.stages.items[i];
         if (stage->label)
             check_label(checker, stage->label);
         check_call(checker, stage->call, true);

@@ -525,7 +525,7 @@ static Datum evaluate_pipe(Evaluator *evaluator, const Expr *expr) {
     Datum value = evaluate(evaluator, expr->pipe.first);
     Span span = expr->pipe.first->span;
     for (size_t i = 0; i < expr->pipe.stages.count; i++) {
-        const Stage *stage = &expr->pipe.stages.items[i];
+        const PipeStage *stage = &expr->pipe.stages.items[i];
         value = evaluate_call(evaluator, stage->call, &value, span, stage->label);
         span = span_join(span, stage->call->span);
     }

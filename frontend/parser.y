@@ -41,7 +41,7 @@ static Expr *boolean_expr(Parser *parser, bool value, Span span);
 static Expr *prefix_expr(Parser *parser, ExprKind kind, Expr *inner, Span span);
 static Expr *binary_expr(Parser *parser, ExprKind kind, Expr *left, Operator operation, Span at, Expr *right, Span span);
 static Expr *conditional_expr(Parser *parser, ArmList arms, Expr *otherwise, Span span);
-static Expr *pipe_expr(Parser *parser, Expr *first, Stage stage, Span span);
+static Expr *pipe_expr(Parser *parser, Expr *first, PipeStage stage, Span span);
 static Expr *list_expr(Parser *parser, ExprList items, Span span);
 static Expr *call_expr(Parser *parser, Call *call);
 static Call *make_call(Parser *parser, const char *name, Span name_span, ArgumentList arguments, Span span);
@@ -70,7 +70,7 @@ static Definition *define(Parser *parser, DefinitionKind kind, const char *name,
     ArgumentList arguments;
     Piece piece;
     Label *label;
-    Stage stage;
+    PipeStage stage;
     ArmList arms;
     Parameter parameter;
     ParameterList parameters;
@@ -222,10 +222,10 @@ pipe: test
     | pipe PIPE stage { $$ = pipe_expr(parser, $1, $3, @$); }
     ;
 
-stage: NAME           { $$ = (Stage){NULL, make_call(parser, $1, @1, (ArgumentList){0}, @1)}; }
-     | call           { $$ = (Stage){NULL, $1}; }
-     | label ':' NAME { $$ = (Stage){$1, make_call(parser, $3, @3, (ArgumentList){0}, @3)}; }
-     | label ':' call { $$ = (Stage){$1, $3}; }
+stage: NAME           { $$ = (PipeStage){NULL, make_call(parser, $1, @1, (ArgumentList){0}, @1)}; }
+     | call           { $$ = (PipeStage){NULL, $1}; }
+     | label ':' NAME { $$ = (PipeStage){$1, make_call(parser, $3, @3, (ArgumentList){0}, @3)}; }
+     | label ':' call { $$ = (PipeStage){$1, $3}; }
      ;
 
 call: NAME '(' args_opt ')' { $$ = make_call(parser, $1, @1, $3, @$); }
@@ -608,7 +608,7 @@ static uint32_t arguments_nesting(const ArgumentList *arguments) {
     return nesting;
 }
 
-static uint32_t stage_nesting(const Stage *stage) {
+static uint32_t stage_nesting(const PipeStage *stage) {
     uint32_t nesting = arguments_nesting(&stage->call->arguments);
     for (size_t i = 0; stage->label && i < stage->label->pieces.count; i++) {
         const Piece *piece = &stage->label->pieces.items[i];
@@ -618,7 +618,7 @@ static uint32_t stage_nesting(const Stage *stage) {
     return nesting;
 }
 
-static Expr *pipe_expr(Parser *parser, Expr *first, Stage stage, Span span) {
+static Expr *pipe_expr(Parser *parser, Expr *first, PipeStage stage, Span span) {
     Expr *expr = first;
     if (first->kind != EXPR_PIPE) {
         expr = ast_expr(parser->arena, EXPR_PIPE, span);

@@ -22,7 +22,7 @@ enum {
 #include "passes/passes.def"
 #undef PASS
 };
-_Static_assert(PASS_ROWS == PASS_COUNT, "each stage of ir/stages.def has a row in passes.def");
+_Static_assert((int)PASS_ROWS == (int)PASS_COUNT, "each stage of ir/stages.def has a row in passes.def");
 
 PassOptions pass_options_default(void) {
     return (PassOptions){
