@@ -9,22 +9,11 @@
 #ifndef SPARKC_TOOLS_TRAIN_PRETRAIN_H
 #define SPARKC_TOOLS_TRAIN_PRETRAIN_H
 
-#include "runtime/data/loader.h"
 #include "runtime/train/run_folder.h"
 #include "tools/code_options.h"
 #include "tools/network.h"
+#include "tools/train/loop.h"
 #include "tools/train/pretrain_settings.h"
-#include "tools/train/trainer.h"
-
-/* Where a run stands, between updates: what a checkpoint keeps beside the tensors. */
-typedef struct PretrainState {
-    int64_t updates;
-    LoaderPosition position; /* of the next batch */
-    int64_t refused;         /* batches that were not finite */
-    double seconds;          /* of computing */
-    double loss_sum;         /* over the updates of this epoch */
-    int64_t loss_count;
-} PretrainState;
 
 typedef struct PretrainRun {
     Arena *arena; /* of everything here */
@@ -38,7 +27,7 @@ typedef struct PretrainRun {
     ExecutorOptions code;
     int decode_threads;
     Trainer *trainer;
-    PretrainState state;
+    RunState state;
     json_t *record; /* run.json */
     bool progress;  /* stderr is a terminal */
 } PretrainRun;

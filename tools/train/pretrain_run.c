@@ -284,7 +284,9 @@ Status pretrain_create(PretrainRun *run) {
     status_return_if_failed(build_network(run, path_in(run, "network.cnn"), NULL));
     status_return_if_failed(compile(run));
     status_return_if_failed(initialise_weights(run));
-    status_return_if_failed(run_tensors_save(run, NAN));
+    status_return_if_failed(run_tensors_save(run->arena, run->folder, run->graph->network,
+                                             trainer_memory(run->trainer), &run->state, NAN,
+                                             run->settings.keep));
     return write_record(run, model); /* from here on it is a run, with a checkpoint */
 }
 
@@ -368,7 +370,10 @@ Status pretrain_resume(PretrainRun *run) {
     status_return_if_failed(check_fingerprint(run));
     status_return_if_failed(compile(run));
     compare_code(run);
-    return run_tensors_restore(run);
+    status_return_if_failed(
+        run_tensors_restore(run->arena, run->folder, trainer_memory(run->trainer), &run->state));
+    trainer_set_updates(run->trainer, run->state.updates);
+    return STATUS_FINE;
 }
 
 void pretrain_close(PretrainRun *run) {

@@ -8,12 +8,7 @@
 #include "runtime/data/scan.h"
 #include "runtime/train/schedule.h"
 #include "tools/options.h"
-
-/* What happens when loss or gradients are not finite. */
-typedef enum NonfinitePolicy {
-    NONFINITE_STOP, /* the run ends, its last sound state is saved */
-    NONFINITE_SKIP  /* the batch is left out; after 10 in a row the run ends */
-} NonfinitePolicy;
+#include "tools/train/loop.h"
 
 /* Recipes; the official one lasts 400, 800 or 1600 epochs of ImageNet. */
 typedef enum PretrainPreset {

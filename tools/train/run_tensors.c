@@ -1,9 +1,7 @@
 #include "tools/train/run_tensors.h"
 
-#include <inttypes.h>
-#include <math.h>
+#include <jansson.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/text.h"
 #include "runtime/train/checkpoint.h"
@@ -16,7 +14,7 @@ static const char *checkpoint_folder(Arena *arena, const char *folder) {
 
 /* ---- State ----------------------------------------------------------------------------------- */
 
-static char *state_text(const PretrainState *state) {
+static char *state_text(const RunState *state) {
     json_t *json = json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I}", "updates", (json_int_t)state->updates, "epoch",
         (json_int_t)state->position.epoch, "index", (json_int_t)state->position.index, "bad",
@@ -27,7 +25,7 @@ static char *state_text(const PretrainState *state) {
     return text;
 }
 
-static bool parse_state(const char *text, PretrainState *state) {
+static bool parse_state(const char *text, RunState *state) {
     json_int_t updates, epoch, index, bad, refused, loss_count;
     json_t *json = text ? json_loads(text, 0, NULL) : NULL;
     bool fine = json && json_unpack(json, "{s:I, s:I, s:I, s:I, s:I, s:F, s:F, s:I}", "updates",
@@ -47,25 +45,25 @@ static bool parse_state(const char *text, PretrainState *state) {
 
 /* ---- Checkpoints ----------------------------------------------------------------------------- */
 
-Status run_tensors_save(const PretrainRun *run, double loss) {
-    Arena *arena = arena_create();
-    CheckpointContents contents = {.step = run->state.updates, .loss = loss};
+Status run_tensors_save(Arena *arena, const char *folder, const char *network,
+                        const TrainingMemory *memory, const RunState *state, double loss,
+                        int keep) {
+    Arena *own = arena_create();
+    CheckpointContents contents = {.step = state->updates, .loss = loss};
     SafetensorsItem *items, *encoder;
-    const TrainingMemory *memory = trainer_memory(run->trainer);
-    tensors_collect(arena, memory, TENSORS_ALL, &items, &contents.item_count);
-    tensors_collect(arena, memory, TENSORS_ENCODER, &encoder, &contents.encoder_count);
-    char *state = state_text(&run->state);
-    SafetensorsPair metadata[] = {{state_key, state}, {"sparkc.network", run->graph->network}};
+    tensors_collect(own, memory, TENSORS_ALL, &items, &contents.item_count);
+    tensors_collect(own, memory, TENSORS_ENCODER, &encoder, &contents.encoder_count);
+    char *text = state_text(state);
+    SafetensorsPair metadata[] = {{state_key, text}, {"sparkc.network", network}};
     contents.items = items;
     contents.encoder = encoder;
     contents.metadata = metadata;
     contents.metadata_count = 2;
-    Status status = checkpoint_write(arena, checkpoint_folder(arena, run->folder), &contents,
-                                     run->settings.keep);
+    Status status = checkpoint_write(own, checkpoint_folder(own, folder), &contents, keep);
     if (!status_fine(status))
-        status = status_failure(run->arena, "%s", status.message);
-    free(state);
-    arena_destroy(arena);
+        status = status_failure(arena, "%s", status.message);
+    free(text);
+    arena_destroy(own);
     return status;
 }
 
@@ -94,20 +92,20 @@ Status run_tensors_newest(Arena *arena, const char *folder, const char **path) {
     return STATUS_FINE;
 }
 
-static Status restore(PretrainRun *run, const Safetensors *file) {
-    if (!parse_state(safetensors_metadata(file, state_key), &run->state))
-        return status_failure(run->arena, "%s: does not say where the run stood",
+static Status restore(Arena *arena, const Safetensors *file, const TrainingMemory *memory,
+                      RunState *state) {
+    if (!parse_state(safetensors_metadata(file, state_key), state))
+        return status_failure(arena, "%s: does not say where the run stood",
                               safetensors_path(file));
-    status_return_if_failed(tensors_restore(run->arena, file, trainer_memory(run->trainer)));
-    trainer_set_updates(run->trainer, run->state.updates);
-    return STATUS_FINE;
+    return tensors_restore(arena, file, memory);
 }
 
-Status run_tensors_restore(PretrainRun *run) {
+Status run_tensors_restore(Arena *arena, const char *folder, const TrainingMemory *memory,
+                           RunState *state) {
     Safetensors *file;
-    checkpoint_clean(checkpoint_folder(run->arena, run->folder));
-    status_return_if_failed(open_newest(run->arena, run->folder, &file));
-    Status status = restore(run, file);
+    checkpoint_clean(checkpoint_folder(arena, folder));
+    status_return_if_failed(open_newest(arena, folder, &file));
+    Status status = restore(arena, file, memory, state);
     safetensors_close(file);
     return status;
 }

@@ -4,14 +4,28 @@
 
 #include <stdio.h>
 
-#include "tools/train/pretrain.h"
+#include "runtime/data/loader.h"
+#include "runtime/train/tensors.h"
 
-/* Saves a checkpoint of the run's state; `loss` judges which one is the best. */
-Status run_tensors_save(const PretrainRun *run, double loss);
+/* Where a run stands, between updates: what a checkpoint keeps beside the tensors. */
+typedef struct RunState {
+    int64_t updates;
+    LoaderPosition position; /* of the next batch */
+    int64_t refused;         /* batches that were not finite */
+    double seconds;          /* of computing */
+    double loss_sum;         /* over the updates of this epoch */
+    int64_t loss_count;
+} RunState;
+
+/* Saves a checkpoint in the run's `folder`; `loss` judges which one is the best, NaN: unknown; so
+ * many as `keep` stay beside it. The messages of failures live in `arena`. */
+Status run_tensors_save(Arena *arena, const char *folder, const char *network,
+                        const TrainingMemory *memory, const RunState *state, double loss, int keep);
 
 /* Goes back to the newest checkpoint whose sum is right; a newer one that is damaged costs a
  * warning on stderr. Fails if none is left. */
-Status run_tensors_restore(PretrainRun *run);
+Status run_tensors_restore(Arena *arena, const char *folder, const TrainingMemory *memory,
+                           RunState *state);
 
 /* Fills memory from a file of weights, and says on `out` what the file lacks and what in it was not
  * used. */

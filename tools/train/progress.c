@@ -1,4 +1,4 @@
-#include "tools/train/pretrain_progress.h"
+#include "tools/train/progress.h"
 
 #include <inttypes.h>
 #include <math.h>

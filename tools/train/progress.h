@@ -1,6 +1,6 @@
-/* What a pretraining tells on stderr while it runs. */
-#ifndef SPARKC_TOOLS_TRAIN_PRETRAIN_PROGRESS_H
-#define SPARKC_TOOLS_TRAIN_PRETRAIN_PROGRESS_H
+/* What a training tells on stderr while it runs. */
+#ifndef SPARKC_TOOLS_TRAIN_PROGRESS_H
+#define SPARKC_TOOLS_TRAIN_PROGRESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
