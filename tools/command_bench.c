@@ -6,10 +6,12 @@
 #include "tools/command.h"
 #include "tools/network.h"
 #include "tools/options.h"
+#include "tools/rewrites_options.h"
 
 typedef struct BenchOptions {
     Options common;
     CodeOptions code;
+    RewritesOptions rewrites;
     BenchSettings settings;
     int top;
     bool json;
@@ -39,6 +41,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->common;
         state->child_inputs[1] = &options->code;
+        state->child_inputs[2] = &options->rewrites;
         return 0;
     case KEY_ENTRY:
         options->common.pass.entry = options_entry(state, argument, entries);
@@ -68,8 +71,10 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     }
 }
 
-static const struct argp_child children[] = {
-    {&options_program_argp, 0, NULL, 0}, {&code_options_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&options_program_argp, 0, NULL, 0},
+                                             {&code_options_argp, 0, NULL, 0},
+                                             {&rewrites_options_argp, 0, NULL, 0},
+                                             {0}};
 
 static const struct argp argp = {
     option_table,
@@ -123,10 +128,12 @@ int command_bench(int argc, char **argv) {
     Arena *arena = arena_create();
     BenchOptions options = {.common = options_default(arena),
                             .code = code_options_default(),
+                            .rewrites = rewrites_options_default(),
                             .settings = {.peak_rounds = 10, .warm_up = 1, .steps = 5},
                             .top = 20};
     options_parse(&argp, argc, argv, &options);
     code_options_open_cache(arena, &options.code);
+    options.common.pass.rewrites = options.code.run.rewrites = &options.rewrites.rewrites;
     options.settings.pass = options.common.pass;
     options.settings.run = options.code.run;
     Diagnostics *diagnostics;
@@ -136,6 +143,7 @@ int command_bench(int argc, char **argv) {
     bool fine = graph && bench_passes(arena, graph, &options.common.pass, diagnostics, &result);
     network_print(diagnostics);
     int status = fine ? measure(arena, &options, &result) : EXIT_FAILED;
+    rewrites_options_report(&options.rewrites);
     code_options_close_cache(&options.code);
     arena_destroy(arena);
     return status;

@@ -8,6 +8,7 @@
 #include "tools/command.h"
 #include "tools/network.h"
 #include "tools/options.h"
+#include "tools/rewrites_options.h"
 #include "tools/verify/self_check.h"
 #include "tools/verify/verify.h"
 
@@ -79,6 +80,7 @@ typedef struct VerifyOptions {
     const char *reference, *case_name;
     const ExecutorKind *executor;
     CodeOptions code;
+    RewritesOptions rewrites;
     uint32_t seed;
     bool smallest, check_memory, json;
 } VerifyOptions;
@@ -127,6 +129,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->common;
         state->child_inputs[1] = &options->code;
+        state->child_inputs[2] = &options->rewrites;
         return 0;
     case KEY_REFERENCE:
         options->reference = argument;
@@ -160,8 +163,10 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     }
 }
 
-static const struct argp_child children[] = {
-    {&options_program_argp, 0, NULL, 0}, {&code_options_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&options_program_argp, 0, NULL, 0},
+                                             {&code_options_argp, 0, NULL, 0},
+                                             {&rewrites_options_argp, 0, NULL, 0},
+                                             {0}};
 
 static const struct argp argp = {
     option_table,
@@ -243,6 +248,7 @@ static Status check_self(Verify *verify, const VerifyOptions *options, const Kin
     SelfCheckOptions check = {.pass = options->common.pass,
                               .run = options->code.run,
                               .interpret = options->executor == &executor_kernels,
+                              .check_rewrites = options->rewrites.asked,
                               .check_memory = options->check_memory,
                               .seed = options->seed};
     check.pass.batch = check.pass.batch > 0 ? check.pass.batch : 2;
@@ -281,9 +287,11 @@ int command_verify(int argc, char **argv) {
     Arena *arena = arena_create();
     VerifyOptions options = {.common = options_default(arena),
                              .executor = &executor_compiled,
-                             .code = code_options_default()};
+                             .code = code_options_default(),
+                             .rewrites = rewrites_options_default()};
     options_parse(&argp, argc, argv, &options);
     code_options_open_cache(arena, &options.code);
+    options.common.pass.rewrites = options.code.run.rewrites = &options.rewrites.rewrites;
     Verify verify = {.arena = arena,
                      .directory =
                          options.reference ? without_slash(arena, options.reference) : NULL,
@@ -297,6 +305,7 @@ int command_verify(int argc, char **argv) {
         status = run(&verify, &options);
     if (diagnostics)
         network_print(diagnostics);
+    rewrites_options_report(&options.rewrites);
     case_close(&verify.settings);
     code_options_close_cache(&options.code);
     arena_destroy(arena);

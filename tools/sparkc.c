@@ -17,6 +17,8 @@ static const struct {
      "sparkc check models/resnet.cnn --network resnet50"},
     {"ir", command_ir, "graph, kernels or code of a network after any pass",
      "sparkc ir models/tutorial.cnn --after sparsify"},
+    {"opt", command_opt, "chosen passes over the text of a graph or a program",
+     "sparkc opt step.ir --passes simplify,cse,dce"},
     {"verify", command_verify, "a training step against recorded vectors",
      "sparkc verify tests/reference/custom-cnn.cnn --reference tests/reference/custom-cnn"},
     {"bench", command_bench, "how fast a step runs, and each of its kernels",

@@ -2,8 +2,9 @@
 
 #include "passes/program.h"
 
-Status compiled_program_lower(Arena *arena, const Graph *graph, CompiledProgram *compiled) {
-    ProgramBuild build = {.arena = arena, .graph = graph_copy(graph, arena)};
+Status compiled_program_lower(Arena *arena, const Graph *graph, Rewrites *rewrites,
+                              CompiledProgram *compiled) {
+    ProgramBuild build = {.arena = arena, .graph = graph_copy(graph, arena), .rewrites = rewrites};
     *compiled = (CompiledProgram){0};
     status_return_if_failed(program_build(&build));
     compiled->program = build.program;
@@ -55,7 +56,7 @@ static Status start(Arena *arena, const ExecutorOptions *options, const Compiled
 
 Status compiled_program_create(Arena *arena, const Graph *graph, const ExecutorOptions *options,
                                const CompiledProgram *owner, CompiledProgram *compiled) {
-    status_return_if_failed(compiled_program_lower(arena, graph, compiled));
+    status_return_if_failed(compiled_program_lower(arena, graph, options->rewrites, compiled));
     Status status = start(arena, options, owner, compiled);
     if (!status_fine(status)) {
         compiled_program_destroy(compiled);

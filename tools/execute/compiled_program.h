@@ -29,7 +29,8 @@ Status compiled_program_create(Arena *arena, const Graph *graph, const ExecutorO
                                const CompiledProgram *owner, CompiledProgram *compiled);
 
 /* Lowering alone, for programs that something else runs. */
-Status compiled_program_lower(Arena *arena, const Graph *graph, CompiledProgram *compiled);
+Status compiled_program_lower(Arena *arena, const Graph *graph, Rewrites *rewrites,
+                              CompiledProgram *compiled);
 
 /* Parameters and states as they lie in the program's regions; `graph` is what it was made of. */
 TrainingMemory compiled_program_memory(Arena *arena, const Graph *graph,

@@ -125,9 +125,9 @@ static Status finish(ProgramExecutor *made, Executor **executor) {
 
 static Status create_interpreted(Arena *arena, const Graph *graph, const ExecutorOptions *options,
                                  Executor **executor) {
-    (void)options;
     ProgramExecutor *made = begin(graph);
-    Status status = compiled_program_lower(made->arena, graph, &made->compiled);
+    Rewrites *rewrites = options ? options->rewrites : NULL;
+    Status status = compiled_program_lower(made->arena, graph, rewrites, &made->compiled);
     if (!status_fine(status))
         return give_up(arena, made, status);
     made->interpreter = kernel_interpreter_create(made->compiled.program);

@@ -11,8 +11,9 @@
 typedef struct SelfCheckOptions {
     PassOptions pass;
     ExecutorOptions run;
-    bool interpret;    /* by the kernel interpreter instead of compiled code */
-    bool check_memory; /* also in guarded memory and on memory full of NaN: the same bits */
+    bool interpret;      /* by the kernel interpreter instead of compiled code */
+    bool check_rewrites; /* also the graph before simplify against the one behind dce, as a whole */
+    bool check_memory;   /* also in guarded memory and on memory full of NaN: the same bits */
     uint32_t seed;
 } SelfCheckOptions;
 
