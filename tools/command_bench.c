@@ -1,9 +1,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "tools/bench/bench.h"
 #include "tools/code_options.h"
 #include "tools/command.h"
+#include "tools/inspect/stages.h"
 #include "tools/network.h"
 #include "tools/options.h"
 #include "tools/rewrites_options.h"
@@ -64,7 +66,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         return 0;
     case ARGP_KEY_SUCCESS:
         if (!options->common.model)
-            argp_error(state, "name a .cnn file");
+            argp_error(state, "name a .cnn or an .ir file");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -79,7 +81,7 @@ static const struct argp_child children[] = {{&options_program_argp, 0, NULL, 0}
 static const struct argp argp = {
     option_table,
     parse,
-    "MODEL.cnn",
+    "MODEL.cnn|FILE.ir",
     "Compiles a training step, runs it on random pictures with fresh masks, and prints how long "
     "each kernel takes, beside what the machine can do: fused multiply-adds and memory, both "
     "measured first with the same threads."
@@ -87,7 +89,8 @@ static const struct argp argp = {
     "  sparkc bench models/tutorial.cnn --batch 4\n"
     "  sparkc bench models/resnet.cnn --network resnet50 --batch 8 --threads 2\n"
     "  sparkc bench models/resnet.cnn --network resnet50 --mask-ratio 0 --json\n"
-    "  sparkc bench models/convnext.cnn --network convnext_tiny --entry features\n",
+    "  sparkc bench models/convnext.cnn --network convnext_tiny --entry features\n"
+    "  sparkc bench step.ir\n",
     children,
     NULL,
     NULL};
@@ -124,6 +127,24 @@ static int measure(Arena *arena, const BenchOptions *options, BenchResult *resul
     return status_fine(status) ? EXIT_FINE : EXIT_FAILED;
 }
 
+/* The network of a .cnn, or what an .ir holds, behind all passes. */
+static bool prepare(Arena *arena, const BenchOptions *options, Diagnostics **diagnostics,
+                    BenchResult *result) {
+    const PassOptions *pass = &options->common.pass;
+    if (text_ends_with(options->common.model, ".ir")) {
+        Staged staged;
+        *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
+        if (!stages_read(arena, *diagnostics, options->common.model, &staged))
+            return false;
+        staged.build.rewrites = pass->rewrites;
+        return staged.graph ? bench_passes(arena, staged.graph, pass, *diagnostics, result)
+                            : bench_program(&staged.build, *diagnostics, result);
+    }
+    NetworkSource *network = network_open(arena, &options->common, diagnostics);
+    const Graph *graph = network ? network_graph(network, NULL, NULL) : NULL;
+    return graph && bench_passes(arena, graph, pass, *diagnostics, result);
+}
+
 int command_bench(int argc, char **argv) {
     Arena *arena = arena_create();
     BenchOptions options = {.common = options_default(arena),
@@ -138,9 +159,7 @@ int command_bench(int argc, char **argv) {
     options.settings.run = options.code.run;
     Diagnostics *diagnostics;
     BenchResult result = {0};
-    NetworkSource *network = network_open(arena, &options.common, &diagnostics);
-    const Graph *graph = network ? network_graph(network, NULL, NULL) : NULL;
-    bool fine = graph && bench_passes(arena, graph, &options.common.pass, diagnostics, &result);
+    bool fine = prepare(arena, &options, &diagnostics, &result);
     network_print(diagnostics);
     int status = fine ? measure(arena, &options, &result) : EXIT_FAILED;
     rewrites_options_report(&options.rewrites);

@@ -6,6 +6,7 @@
 
 #include "codegen/cpu/cpu.h"
 #include "passes/passes.h"
+#include "passes/program.h"
 #include "tools/execute/executor.h"
 
 typedef struct BenchSettings {
@@ -36,7 +37,8 @@ typedef struct BenchKernel {
 } BenchKernel;
 
 typedef struct BenchResult {
-    Graph *graph; /* after all passes */
+    Graph *graph;   /* after all passes, or the interface of `given` */
+    Program *given; /* the program was read from a text; NULL: it is made of the graph */
     Executor *executor;
     const Program *program;
     CpuTarget target;
@@ -46,8 +48,8 @@ typedef struct BenchResult {
     int step_count;
     double *step_seconds; /* ascending */
     double compile_seconds, passes_seconds;
-    double loss; /* of the last step; NaN where the entry has none */
-    int64_t multiply_adds_needed;
+    double loss;                             /* of the last step; NaN where the entry has none */
+    int64_t multiply_adds_needed;            /* -1: unknown, there was no graph */
     int64_t peak_bytes, scratch_lower_bound; /* regions and workspace; the least scratch possible */
     int64_t resident_peak_bytes;             /* of the process; 0: unknown */
     size_t kernel_count;
@@ -61,6 +63,9 @@ typedef void BenchProgress(void *context, const char *text);
  * reports. */
 bool bench_passes(Arena *arena, const Graph *graph, const PassOptions *options,
                   Diagnostics *diagnostics, BenchResult *result);
+
+/* The same for a program that was read from a text, at any stage. */
+bool bench_program(ProgramBuild *build, Diagnostics *diagnostics, BenchResult *result);
 
 /* Compiles what the passes made and measures it. */
 Status bench_run(Arena *arena, const BenchSettings *settings, BenchProgress *progress,

@@ -117,10 +117,14 @@ static void print_totals(const BenchResult *result) {
            result->step_seconds[result->step_count - 1], result->step_count,
            (double)geometry->batch / step);
     printf(isnan(result->loss) ? "\n" : ", loss %g\n", result->loss);
-    printf("multiply-adds: %.3f G needed, %.3f G executed (%+.1f %%)\n",
-           1e-9 * (double)result->multiply_adds_needed, 1e-9 * (double)all.multiply_adds,
-           100 * over((double)(all.multiply_adds - result->multiply_adds_needed),
-                      (double)result->multiply_adds_needed));
+    printf("multiply-adds: ");
+    if (result->multiply_adds_needed >= 0)
+        printf("%.3f G needed, ", 1e-9 * (double)result->multiply_adds_needed);
+    printf("%.3f G executed", 1e-9 * (double)all.multiply_adds);
+    if (result->multiply_adds_needed > 0)
+        printf(" (%+.1f %%)", 100 * over((double)(all.multiply_adds - result->multiply_adds_needed),
+                                         (double)result->multiply_adds_needed));
+    putchar('\n');
     printf("contracts: %.1f %% of the peak\n",
            100 * flops_share(result, contracts.multiply_adds, contracts.seconds));
     printf("memory: %.1f MB planned, %.1f MB resident at most\n", 1e-6 * (double)result->peak_bytes,
@@ -219,7 +223,9 @@ static json_t *machine_json(const BenchResult *result) {
 static void add_work(const BenchResult *result, json_t *json) {
     Sum contracts = sum_contracts(result);
     json_object_set_new(json, "multiply_adds_needed",
-                        json_integer((json_int_t)result->multiply_adds_needed));
+                        result->multiply_adds_needed >= 0
+                            ? json_integer((json_int_t)result->multiply_adds_needed)
+                            : json_null());
     json_object_set_new(json, "multiply_adds_executed",
                         json_integer((json_int_t)sum_all(result).multiply_adds));
     json_object_set_new(json, "contract_share_of_peak",

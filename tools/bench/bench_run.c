@@ -9,6 +9,7 @@
 #include "runtime/weights.h"
 #include "tools/bench/bench.h"
 #include "tools/execute/executor_program.h"
+#include "tools/execute/program_interface.h"
 #include "tools/execute/synthetic.h"
 
 typedef struct Bench {
@@ -254,8 +255,13 @@ static Status compile(Bench *bench) {
     BenchResult *result = bench->result;
     bench->progress(bench->context, "compiling");
     double start = clock_seconds();
-    status_return_if_failed(executor_compiled.create(bench->arena, bench->graph,
-                                                     &bench->settings->run, &result->executor));
+    const ExecutorOptions *run = &bench->settings->run;
+    if (result->given)
+        status_return_if_failed(executor_create_of_program(bench->arena, bench->graph,
+                                                           result->given, run, &result->executor));
+    else
+        status_return_if_failed(
+            executor_compiled.create(bench->arena, bench->graph, run, &result->executor));
     result->compile_seconds = result->passes_seconds + clock_seconds() - start;
     bench->compiled = executor_compiled_program(result->executor);
     result->program = bench->compiled->program;
@@ -288,6 +294,16 @@ bool bench_passes(Arena *arena, const Graph *graph, const PassOptions *options,
     return fine;
 }
 
+bool bench_program(ProgramBuild *build, Diagnostics *diagnostics, BenchResult *result) {
+    double start = clock_seconds();
+    if (!program_passes_run(build, NULL, diagnostics, NULL, NULL))
+        return false;
+    *result = (BenchResult){.given = build->program,
+                            .graph = program_interface(build->arena, build->program),
+                            .passes_seconds = clock_seconds() - start};
+    return true;
+}
+
 Status bench_run(Arena *arena, const BenchSettings *settings, BenchProgress *progress,
                  void *context, BenchResult *result) {
     Bench bench = {.arena = arena,
@@ -298,7 +314,7 @@ Status bench_run(Arena *arena, const BenchSettings *settings, BenchProgress *pro
                    .result = result};
     result->threads = settings->run.threads;
     result->step_count = settings->steps;
-    result->multiply_adds_needed = needed_multiply_adds(result->graph);
+    result->multiply_adds_needed = result->given ? -1 : needed_multiply_adds(result->graph);
     status_return_if_failed(measure_peak(&bench));
     bool counts = reset_resident_peak();
     status_return_if_failed(compile(&bench));

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "codegen/cpu/cpu.h"
 #include "passes/program.h"
+#include "passes/settings.h"
 #include "runtime/weights.h"
 #include "tools/execute/synthetic.h"
 #include "tools/verify/op_check.h"
@@ -297,6 +298,19 @@ static Status check_entry(Arena *arena, const Graph *network, const SelfCheckOpt
         status = status_failure(arena, "%s: %s", entry->name, status.message);
     arena_destroy(own);
     return status;
+}
+
+static bool is_training(Entry entry) {
+    return entry != ENTRY_FEATURES && entry != ENTRY_LOGITS && entry != ENTRY_RECONSTRUCT;
+}
+
+Status self_check_entry(Arena *arena, const Graph *graph, const SelfCheckOptions *options,
+                        Entry entry, Diagnostics *diagnostics, Comparison *comparison) {
+    EntryCase only = {
+        .name = pass_settings_entries()[entry], .entry = entry, .training = is_training(entry)};
+    if (options->check_rewrites)
+        compare_require(comparison, "rewrites", "max", rewrites_tolerance);
+    return check_entry(arena, graph, options, &only, diagnostics, comparison);
 }
 
 Status self_check_network(Arena *arena, const Graph *network, const SelfCheckOptions *options,

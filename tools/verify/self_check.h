@@ -23,6 +23,10 @@ typedef struct SelfCheckOptions {
 Status self_check_network(Arena *arena, const Graph *network, const SelfCheckOptions *options,
                           Diagnostics *diagnostics, Comparison *comparison);
 
+/* Checks one entry of a graph that is at any stage; the passes that are left run first. */
+Status self_check_entry(Arena *arena, const Graph *graph, const SelfCheckOptions *options,
+                        Entry entry, Diagnostics *diagnostics, Comparison *comparison);
+
 /* The smallest image that the network can be pretrained on with these options, such as "3x64x32";
  * NULL if none is found up to the size that the network itself names. */
 const char *self_check_smallest_input(Arena *arena, NetworkSource *source, const char *name,
