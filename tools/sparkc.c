@@ -34,6 +34,8 @@ static const struct {
     {"viz-mask", command_viz_mask,
      "how a mask vanishes under dense convolution and stays under ours",
      "sparkc viz-mask models/resnet.cnn --network resnet50 --picture cat.jpg"},
+    {"compile", command_compile, "an entry of a network to an object file and a header",
+     "sparkc compile models/tutorial.cnn --entry logits -o tutorial.o"},
     {"info", command_info, "what this binary and this machine can do", "sparkc info --json"},
 };
 
