@@ -1,7 +1,9 @@
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/text.h"
+#include "runtime/file.h"
 #include "tools/bench/bench.h"
 #include "tools/code_options.h"
 #include "tools/command.h"
@@ -15,11 +17,12 @@ typedef struct BenchOptions {
     CodeOptions code;
     RewritesOptions rewrites;
     BenchSettings settings;
+    const char *profile;
     int top;
     bool json;
 } BenchOptions;
 
-enum { KEY_ENTRY = 0x200, KEY_STEPS, KEY_WARM_UP, KEY_TOP, KEY_SEED };
+enum { KEY_ENTRY = 0x200, KEY_STEPS, KEY_WARM_UP, KEY_TOP, KEY_SEED, KEY_PROFILE };
 
 static const struct argp_option option_table[] = {
     {"entry", KEY_ENTRY, "NAME", 0,
@@ -28,6 +31,8 @@ static const struct argp_option option_table[] = {
     {"warm-up", KEY_WARM_UP, "N", 0, "Steps before those (1)", 0},
     {"top", KEY_TOP, "N", 0, "How many of the slowest kernels are printed (20)", 0},
     {"seed", KEY_SEED, "N", 0, "Of weights, pictures and masks (0)", 0},
+    {"profile", KEY_PROFILE, "FILE", 0,
+     "Write the timed steps as a trace for Perfetto or chrome://tracing", 0},
     OPTIONS_JSON,
     {0},
 };
@@ -61,6 +66,9 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     case KEY_SEED:
         options->settings.seed = (uint32_t)options_integer(state, "seed", argument, 0, UINT32_MAX);
         return 0;
+    case KEY_PROFILE:
+        options->profile = argument;
+        return 0;
     case OPTIONS_KEY_JSON:
         options->json = true;
         return 0;
@@ -90,6 +98,7 @@ static const struct argp argp = {
     "  sparkc bench models/resnet.cnn --network resnet50 --batch 8 --threads 2\n"
     "  sparkc bench models/resnet.cnn --network resnet50 --mask-ratio 0 --json\n"
     "  sparkc bench models/convnext.cnn --network convnext_tiny --entry features\n"
+    "  sparkc bench models/tutorial.cnn --batch 4 --profile step.json\n"
     "  sparkc bench step.ir\n",
     children,
     NULL,
@@ -114,8 +123,20 @@ static void print_json(const BenchResult *result) {
     json_decref(json);
 }
 
+static Status write_profile(Arena *arena, const BenchOptions *options, const BenchResult *result) {
+    json_t *json = bench_trace_json(result);
+    char *text = json_dumps(json, JSON_INDENT(1));
+    FilePiece pieces[] = {{text, strlen(text)}, {"\n", 1}};
+    Status status = file_replace(arena, options->profile, pieces, 2);
+    free(text);
+    json_decref(json);
+    return status;
+}
+
 static int measure(Arena *arena, const BenchOptions *options, BenchResult *result) {
     Status status = bench_run(arena, &options->settings, show_progress, NULL, result);
+    if (status_fine(status) && options->profile)
+        status = write_profile(arena, options, result);
     end_progress();
     if (!status_fine(status))
         fprintf(stderr, "sparkc: %s\n", status.message);

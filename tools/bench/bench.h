@@ -7,6 +7,7 @@
 #include "codegen/cpu/cpu.h"
 #include "passes/passes.h"
 #include "passes/program.h"
+#include "runtime/executor.h"
 #include "tools/execute/executor.h"
 
 typedef struct BenchSettings {
@@ -32,6 +33,7 @@ typedef struct BenchKernel {
     const char *layer; /* the layer whose work it is, or what the kernel's name starts with */
     BenchPart part;
     bool contract;
+    int first_launch, launch_count;
     double seconds; /* median of the timed steps */
     int64_t multiply_adds, bytes;
 } BenchKernel;
@@ -47,6 +49,9 @@ typedef struct BenchResult {
     int threads;
     int step_count;
     double *step_seconds; /* ascending */
+    TimeSpan *steps;      /* in the order they ran */
+    int launch_count;
+    TimeSpan *launches; /* of all steps, one after the other */
     double compile_seconds, passes_seconds;
     double loss;                             /* of the last step; NaN where the entry has none */
     int64_t multiply_adds_needed;            /* -1: unknown, there was no graph */
@@ -77,5 +82,16 @@ void bench_close(BenchResult *result);
 /* The result as text: totals, by part, by kind, and the `top` slowest kernels. */
 void bench_print(const BenchResult *result, int top);
 json_t *bench_json(const BenchResult *result);
+
+/* The timed steps as trace events, as chrome://tracing and Perfetto read them: a span per step, in
+ * it one per kernel, in that one per launch where it has several. Microseconds from the first step.
+ */
+json_t *bench_trace_json(const BenchResult *result);
+
+/* A name as JSON: bytes that are not UTF-8 as \xNN. */
+json_t *bench_name_json(const char *name);
+
+/* The word of a part. */
+const char *bench_part_name(BenchPart part);
 
 #endif
