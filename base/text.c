@@ -122,6 +122,21 @@ char *text_c_identifier(Arena *arena, const char *name) {
     return text.data;
 }
 
+static bool is_taken(const TextIdentifiers *identifiers, const char *identifier) {
+    for (size_t i = 0; i < identifiers->taken.count; i++)
+        if (strcmp(identifiers->taken.items[i], identifier) == 0)
+            return true;
+    return false;
+}
+
+const char *text_unique_c_identifier(Arena *arena, TextIdentifiers *identifiers, const char *name) {
+    const char *first = text_c_identifier(arena, name), *found = first;
+    for (int number = 2; is_taken(identifiers, found); number++)
+        found = arena_format(arena, "%s_%d", first, number);
+    vector_push(arena, &identifiers->taken, found);
+    return found;
+}
+
 bool text_is_c_identifier(const char *name) {
     bool fine = is_letter(*name);
     for (; *name; name++)

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "base/arena.h"
+#include "base/vector.h"
 
 typedef struct Text {
     Arena *arena;
@@ -39,6 +40,15 @@ void text_append_c_comment(Text *text, const char *name);
 /* A C identifier of a name's letters and digits, _ for whatever else; x before a digit. Different
  * names may give the same one. */
 char *text_c_identifier(Arena *arena, const char *name);
+
+/* Identifiers that differ from one another. */
+typedef struct TextIdentifiers {
+    VECTOR(const char *) taken;
+} TextIdentifiers;
+
+/* The C identifier of a name, with _2, _3, .. behind it if the list has it already, to which it is
+ * added. */
+const char *text_unique_c_identifier(Arena *arena, TextIdentifiers *identifiers, const char *name);
 
 /* True if it is a C identifier already, and not one that C keeps for itself (_ in front). */
 bool text_is_c_identifier(const char *name);

@@ -3,6 +3,7 @@
  *   record case MODEL.cnn NETWORK FOLDER [CASE]    a recorded case, within its tolerances; CASE as
  *                                                  `sparkc verify --reference FOLDER` has it
  *   record network MODEL.cnn NETWORK ENTRY         two runs on random pictures, by initial values
+ *   record time MODEL.cnn NETWORK ENTRY            prints the seconds of the fastest of many runs
  *   record step                                    prints what is set for steps; set_step.c does
  * too
  *
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/fatal.h"
 #include "base/random.h"
 #include "runtime/initial.h"
@@ -173,20 +175,27 @@ static void fill_random(float *values, int64_t count, uint32_t seed) {
         values[i] = (float)random_word(seed, 0, 0, (uint64_t)i) * 0x1p-31F - 1;
 }
 
-static Status run_network(Arena *arena, const Graph *network, const char *entry,
-                          Diagnostics *diagnostics) {
+static Status create_network(Arena *arena, const Graph *network, const char *entry, int threads,
+                             Diagnostics *diagnostics, Executor **executor) {
     PassOptions pass = pass_options_default();
-    ExecutorOptions options = {.threads = 2};
-    Executor *executor;
+    ExecutorOptions options = {.threads = threads};
     pass.entry = strcmp(entry, "logits") == 0 ? ENTRY_LOGITS : ENTRY_FEATURES;
     pass.training = false;
     Graph *graph = graph_copy(network, arena);
     if (!passes_run(graph, &pass, NULL, diagnostics, NULL, NULL))
         return status_failure(arena, "the passes refuse the network");
-    status_return_if_failed(executor_recording.create(arena, graph, &options, &executor));
+    status_return_if_failed(executor_recording.create(arena, graph, &options, executor));
+    const CompiledProgram *compiled = ((Recorder *)*executor)->compiled;
+    initial_fill_all(graph, 0, plan_executor_region(compiled->executor, PLAN_PARAMS));
+    return STATUS_FINE;
+}
+
+static Status run_network(Arena *arena, const Graph *network, const char *entry,
+                          Diagnostics *diagnostics) {
+    Executor *executor;
+    status_return_if_failed(create_network(arena, network, entry, 2, diagnostics, &executor));
     const CompiledProgram *compiled = ((Recorder *)executor)->compiled;
     const PlanBuffer *image = plan_find(compiled->plan, PLAN_INPUTS, "image");
-    initial_fill_all(graph, 0, plan_executor_region(compiled->executor, PLAN_PARAMS));
     Status status = STATUS_FINE;
     for (uint32_t seed = 1; seed <= 2 && status_fine(status); seed++) {
         fill_random(plan_executor_buffer(compiled->executor, PLAN_INPUTS, "image"), image->elements,
@@ -195,6 +204,22 @@ static Status run_network(Arena *arena, const Graph *network, const char *entry,
     }
     executor->operations->destroy(executor);
     return status;
+}
+
+static Status time_network(Arena *arena, const Graph *network, const char *entry,
+                           Diagnostics *diagnostics) {
+    Executor *executor;
+    double best = 1e9;
+    status_return_if_failed(create_network(arena, network, entry, 1, diagnostics, &executor));
+    for (int i = 0; i < 20; i++) {
+        double start = clock_seconds();
+        plan_executor_run(((Recorder *)executor)->compiled->executor);
+        double taken = clock_seconds() - start;
+        best = taken < best ? taken : best;
+    }
+    printf("%.9f\n", best);
+    executor->operations->destroy(executor);
+    return STATUS_FINE;
 }
 
 /* ---- Steps ----------------------------------------------------------------------------------- */
@@ -218,6 +243,8 @@ static Status record(Arena *arena, NetworkSource *network, Diagnostics *diagnost
                      int count) {
     if (strcmp(words[1], "network") == 0)
         return run_network(arena, network_graph(network, NULL, NULL), words[4], diagnostics);
+    if (strcmp(words[1], "time") == 0)
+        return time_network(arena, network_graph(network, NULL, NULL), words[4], diagnostics);
     Verify verify = {.arena = arena,
                      .directory = words[4],
                      .network = network,
@@ -237,7 +264,7 @@ int main(int argc, char **argv) {
         return EXIT_FINE;
     }
     if (argc < 5) {
-        fprintf(stderr, "usage: record case|network MODEL.cnn NETWORK FOLDER|ENTRY [CASE]\n");
+        fprintf(stderr, "usage: record case|network|time MODEL.cnn NETWORK FOLDER|ENTRY [CASE]\n");
         return EXIT_USAGE;
     }
     Arena *arena = arena_create();

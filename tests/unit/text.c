@@ -9,7 +9,7 @@ enum { LONG_NAME = 10240 };
 
 static const char *const names[] = {
     "plain.name", "*/ int x; /*", "a\"b\\c",          "line\nend\r\t",    "\x1b[31mred",
-    "?\?/",        "\xff\xc0",     "<script>alert(1)", "../../etc/passwd", "",
+    "?\?/",       "\xff\xc0",     "<script>alert(1)", "../../etc/passwd", "",
     "/*/",        "100%d%s",
 };
 enum { NAMES = sizeof names / sizeof *names };
@@ -89,9 +89,20 @@ static void identifiers_are_identifiers(void) {
     arena_destroy(arena);
 }
 
+static void identifiers_differ(void) {
+    Arena *arena = arena_create();
+    TextIdentifiers identifiers = {0};
+    CU_ASSERT_STRING_EQUAL(text_unique_c_identifier(arena, &identifiers, "a.b"), "a_b");
+    CU_ASSERT_STRING_EQUAL(text_unique_c_identifier(arena, &identifiers, "a_b_2"), "a_b_2");
+    CU_ASSERT_STRING_EQUAL(text_unique_c_identifier(arena, &identifiers, "a-b"), "a_b_3");
+    CU_ASSERT_STRING_EQUAL(text_unique_c_identifier(arena, &identifiers, "c"), "c");
+    arena_destroy(arena);
+}
+
 static CU_TestInfo cases[] = {{"strings give the same bytes", strings_give_the_same_bytes},
                               {"comments go on", comments_go_on},
                               {"identifiers are identifiers", identifiers_are_identifiers},
+                              {"identifiers differ", identifiers_differ},
                               CU_TEST_INFO_NULL};
 
 CU_SuiteInfo harness_suites[] = {

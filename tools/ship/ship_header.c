@@ -294,24 +294,7 @@ static void append_weights(Header *header) {
 
 /* ---- Inputs and outputs ---------------------------------------------------------------------- */
 
-typedef VECTOR(const char *) Identifiers;
-
-/* An identifier of a name that none of the others has. */
-static const char *unique_identifier(Arena *arena, Identifiers *taken, const char *name) {
-    const char *first = text_c_identifier(arena, name), *found = first;
-    for (int number = 2;; number++) {
-        bool free = true;
-        for (size_t i = 0; i < taken->count; i++)
-            free = free && strcmp(taken->items[i], found) != 0;
-        if (free)
-            break;
-        found = arena_format(arena, "%s_%d", first, number);
-    }
-    vector_push(arena, taken, found);
-    return found;
-}
-
-static void append_accessor(Header *header, const Tensor *tensor, Identifiers *taken) {
+static void append_accessor(Header *header, const Tensor *tensor, TextIdentifiers *taken) {
     static const char *const types[] = {[DTYPE_F32] = "float",
                                         [DTYPE_BF16] = "uint16_t",
                                         [DTYPE_I32] = "int32_t",
@@ -325,14 +308,14 @@ static void append_accessor(Header *header, const Tensor *tensor, Identifiers *t
     append_shape(text, tensor);
     text_append(text, " */\nstatic inline %s%s *%s_%s_%s(const %s_memory *memory) {\n", constant,
                 type, header->prefix, input ? "input" : "output",
-                unique_identifier(header->arena, taken, tensor->name), header->prefix);
+                text_unique_c_identifier(header->arena, taken, tensor->name), header->prefix);
     text_append(text, "    return (%s%s *)((%schar *)memory->%s + %" PRId64 ");\n}\n", constant,
                 type, constant, input ? "inputs" : "outputs", tensor->offset);
 }
 
 static void append_accessors(Header *header) {
     for (int region = PLAN_INPUTS; region <= PLAN_OUTPUTS; region++) {
-        Identifiers taken = {0};
+        TextIdentifiers taken = {0};
         for (size_t i = 0; i < header->tensors.count; i++)
             if (header->tensors.items[i].region == region)
                 append_accessor(header, &header->tensors.items[i], &taken);
