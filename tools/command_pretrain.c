@@ -110,16 +110,17 @@ static void parse_list(struct argp_state *state, const char *option, const char 
 /* Those of ImageNet's training pictures. */
 static void set_imagenet(PretrainSettings *settings) {
     static const double mean[] = {0.485, 0.456, 0.406}, deviation[] = {0.229, 0.224, 0.225};
-    memcpy(settings->mean, mean, sizeof mean);
-    memcpy(settings->deviation, deviation, sizeof deviation);
-    settings->mean_count = settings->deviation_count = 3;
+    memcpy(settings->normalization.mean, mean, sizeof mean);
+    memcpy(settings->normalization.deviation, deviation, sizeof deviation);
+    settings->normalization.mean_count = settings->normalization.deviation_count = 3;
 }
 
 static void parse_mean(struct argp_state *state, PretrainSettings *settings, const char *text) {
     if (strcmp(text, "imagenet") == 0)
         set_imagenet(settings);
     else
-        parse_list(state, "mean", text, 0, settings->mean, &settings->mean_count);
+        parse_list(state, "mean", text, 0, settings->normalization.mean,
+                   &settings->normalization.mean_count);
 }
 
 /* ---- Options --------------------------------------------------------------------------------- */
@@ -177,7 +178,8 @@ static error_t parse_rest(int key, char *text, struct argp_state *state) {
         parse_mean(state, settings, text);
         return 0;
     case KEY_STD:
-        parse_list(state, "std", text, 1e-6, settings->deviation, &settings->deviation_count);
+        parse_list(state, "std", text, 1e-6, settings->normalization.deviation,
+                   &settings->normalization.deviation_count);
         return 0;
     case KEY_NO_FLIP:
         settings->no_flip = true;
@@ -284,10 +286,10 @@ static void describe_data(const PretrainRun *run) {
     const PretrainSettings *settings = &run->settings;
     fprintf(stderr, "data      %zu pictures; mean", run->source.samples.count);
     for (int i = 0; i < settings->channels; i++)
-        fprintf(stderr, " %.4f", settings->mean[i]);
+        fprintf(stderr, " %.4f", settings->normalization.mean[i]);
     fprintf(stderr, ", deviation");
     for (int i = 0; i < settings->channels; i++)
-        fprintf(stderr, " %.4f", settings->deviation[i]);
+        fprintf(stderr, " %.4f", settings->normalization.deviation[i]);
     fputc('\n', stderr);
 }
 

@@ -172,9 +172,10 @@ Status pretrain_settings_set(Arena *arena, PretrainSettings *settings, const cha
 
 json_t *pretrain_settings_json(const PretrainSettings *settings) {
     json_t *json = settings_json(table, settings);
-    json_object_set_new(json, "mean", settings_numbers_json(settings->mean, settings->channels));
-    json_object_set_new(json, "std",
-                        settings_numbers_json(settings->deviation, settings->channels));
+    json_object_set_new(json, "mean",
+                        settings_numbers_json(settings->normalization.mean, settings->channels));
+    json_object_set_new(
+        json, "std", settings_numbers_json(settings->normalization.deviation, settings->channels));
     return json;
 }
 
@@ -183,10 +184,10 @@ Status pretrain_settings_read(Arena *arena, const json_t *json, PretrainSettings
     status_return_if_failed(settings_read(arena, json, table, settings));
     int channels = settings->channels;
     status_return_if_failed(
-        settings_read_numbers(arena, json, "mean", channels, false, settings->mean));
-    status_return_if_failed(
-        settings_read_numbers(arena, json, "std", channels, true, settings->deviation));
-    settings->mean_count = settings->deviation_count = channels;
+        settings_read_numbers(arena, json, "mean", channels, false, settings->normalization.mean));
+    status_return_if_failed(settings_read_numbers(arena, json, "std", channels, true,
+                                                  settings->normalization.deviation));
+    settings->normalization.mean_count = settings->normalization.deviation_count = channels;
     if (settings->pass.batch % settings->micro_batch)
         return settings_wrong(arena, "micro_batch");
     return STATUS_FINE;
