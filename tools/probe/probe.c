@@ -162,6 +162,7 @@ Status probe_run(Probe *probe) {
     status_return_if_failed(pretrain_open(run));
     status_return_if_failed(read_sets(&train, &test));
     PassOptions pass = run->settings.pass;
+    pass.entry = ENTRY_FEATURES;
     pass.batch = BATCH;
     Diagnostics *diagnostics = diagnostics_create(run->arena, FRONTEND_ERROR_LIMIT);
     Status status = extractor_create(run->arena, run->graph, &pass, probe->seed, &run->code,
