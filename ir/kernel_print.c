@@ -197,11 +197,15 @@ static void print_head(Text *out, const Program *program) {
     print_tables(out, "program", KERNEL_PRINT_VERSION, &head);
 }
 
-void kernel_print(Text *out, const Program *program) {
+void kernel_print_tables(Text *out, const Program *program) {
     Printer printer = {out, program};
     print_head(out, program);
     print_buffers(&printer);
     print_levels(&printer);
+}
+
+void kernel_print(Text *out, const Program *program) {
+    kernel_print_tables(out, program);
     for (size_t i = 0; i < program->kernels.count; i++)
         kernel_print_kernel(out, program, program->kernels.items[i]);
     text_append(out, "end\n");

@@ -13,6 +13,9 @@ void kernel_print(Text *out, const Program *program);
 /* The same in an arena. */
 char *kernel_print_text(Arena *arena, const Program *program);
 
+/* What stands before the kernels: head, tables, buffers, levels. */
+void kernel_print_tables(Text *out, const Program *program);
+
 /* One kernel: its lines. */
 void kernel_print_kernel(Text *out, const Program *program, const Kernel *kernel);
 

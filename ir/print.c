@@ -161,7 +161,7 @@ static Type file_type(const Segment *segment) {
     return type_plain(segment->type.dtype, segment->file_rank, segment->file_shape);
 }
 
-static void print_segment(Text *out, const Segment *segment) {
+void print_segment(Text *out, const Segment *segment) {
     Attribute values[OP_MAX_ATTRIBUTES];
     Type file = file_type(segment);
     text_append(out, "%s ", header_segment.owner);
@@ -176,7 +176,7 @@ static void print_segment(Text *out, const Segment *segment) {
     print_row(out, &header_segment, values);
 }
 
-static void print_state(Text *out, const StateSlot *state) {
+void print_state(Text *out, const StateSlot *state) {
     Attribute values[OP_MAX_ATTRIBUTES];
     text_append(out, "%s ", header_state.owner);
     print_name(out, state->name);

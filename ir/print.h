@@ -20,6 +20,10 @@ char *print_graph_text(Arena *arena, const Graph *graph);
  * geometry, segments, states. */
 void print_tables(Text *out, const char *kind, int version, const Graph *graph);
 
+/* One row of the tables: its line. */
+void print_segment(Text *out, const Segment *segment);
+void print_state(Text *out, const StateSlot *state);
+
 /* One op: its line, without the line's end. */
 void print_node(Text *out, const Node *node);
 

@@ -121,12 +121,16 @@ bool cse_is_unique(const Graph *graph) {
 }
 
 bool pass_cse(Graph *graph, const PassOptions *options, Diagnostics *diagnostics) {
-    (void)options, (void)diagnostics;
+    (void)diagnostics;
     NodeTable table = table_create(graph);
     Replace replace = {.graph = graph};
     graph_each(graph, node) {
         replace_operands(&replace, node);
-        Node *twin = has_effect(node) ? NULL : find_or_enter(&table, node);
+        bool may = !has_effect(node) && rewrites_may(options->rewrites);
+        Node *twin = may ? find_or_enter(&table, node) : NULL;
+        if (twin)
+            rewrites_count(options->rewrites, "cse", "%%%s is %%%s", node->results[0].name,
+                           twin->results[0].name);
         for (int i = 0; twin && i < op_info(node->op)->result_count; i++)
             replace_value(&replace, &node->results[i], &twin->results[i]);
     }

@@ -7,6 +7,8 @@
  * Removing whatever has no user, again and again, would walk the graph as often as the longest
  * dead chain. Operands stand before their users, so one walk backwards sees every user of a node
  * before the node itself. */
+#include "passes/dce.h"
+
 #include "passes/passes.h"
 
 static void mark_operands(Node *node) {
@@ -16,18 +18,24 @@ static void mark_operands(Node *node) {
     }
 }
 
-bool pass_dce(Graph *graph, const PassOptions *options, Diagnostics *diagnostics) {
-    (void)options, (void)diagnostics;
+bool dce_remove(Graph *graph, Rewrites *rewrites) {
     bool changed = false;
     for (Node *node = graph->last, *previous; node; node = previous) {
         previous = node->previous;
-        if (node->mark || (op_info(node->op)->flags & OP_EFFECT)) {
+        bool needed = node->mark || (op_info(node->op)->flags & OP_EFFECT);
+        if (needed || !rewrites_may(rewrites)) {
             mark_operands(node);
         } else {
+            rewrites_count(rewrites, "dce", "%%%s is gone", node->results[0].name);
             graph_remove(graph, node);
             changed = true;
         }
     }
     graph_clear_marks(graph);
     return changed;
+}
+
+bool pass_dce(Graph *graph, const PassOptions *options, Diagnostics *diagnostics) {
+    (void)diagnostics;
+    return dce_remove(graph, options->rewrites);
 }

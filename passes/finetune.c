@@ -7,8 +7,10 @@
  *
  * The host mixes and smooths the targets: what it draws for that is no matter of the network's. */
 #include "passes/finetune.h"
+#include "passes/dce.h"
 
 #include "ir/builder.h"
+#include "passes/dce.h"
 #include "passes/layer_groups.h"
 #include "passes/network.h"
 
@@ -67,6 +69,6 @@ bool finetune_objective(Graph *graph, const PassOptions *options, Diagnostics *d
     NetworkFeatures features = network_features(graph);
     for (size_t i = 0; !options->expose && i < features.count; i++)
         graph_remove(graph, features.items[i]);
-    pass_dce(graph, options, diagnostics);
+    dce_remove(graph, NULL);
     return true;
 }

@@ -15,7 +15,8 @@ typedef struct Fusion {
     Arena *arena;     /* of the tables */
     Kernel **kernels; /* NULL: gone */
     int count;
-    Uses *uses; /* by buffer */
+    Uses *uses;         /* by buffer */
+    Rewrites *rewrites; /* or NULL */
     bool keeps; /* values that others read too may move; else only fusions that save a buffer */
 } Fusion;
 
@@ -408,11 +409,16 @@ static bool fuse_operand(Fusion *fusion, int k, int operand) {
 
 static bool fuse_kernel(Fusion *fusion, int k) {
     const Kernel *kernel = fusion->kernels[k];
-    if (!kernel || !kernel->expression)
+    if (!kernel || !kernel->expression || !rewrites_may(fusion->rewrites))
         return false;
-    for (int i = 0; i < kernel->operand_count; i++)
-        if (fuse_operand(fusion, k, i))
-            return true;
+    for (int i = 0; i < kernel->operand_count; i++) {
+        int buffer = kernel->operands[i].view.buffer;
+        if (!fuse_operand(fusion, k, i))
+            continue;
+        rewrites_count(fusion->rewrites, "fuse_kernels", "%s with what makes its operand %%%s",
+                       kernel->name, fusion->program->buffers.items[buffer].name);
+        return true;
+    }
     return false;
 }
 
@@ -430,8 +436,9 @@ static int fuse_all(Fusion *fusion, bool keeps) {
 }
 
 /* What saves a buffer first: a kernel that writes two values is fused into no reader. */
-int fuse_kernels(Program *program) {
+int fuse_kernels(Program *program, Rewrites *rewrites) {
     Fusion fusion = {.program = program,
+                     .rewrites = rewrites,
                      .arena = arena_create(),
                      .kernels = program->kernels.items,
                      .count = (int)program->kernels.count};

@@ -13,9 +13,11 @@
 #define SPARKC_PASSES_FUSE_KERNELS_H
 
 #include "ir/kernel.h"
+#include "passes/rewrites.h"
 
 /* Fuses until nothing more does, before plan_memory; returns how many kernels are gone. The last
- * rule above, which saves a kernel but no buffer, comes after the others. */
-int fuse_kernels(Program *program);
+ * rule above, which saves a kernel but no buffer, comes after the others. `rewrites` counts the
+ * fusions and may stop them; NULL: nobody counts. */
+int fuse_kernels(Program *program, Rewrites *rewrites);
 
 #endif

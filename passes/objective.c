@@ -19,6 +19,7 @@
 #include <math.h>
 
 #include "base/fatal.h"
+#include "passes/dce.h"
 #include "passes/finetune.h"
 #include "passes/layers.h"
 #include "passes/network.h"
@@ -443,6 +444,6 @@ bool pass_objective(Graph *graph, const PassOptions *options, Diagnostics *diagn
     if (!forward || !options->expose)
         drop_outputs(graph, features);
     if (!forward)
-        pass_dce(graph, options, diagnostics);
+        dce_remove(graph, NULL);
     return true;
 }

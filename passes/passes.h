@@ -10,6 +10,7 @@
 
 #include "base/diagnostics.h"
 #include "ir/graph.h"
+#include "passes/rewrites.h"
 
 /* What the program computes. All read `params` and `state`. Accumulate and apply, made from one
  * network by the same options, have the same segments and states in the same order, so that their
@@ -61,6 +62,7 @@ typedef struct PassOptions {
     FinetuneLoss finetune_loss;
     double layer_decay; /* ENTRY_FINETUNE_STEP: factor of the learning rate from each group of
                            layers to the one before (passes/layer_groups.h); 0: none */
+    Rewrites *rewrites; /* counts them and may stop them; NULL: nobody counts */
 } PassOptions;
 
 /* The official defaults: train step, mask 0.6, width 768, LAMB with betas 0.9 and automatic,

@@ -27,8 +27,22 @@ const ProgramPassInfo *program_passes(int *count) {
 
 /* ---- The passes ------------------------------------------------------------------------------ */
 
+/* A graph that did not go through `expand` may come from a text. */
+static bool is_primitive(const Graph *graph, Diagnostics *diagnostics) {
+    for (const Node *node = graph->first; node; node = node->next) {
+        if (!(op_info(node->op)->flags & OP_COMPOSITE))
+            continue;
+        diagnostics_report(diagnostics, SEVERITY_ERROR, node->location,
+                           "no kernel computes %s, which the pass expand writes in other ops",
+                           op_info(node->op)->name);
+        return false;
+    }
+    return true;
+}
+
 static bool pass_lower(ProgramBuild *build, Diagnostics *diagnostics) {
-    (void)diagnostics;
+    if (!is_primitive(build->graph, diagnostics))
+        return false;
     build->program = lower_graph_values(build->arena, build->graph, build->values);
     return true;
 }
@@ -39,12 +53,16 @@ static bool pass_fuse_kernels(ProgramBuild *build, Diagnostics *diagnostics) {
     (void)diagnostics;
     for (size_t i = 0; i < build->program->buffers.count; i++)
         build->program->buffers.items[i].offset = -1;
-    return fuse_kernels(build->program) > 0;
+    return fuse_kernels(build->program, build->rewrites) > 0;
 }
 
 static bool pass_plan_memory(ProgramBuild *build, Diagnostics *diagnostics) {
-    if (plan_memory(build->program, true, &build->memory))
+    bool share = rewrites_may(build->rewrites);
+    if (plan_memory(build->program, share, &build->memory)) {
+        if (share)
+            rewrites_count(build->rewrites, "plan_memory", "buffers share memory");
         return true;
+    }
     diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0}, too_large,
                        build->program->network);
     return false;

@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "passes/lower.h"
 #include "passes/plan_memory.h"
+#include "passes/rewrites.h"
 
 /* A program on its way. Everything is allocated from `arena`. */
 typedef struct ProgramBuild {
@@ -18,6 +19,7 @@ typedef struct ProgramBuild {
     Graph *graph;          /* what is lowered, as the last pass of passes.def left it; must live as
                               long as the program. NULL: there is a program already */
     LoweredValues *values; /* gets the places of the graph's values; NULL: nobody asks */
+    Rewrites *rewrites;    /* counts them and may stop them; NULL: nobody counts */
     Program *program;      /* given, or made by `lower` */
     MemoryPlan memory;     /* set by `plan_memory` */
 } ProgramBuild;

@@ -11,6 +11,7 @@
  * The images per step are set here as well, because no later pass may see two batch sizes. */
 #include <inttypes.h>
 
+#include "passes/dce.h"
 #include "passes/network.h"
 #include "passes/retype.h"
 
@@ -91,7 +92,7 @@ bool pass_select(Graph *graph, const PassOptions *options, Diagnostics *diagnost
         report_nothing_left(graph, options->entry, diagnostics);
         return changed;
     }
-    changed |= pass_dce(graph, options, diagnostics);
+    changed |= dce_remove(graph, NULL);
     if (!network_entry_has_head(options->entry) && check_head_is_unused(graph, diagnostics))
         changed |= graph_drop_part(graph, PART_HEAD);
     return changed;

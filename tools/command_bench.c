@@ -28,21 +28,10 @@ static const struct argp_option option_table[] = {
     {0},
 };
 
-/* An entry by its name; the optimizer alone has no pictures to count. */
-static Entry parse_entry(struct argp_state *state, const char *name) {
-    static const char *const names[] = {
-        [ENTRY_FEATURES] = "features",       [ENTRY_LOGITS] = "logits",
-        [ENTRY_RECONSTRUCT] = "reconstruct", [ENTRY_TRAIN_STEP] = "train_step",
-        [ENTRY_ACCUMULATE] = "accumulate",   [ENTRY_FINETUNE_STEP] = "finetune_step"};
-    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
-        if (names[i] && strcmp(name, names[i]) == 0)
-            return (Entry)i;
-    argp_error(state,
-               "--entry takes features, logits, reconstruct, train_step, accumulate or "
-               "finetune_step, not %s",
-               name);
-    return ENTRY_TRAIN_STEP;
-}
+/* The optimizer alone has no pictures to count. */
+static const unsigned entries = 1u << ENTRY_FEATURES | 1u << ENTRY_LOGITS |
+                                1u << ENTRY_RECONSTRUCT | 1u << ENTRY_TRAIN_STEP |
+                                1u << ENTRY_ACCUMULATE | 1u << ENTRY_FINETUNE_STEP;
 
 static error_t parse(int key, char *argument, struct argp_state *state) {
     BenchOptions *options = state->input;
@@ -52,7 +41,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         state->child_inputs[1] = &options->code;
         return 0;
     case KEY_ENTRY:
-        options->common.pass.entry = parse_entry(state, argument);
+        options->common.pass.entry = options_entry(state, argument, entries);
         options->common.pass.training = options->common.pass.entry >= ENTRY_TRAIN_STEP;
         return 0;
     case KEY_STEPS:

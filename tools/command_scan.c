@@ -149,6 +149,7 @@ static Status run(const ScanOptions *options, Hearing *hearing) {
         source_open(hearing->arena, options->paths.items, options->paths.count, &source));
     Status status = scan_source(hearing->arena, &source, options->channels, options->threads,
                                 source.samples.count, &listener, &scan);
+    source_close(&source);
     if (hearing->progress)
         fputs("\r\033[K", stderr);
     status_return_if_failed(status);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "passes/settings.h"
 
 enum { KEY_NETWORK = 0x100, KEY_SET, KEY_INPUT, KEY_BATCH, KEY_MASK, KEY_WIDTH, KEY_JSON };
 
@@ -33,6 +34,24 @@ int64_t options_integer(struct argp_state *state, const char *option, const char
         argp_error(state, "--%s needs a whole number from %" PRId64 " to %" PRId64 ", not %s",
                    option, least, most, text);
     return value;
+}
+
+Entry options_entry(struct argp_state *state, const char *name, unsigned allowed) {
+    const char *const *entries = pass_settings_entries();
+    Arena *arena = arena_create();
+    Text list = text_create(arena);
+    for (int i = 0; entries[i]; i++) {
+        if (!(allowed & 1u << i))
+            continue;
+        if (strcmp(name, entries[i]) == 0) {
+            arena_destroy(arena);
+            return (Entry)i;
+        }
+        text_append(&list, "%s%s", list.length ? ", " : "", entries[i]);
+    }
+    argp_error(state, "--entry takes one of %s, not %s", list.data, name);
+    arena_destroy(arena);
+    return ENTRY_TRAIN_STEP;
 }
 
 static double parse_share(struct argp_state *state, const char *text) {

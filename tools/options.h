@@ -47,6 +47,10 @@ void options_parse_in_order(const struct argp *argp, int argc, char **argv, void
 int64_t options_integer(struct argp_state *state, const char *option, const char *text,
                         int64_t least, int64_t most);
 
+/* An entry of the set `allowed` (1 << Entry of each) by its name, or a usage error that lists them.
+ */
+Entry options_entry(struct argp_state *state, const char *name, unsigned allowed);
+
 /* Prints "sparkc COMMAND: MESSAGE" on stderr; names in it that come from outside are escaped. */
 void options_print_failure(const char *command, Status status);
 

@@ -57,21 +57,34 @@ static int open_regular(const char *path, struct stat *info) {
     return -1;
 }
 
-static ImageFormat format_of(const char *path, uint64_t offset) {
+/* Reads up to `length` bytes where a sample begins; how many there are, or -1. */
+static ssize_t read_beginning(const SourceSample *sample, void *bytes, size_t length) {
     struct stat info;
-    char magic[IMAGE_FORMAT_BYTES];
-    int descriptor = open_regular(path, &info);
+    if (sample->copy)
+        return read_fully(sample->copy->descriptor, bytes, length, sample->offset);
+    int descriptor = open_regular(sample->path, &info);
     if (descriptor < 0)
-        return IMAGE_FORMAT_UNKNOWN;
-    ssize_t got = read_fully(descriptor, magic, sizeof magic, offset);
+        return -1;
+    ssize_t got = read_fully(descriptor, bytes, length, sample->offset);
     close(descriptor);
+    return got;
+}
+
+static ImageFormat format_of(const SourceSample *sample) {
+    char magic[IMAGE_FORMAT_BYTES];
+    ssize_t got = read_beginning(sample, magic, sizeof magic);
     return got > 0 ? image_format(magic, (size_t)got) : IMAGE_FORMAT_UNKNOWN;
+}
+
+/* A sample that is a file. */
+static SourceSample whole_file(const char *path, const struct stat *info) {
+    return (SourceSample){.name = path, .path = path, .size = (uint64_t)info->st_size};
 }
 
 void source_add(SourceList *list, SourceSample sample) {
     const char *slash = strrchr(sample.name, '/'), *base = slash ? slash + 1 : sample.name;
-    bool wanted = *base != '.' && (has_picture_name(base) ||
-                                   format_of(sample.path, sample.offset) != IMAGE_FORMAT_UNKNOWN);
+    bool wanted =
+        *base != '.' && (has_picture_name(base) || format_of(&sample) != IMAGE_FORMAT_UNKNOWN);
     if (!wanted) {
         list->source->others++;
         if (sample.in_shard && *base != '.' && text_ends_with(base, ".cls"))
@@ -131,7 +144,7 @@ static void visit(Walk *walk, FTSENT *entry) {
         return;
     case FTS_F:
         path = arena_copy_text(list->arena, entry->fts_path, entry->fts_pathlen);
-        source_add(list, (SourceSample){path, path, 0, (uint64_t)entry->fts_statp->st_size, false});
+        source_add(list, whole_file(path, entry->fts_statp));
         return;
     case FTS_DC:
         source_add_problem(list, entry->fts_path, "a link to a folder around it");
@@ -199,9 +212,10 @@ static Status add_path(SourceList *list, const char *path) {
         return add_folder(list, path);
     if (!S_ISREG(info.st_mode))
         return status_failure(list->arena, "%s: neither a folder nor a file", path);
-    if (format_of(path, 0) == IMAGE_FORMAT_UNKNOWN)
+    SourceSample file = whole_file(path, &info);
+    if (format_of(&file) == IMAGE_FORMAT_UNKNOWN)
         return source_add_shard(list, path);
-    source_add(list, (SourceSample){path, path, 0, (uint64_t)info.st_size, false});
+    source_add(list, file);
     return STATUS_FINE;
 }
 
@@ -221,18 +235,32 @@ static Status refuse_empty(SourceList *list, const char *path, size_t others, si
                           path, source->problems.count - problems, first->name, first->reason);
 }
 
-Status source_open(Arena *arena, const char *const *paths, size_t count, Source *source) {
-    *source = (Source){0};
-    SourceList list = {arena, source};
+static Status add_paths(SourceList *list, const char *const *paths, size_t count) {
+    const Source *source = list->source;
     for (size_t i = 0; i < count; i++) {
         size_t samples = source->samples.count, others = source->others;
         size_t problems = source->problems.count;
-        const char *path = arena_copy_text(arena, paths[i], strlen(paths[i]));
-        status_return_if_failed(add_path(&list, path));
+        const char *path = arena_copy_text(list->arena, paths[i], strlen(paths[i]));
+        status_return_if_failed(add_path(list, path));
         if (source->samples.count == samples)
-            return refuse_empty(&list, path, source->others - others, problems);
+            return refuse_empty(list, path, source->others - others, problems);
     }
     return STATUS_FINE;
+}
+
+Status source_open(Arena *arena, const char *const *paths, size_t count, Source *source) {
+    *source = (Source){0};
+    SourceList list = {arena, source};
+    Status status = add_paths(&list, paths, count);
+    if (!status_fine(status))
+        source_close(source);
+    return status;
+}
+
+void source_close(Source *source) {
+    if (source->copy)
+        close(source->copy->descriptor);
+    source->copy = NULL;
 }
 
 static Status read_sample(Arena *arena, int descriptor, const SourceSample *sample, uint64_t size,
@@ -254,6 +282,8 @@ static Status read_sample(Arena *arena, int descriptor, const SourceSample *samp
 Status source_read(Arena *arena, const SourceSample *sample, const uint8_t **bytes,
                    size_t *length) {
     struct stat info;
+    if (sample->copy)
+        return read_sample(arena, sample->copy->descriptor, sample, sample->size, bytes, length);
     int descriptor = open_regular(sample->path, &info);
     if (descriptor < 0)
         return status_failure(arena, "%s", strerror(errno));

@@ -13,7 +13,8 @@ typedef struct Shard {
     SourceList *list;
     const char *path;
     struct archive *archive;
-    uint64_t size; /* of the file */
+    const SourceCopy *copy; /* where it is unpacked; NULL: it is read in place */
+    uint64_t first, size;   /* bytes of the tar in the file or copy */
     size_t entries;
 } Shard;
 
@@ -52,13 +53,16 @@ static void add_entry(Shard *shard, struct archive_entry *entry) {
     if (problem)
         source_add_problem(shard->list, name, problem);
     else
-        source_add(shard->list, (SourceSample){name, shard->path, (uint64_t)offset,
-                                               (uint64_t)archive_entry_size(entry), true});
+        source_add(shard->list, (SourceSample){.name = name,
+                                               .path = shard->path,
+                                               .offset = shard->first + (uint64_t)offset,
+                                               .size = (uint64_t)archive_entry_size(entry),
+                                               .in_shard = true,
+                                               .copy = shard->copy});
 }
 
 static Status refuse_file(Shard *shard) {
-    return status_failure(shard->list->arena,
-                          "%s: neither a folder, nor an uncompressed tar, nor a picture",
+    return status_failure(shard->list->arena, "%s: neither a folder, nor a tar, nor a picture",
                           shard->path);
 }
 
@@ -81,9 +85,8 @@ static Status read_headers(Shard *shard) {
     return STATUS_FINE;
 }
 
-static Status open_archive(Shard *shard) {
+static Status open_file(Shard *shard) {
     struct stat info;
-    archive_read_support_format_tar(shard->archive);
     if (access(shard->path, R_OK) != 0 || stat(shard->path, &info) != 0)
         return status_failure(shard->list->arena, "%s: %s", shard->path, strerror(errno));
     if (archive_read_open_filename(shard->archive, shard->path, READ_BYTES) != ARCHIVE_OK)
@@ -92,11 +95,29 @@ static Status open_archive(Shard *shard) {
     return STATUS_FINE;
 }
 
+/* The tar is what lies in the copy from `first` on. */
+static Status open_copy(Shard *shard) {
+    shard->copy = shard->list->source->copy;
+    shard->size = shard->copy->length - shard->first;
+    if (lseek(shard->copy->descriptor, (off_t)shard->first, SEEK_SET) < 0)
+        return status_failure(shard->list->arena, "%s: %s", shard->path, strerror(errno));
+    if (archive_read_open_fd(shard->archive, shard->copy->descriptor, READ_BYTES) != ARCHIVE_OK)
+        return refuse_file(shard);
+    return STATUS_FINE;
+}
+
 Status source_add_shard(SourceList *list, const char *path) {
-    Shard shard = {.list = list, .path = path, .archive = archive_read_new()};
+    const SourceCopy *copy = list->source->copy;
+    Shard shard = {.list = list, .path = path};
+    bool compressed;
+    uint64_t before = copy ? copy->length : 0;
+    status_return_if_failed(source_unpack(list, path, &compressed));
+    shard.first = compressed ? before : 0;
+    shard.archive = archive_read_new();
     if (!shard.archive)
         return status_failure(list->arena, "%s: libarchive cannot be started", path);
-    Status status = open_archive(&shard);
+    archive_read_support_format_tar(shard.archive);
+    Status status = compressed ? open_copy(&shard) : open_file(&shard);
     if (status_fine(status))
         status = read_headers(&shard);
     archive_read_free(shard.archive);

@@ -384,7 +384,7 @@ static const char *describe(Arena *arena, const void *context, const char *outpu
 /* Fused programs give the same bits as the one that they were made of. */
 static void check_fused(const Trial *trial, const Compiled *plain, const char *cpu) {
     Program *fused = lower_graph(trial->arena, trial->graph);
-    fuse_kernels(fused);
+    fuse_kernels(fused, NULL);
     Compiled *compiled = compiled_create(fused, &(CompiledOptions){.cpu = cpu});
     trial_fill(trial->arena, trial->graph, compiled->values, fused);
     compiled_run(compiled);

@@ -66,7 +66,7 @@ static void test_same_bytes(void) {
     Arena *arena = arena_create();
     Graph *graph = training_step(arena);
     Program *program = lower_graph(arena, graph), *fused = lower_graph(arena, graph);
-    CU_ASSERT(fuse_kernels(fused) > 0);
+    CU_ASSERT(fuse_kernels(fused, NULL) > 0);
     Compiled *expected = run_steps(arena, graph, program, &(CompiledOptions){.threads = 1});
     expect_moving(arena, graph, expected);
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {

@@ -1,77 +1,29 @@
 /* Classes: from folders, from names, from entries .cls; what is refused. */
-#include <archive.h>
-#include <archive_entry.h>
-#include <ftw.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fatal.h"
 #include "base/text.h"
 #include "runtime/data/labels.h"
+#include "tests/support/folder.h"
 #include "tests/unit/data_suites.h"
 
-typedef struct Place {
-    Arena *arena;
-    char *path;
-} Place;
-
-static Place open_place(void) {
-    Place place = {.arena = arena_create()};
-    place.path = arena_copy_text(place.arena, "/tmp/sparkc-labels-XXXXXX", 25);
-    invariant(mkdtemp(place.path), "no folder can be made");
-    return place;
-}
-
-static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *walk) {
-    (void)info;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static void close_place(Place place) {
-    nftw(place.path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    arena_destroy(place.arena);
-}
-
 /* A file that begins like a JPEG; folders in its name are made. */
-static void put_file(Place place, const char *name) {
-    char *path = arena_format(place.arena, "%s/%s", place.path, name);
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(path, 0777);
-        *slash = '/';
-    }
-    FILE *file = fopen(path, "wb");
-    invariant(file && fputs("\xff\xd8\xff....", file) >= 0 && fclose(file) == 0,
-              "%s cannot be written", path);
+static void put_file(Folder place, const char *name) {
+    folder_write_text(place, name, "\xff\xd8\xff....");
 }
 
-/* A shard of entries; `entries` holds names and texts in turn, ended by NULL. */
-static const char *put_shard(Place place, const char *name, const char *const *entries) {
-    struct archive *shard = archive_write_new();
-    const char *path = arena_format(place.arena, "%s/%s", place.path, name);
-    archive_write_set_format(shard, ARCHIVE_FORMAT_TAR_USTAR);
-    invariant(archive_write_open_filename(shard, path) == ARCHIVE_OK, "no shard");
-    for (; *entries; entries += 2) {
-        struct archive_entry *entry = archive_entry_new();
-        archive_entry_set_pathname(entry, entries[0]);
-        archive_entry_set_filetype(entry, AE_IFREG);
-        archive_entry_set_perm(entry, 0644);
-        archive_entry_set_size(entry, (la_int64_t)strlen(entries[1]));
-        invariant(archive_write_header(shard, entry) == ARCHIVE_OK, "no entry");
-        archive_write_data(shard, entries[1], strlen(entries[1]));
-        archive_entry_free(entry);
-    }
-    archive_write_close(shard);
-    archive_write_free(shard);
-    return path;
+/* A shard of entries; `texts` holds names and texts in turn, ended by NULL. */
+static const char *put_shard(Folder place, const char *name, const char *const *texts) {
+    ShardEntry entries[16];
+    size_t count = 0;
+    for (; *texts; texts += 2)
+        entries[count++] = (ShardEntry){.name = texts[0], .text = texts[1]};
+    return folder_write_shard(place, name, 0, 0, entries, count);
 }
 
-static Source open_path(Place place, const char *path) {
+static Source open_path(Folder place, const char *path) {
     Source source;
     Status status = source_open(place.arena, &path, 1, &source);
     invariant(status_fine(status), "%s", status.message);
@@ -79,7 +31,7 @@ static Source open_path(Place place, const char *path) {
 }
 
 /* The names of the table and then of each sample's class, with blanks between. */
-static const char *described(Place place, const Labels *labels) {
+static const char *described(Folder place, const Labels *labels) {
     Text text = text_create(place.arena);
     for (size_t i = 0; i < labels->class_count; i++)
         text_append(&text, "%s ", labels->names[i]);
@@ -89,7 +41,7 @@ static const char *described(Place place, const Labels *labels) {
     return text.data;
 }
 
-static void check_labels(Place place, const char *path, const char *expected) {
+static void check_labels(Folder place, const char *path, const char *expected) {
     Source source = open_path(place, path);
     Labels labels = {0};
     Status status = labels_read(place.arena, &source, &labels);
@@ -98,7 +50,7 @@ static void check_labels(Place place, const char *path, const char *expected) {
     CU_ASSERT_STRING_EQUAL(described(place, &labels), expected);
 }
 
-static void check_refusal(Place place, const char *path, const char *expected) {
+static void check_refusal(Folder place, const char *path, const char *expected) {
     Source source = open_path(place, path);
     Labels labels = {0};
     Status status = labels_read(place.arena, &source, &labels);
@@ -109,16 +61,16 @@ static void check_refusal(Place place, const char *path, const char *expected) {
 }
 
 static void folders_are_classes(void) {
-    Place place = open_place();
+    Folder place = folder_create();
     put_file(place, "data/one/dog/b.jpg");
     put_file(place, "data/one/cat/a.jpg");
     put_file(place, "data/two/cat/c.jpg");
     check_labels(place, arena_format(place.arena, "%s/data", place.path), "cat dog | cat dog cat");
-    close_place(place);
+    folder_destroy(place);
 }
 
 static void the_folder_of_a_relative_file_is_found(void) {
-    Place place = open_place();
+    Folder place = folder_create();
     char before[4096];
     put_file(place, "cat/a.jpg");
     put_file(place, "dog/a.jpg");
@@ -132,40 +84,40 @@ static void the_folder_of_a_relative_file_is_found(void) {
     invariant(chdir(before) == 0, "no way back");
     CU_ASSERT_PTR_NULL_FATAL(status.message);
     CU_ASSERT_STRING_EQUAL(described(place, &labels), "cat dog | cat cat dog");
-    close_place(place);
+    folder_destroy(place);
 }
 
 static void numbers_are_sorted_by_value(void) {
-    Place place = open_place();
+    Folder place = folder_create();
     put_file(place, "10/a.jpg");
     put_file(place, "9/a.jpg");
     put_file(place, "0x/a.jpg");
     put_file(place, "2/a.jpg");
     check_labels(place, place.path, "2 9 10 0x | 0x 10 2 9");
-    close_place(place);
+    folder_destroy(place);
 }
 
 static void names_of_entries_are_classes(void) {
-    Place place = open_place();
+    Folder place = folder_create();
     const char *shard = put_shard(
         place, "a.tar",
         (const char *[]){"sea_lion_01.jpg", "x", "in/cat_2.jpg", "x", "notes.txt", "", NULL});
     check_labels(place, shard, "cat sea_lion | sea_lion cat");
-    close_place(place);
+    folder_destroy(place);
 }
 
 static void entries_cls_are_classes(void) {
-    Place place = open_place();
+    Folder place = folder_create();
     const char *shard = put_shard(place, "a.tar",
                                   (const char *[]){"a_1.jpg", "x", "a_1.cls", "10", "b_1.cls",
                                                    "007\n", "b_1.png", "x", "c.left.jpg", "x",
                                                    "c.cls", "10", "c.right.jpg", "x", NULL});
     check_labels(place, shard, "7 10 | 10 7 10 10");
-    close_place(place);
+    folder_destroy(place);
 }
 
 static void refuses_what_has_no_class(void) {
-    Place place = open_place();
+    Folder place = folder_create();
     check_refusal(place,
                   put_shard(place, "a.tar", (const char *[]){"a_1.jpg", "x", "b.jpg", "x", NULL}),
                   "a.tar/b.jpg: has no label");
@@ -176,12 +128,12 @@ static void refuses_what_has_no_class(void) {
     check_refusal(place,
                   put_shard(place, "c.tar", (const char *[]){"a_1.jpg", "x", "a_2.jpg", "x", NULL}),
                   "all pictures are of one class, a");
-    close_place(place);
+    folder_destroy(place);
 }
 
 static void refuses_cls_that_is_no_number(void) {
     static const char *const texts[] = {"", "cat", "-1", "1 2", "1.0", "1234567890"};
-    Place place = open_place();
+    Folder place = folder_create();
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         const char *name = arena_format(place.arena, "%zu.tar", i);
         check_refusal(
@@ -198,11 +150,11 @@ static void refuses_cls_that_is_no_number(void) {
         place,
         put_shard(place, "y.tar", (const char *[]){"a.jpg", "x", "a.cls", "1", "a.cls", "2", NULL}),
         "a.cls: there are two entries of this name");
-    close_place(place);
+    folder_destroy(place);
 }
 
 static void test_pictures_are_numbered_as_training_pictures(void) {
-    Place place = open_place();
+    Folder place = folder_create();
     Labels train = {0}, test = {0};
     Source source = open_path(
         place, put_shard(place, "a.tar",
@@ -220,7 +172,7 @@ static void test_pictures_are_numbered_as_training_pictures(void) {
     CU_ASSERT_PTR_NOT_NULL_FATAL(status.message);
     CU_ASSERT(text_ends_with(
         status.message, "test/d/1.jpg: is of class d, which none of the training pictures has"));
-    close_place(place);
+    folder_destroy(place);
 }
 
 /* ---- Choices --------------------------------------------------------------------------------- */

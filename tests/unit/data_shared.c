@@ -69,7 +69,7 @@ static bool crops(Arena *arena, const Image *image) {
 static void check_row(Report *report, const char *folder, const char *const *columns) {
     Arena *arena = report->arena;
     const char *path = arena_format(arena, "%s/%s", folder, columns[0]);
-    SourceSample sample = {path, path, 0, 0, false};
+    SourceSample sample = {.name = path, .path = path};
     Image image;
     Status status = decode(arena, &sample, &image);
     bool skip = strcmp(columns[1], "skip") == 0, either = strcmp(columns[1], "either") == 0;

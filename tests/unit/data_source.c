@@ -1,9 +1,6 @@
 /* Folders, shards and single files; what is no sample; names as they are shown. */
 #include <archive.h>
 #include <archive_entry.h>
-#include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,48 +8,15 @@
 #include "base/fatal.h"
 #include "base/text.h"
 #include "runtime/data/source.h"
+#include "tests/support/folder.h"
 #include "tests/unit/data_suites.h"
 
-typedef struct Folder {
-    Arena *arena;
-    const char *path;
-} Folder;
-
-static Folder make_folder(void) {
-    Folder folder = {arena_create(), NULL};
-    char *path = arena_copy_text(folder.arena, "/tmp/sparkc-data-XXXXXX", 23);
-    invariant(mkdtemp(path), "no folder can be made");
-    folder.path = path;
-    return folder;
-}
-
-static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *walk) {
-    (void)info;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static void remove_folder(Folder folder) {
-    nftw(folder.path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    arena_destroy(folder.arena);
-}
-
-static const char *inside(Folder folder, const char *name) {
-    return arena_format(folder.arena, "%s/%s", folder.path, name);
-}
-
-static void write_file(Folder folder, const char *name, const char *bytes) {
-    FILE *file = fopen(inside(folder, name), "wb");
-    invariant(file && fputs(bytes, file) >= 0 && fclose(file) == 0, "%s cannot be written", name);
-}
-
 static void make_inner(Folder folder, const char *name) {
-    invariant(mkdir(inside(folder, name), 0777) == 0, "%s cannot be made", name);
+    invariant(mkdir(folder_inside(folder, name), 0777) == 0, "%s cannot be made", name);
 }
 
 static void link_to(Folder folder, const char *target, const char *name) {
-    invariant(symlink(target, inside(folder, name)) == 0, "%s cannot be linked", name);
+    invariant(symlink(target, folder_inside(folder, name)) == 0, "%s cannot be linked", name);
 }
 
 static Source open_source(Folder folder, const char *path) {
@@ -65,7 +29,7 @@ static Source open_source(Folder folder, const char *path) {
 /* The message, without the folder's own path, that a source is refused with; "" if it is not. */
 static const char *refusal(Folder folder, const char *name) {
     Source source;
-    const char *path = inside(folder, name);
+    const char *path = folder_inside(folder, name);
     Status status = source_open(folder.arena, &path, 1, &source);
     if (status_fine(status))
         return "";
@@ -82,26 +46,26 @@ static void check_names(Folder folder, const Source *source, const char *const *
 }
 
 static void finds_pictures_in_order_of_their_names(void) {
-    Folder folder = make_folder();
+    Folder folder = folder_create();
     make_inner(folder, "b");
     make_inner(folder, "b/deep");
     make_inner(folder, ".hidden");
-    write_file(folder, "c.jpg", "");
-    write_file(folder, "b/deep/x.PNG", "x");
-    write_file(folder, "b/a.jpeg", "xy");
-    write_file(folder, "a.jfif", "");
-    write_file(folder, "no ending", "\x89PNG\r\n\x1a\n....");
-    write_file(folder, "photo.jpg.bak", "\xff\xd8\xff....");
-    write_file(folder, "notes.txt", "text");
-    write_file(folder, ".jpg", "");
-    write_file(folder, ".hidden/z.jpg", "");
+    folder_write_text(folder, "c.jpg", "");
+    folder_write_text(folder, "b/deep/x.PNG", "x");
+    folder_write_text(folder, "b/a.jpeg", "xy");
+    folder_write_text(folder, "a.jfif", "");
+    folder_write_text(folder, "no ending", "\x89PNG\r\n\x1a\n....");
+    folder_write_text(folder, "photo.jpg.bak", "\xff\xd8\xff....");
+    folder_write_text(folder, "notes.txt", "text");
+    folder_write_text(folder, ".jpg", "");
+    folder_write_text(folder, ".hidden/z.jpg", "");
     Source source = open_source(folder, folder.path);
     check_names(folder, &source,
                 (const char *const[]){"a.jfif", "b/a.jpeg", "b/deep/x.PNG", "c.jpg", "no ending",
                                       "photo.jpg.bak", NULL});
     CU_ASSERT_EQUAL(source.others, 2);
     CU_ASSERT_EQUAL(source.problems.count, 0);
-    remove_folder(folder);
+    folder_destroy(folder);
 }
 
 static void check_problem(Folder folder, const Source *source, size_t i, const char *name,
@@ -112,14 +76,14 @@ static void check_problem(Folder folder, const Source *source, size_t i, const c
 }
 
 static void is_not_led_astray_by_links(void) {
-    Folder folder = make_folder();
+    Folder folder = folder_create();
     make_inner(folder, "a");
-    write_file(folder, "a/1.jpg", "one");
+    folder_write_text(folder, "a/1.jpg", "one");
     link_to(folder, "..", "a/around");
     link_to(folder, "1.jpg", "a/2.jpg");
     link_to(folder, "gone", "a/3.jpg");
     link_to(folder, "a", "b");
-    invariant(mkfifo(inside(folder, "c.jpg"), 0600) == 0, "no fifo can be made");
+    invariant(mkfifo(folder_inside(folder, "c.jpg"), 0600) == 0, "no fifo can be made");
     Source source = open_source(folder, folder.path);
     check_names(folder, &source, (const char *const[]){"a/1.jpg", "a/2.jpg", NULL});
     CU_ASSERT_EQUAL(source.problems.count, 4);
@@ -127,99 +91,79 @@ static void is_not_led_astray_by_links(void) {
     check_problem(folder, &source, 1, "a/around", "a link to a folder around it");
     check_problem(folder, &source, 2, "b", "a folder that was searched already");
     check_problem(folder, &source, 3, "c.jpg", "neither a file nor a folder");
-    remove_folder(folder);
+    folder_destroy(folder);
 }
 
 static void reads_bytes(void) {
-    Folder folder = make_folder();
+    Folder folder = folder_create();
     const uint8_t *bytes;
     size_t length;
-    write_file(folder, "a.jpg", "twelve bytes");
-    write_file(folder, "b.jpg", "");
+    folder_write_text(folder, "a.jpg", "twelve bytes");
+    folder_write_text(folder, "b.jpg", "");
     Source source = open_source(folder, folder.path);
     CU_ASSERT(status_fine(source_read(folder.arena, source.samples.items, &bytes, &length)));
     CU_ASSERT(length == 12 && memcmp(bytes, "twelve bytes", 12) == 0);
     CU_ASSERT(status_fine(source_read(folder.arena, source.samples.items + 1, &bytes, &length)));
     CU_ASSERT_EQUAL(length, 0);
-    unlink(inside(folder, "a.jpg"));
+    unlink(folder_inside(folder, "a.jpg"));
     Status status = source_read(folder.arena, source.samples.items, &bytes, &length);
     CU_ASSERT_FALSE_FATAL(status_fine(status));
     CU_ASSERT_STRING_EQUAL(status.message, "No such file or directory");
-    remove_folder(folder);
+    folder_destroy(folder);
 }
 
 static void refuses_sources_without_pictures(void) {
-    Folder folder = make_folder();
+    Folder folder = folder_create();
     make_inner(folder, "empty");
     make_inner(folder, "texts");
     make_inner(folder, "links");
-    write_file(folder, "texts/a.txt", "text");
-    write_file(folder, "file", "text");
+    folder_write_text(folder, "texts/a.txt", "text");
+    folder_write_text(folder, "file", "text");
     link_to(folder, "nowhere", "links/a.jpg");
     CU_ASSERT_STRING_EQUAL(refusal(folder, "missing"), "missing: No such file or directory");
     CU_ASSERT_STRING_EQUAL(refusal(folder, "empty"), "empty: there is no file in it");
     CU_ASSERT_STRING_EQUAL(refusal(folder, "texts"), "texts: no JPEG or PNG picture among 1 files "
                                                      "(give tar shards by their own names)");
     CU_ASSERT_STRING_EQUAL(refusal(folder, "file"),
-                           "file: neither a folder, nor an uncompressed tar, nor a picture");
+                           "file: neither a folder, nor a tar, nor a picture");
     CU_ASSERT(text_starts_with(refusal(folder, "links"),
                                "links: no JPEG or PNG picture; 1 entries cannot be read"));
-    remove_folder(folder);
+    folder_destroy(folder);
 }
 
 /* Root may read everything. */
 static void refuses_what_may_not_be_read(void) {
-    Folder folder = make_folder();
+    Folder folder = folder_create();
     make_inner(folder, "closed");
-    write_file(folder, "a.tar", "text");
-    chmod(inside(folder, "closed"), 0);
-    chmod(inside(folder, "a.tar"), 0);
+    folder_write_text(folder, "a.tar", "text");
+    chmod(folder_inside(folder, "closed"), 0);
+    chmod(folder_inside(folder, "a.tar"), 0);
     const char *closed = refusal(folder, "closed"), *shard = refusal(folder, "a.tar");
     bool root = geteuid() == 0;
     CU_ASSERT_STRING_EQUAL(closed,
                            root ? "closed: there is no file in it" : "closed: Permission denied");
-    CU_ASSERT_STRING_EQUAL(shard,
-                           root ? "a.tar: neither a folder, nor an uncompressed tar, nor a picture"
-                                : "a.tar: Permission denied");
-    chmod(inside(folder, "closed"), 0700);
-    remove_folder(folder);
-}
-
-static void add_entry(struct archive *shard, const char *name, unsigned type, const char *text) {
-    struct archive_entry *entry = archive_entry_new();
-    archive_entry_set_pathname(entry, name);
-    archive_entry_set_filetype(entry, type);
-    archive_entry_set_perm(entry, 0644);
-    archive_entry_set_size(entry, type == AE_IFREG ? (la_int64_t)strlen(text) : 0);
-    if (type == AE_IFLNK)
-        archive_entry_set_symlink(entry, text);
-    invariant(archive_write_header(shard, entry) == ARCHIVE_OK, "%s", archive_error_string(shard));
-    if (type == AE_IFREG)
-        archive_write_data(shard, text, strlen(text));
-    archive_entry_free(entry);
+    CU_ASSERT_STRING_EQUAL(shard, root ? "a.tar: neither a folder, nor a tar, nor a picture"
+                                       : "a.tar: Permission denied");
+    chmod(folder_inside(folder, "closed"), 0700);
+    folder_destroy(folder);
 }
 
 /* A shard of five files, a link, a folder and a device. */
 static const char *make_shard(Folder folder, int format) {
-    struct archive *shard = archive_write_new();
-    const char *path = inside(folder, "shard.tar");
-    archive_write_set_format(shard, format);
-    archive_write_set_bytes_in_last_block(shard, 1);
-    invariant(archive_write_open_filename(shard, path) == ARCHIVE_OK, "no shard");
-    add_entry(shard, "./b.jpg", AE_IFREG, "bytes of b");
-    add_entry(shard, "b.cls", AE_IFREG, "1");
-    add_entry(shard, "empty.jpg", AE_IFREG, "");
-    add_entry(shard, "link.jpg", AE_IFLNK, "/etc/passwd");
-    add_entry(shard, "folder", AE_IFDIR, "");
-    add_entry(shard, "folder/device.jpg", AE_IFCHR, "");
-    add_entry(shard,
-              "folder/a-name-that-is-longer-than-the-hundred-bytes-of-a-header/"
-              "and-so-has-to-be-stored-in-another-way-by-the-tar-format.jpg",
-              AE_IFREG, "bytes of a");
-    add_entry(shard, "c.png", AE_IFREG, "bytes of c");
-    archive_write_close(shard);
-    archive_write_free(shard);
-    return path;
+    static const ShardEntry entries[] = {
+        {"./b.jpg", "bytes of b", 0, 0},
+        {"b.cls", "1", 0, 0},
+        {"empty.jpg", "", 0, 0},
+        {"link.jpg", "/etc/passwd", AE_IFLNK, 0},
+        {"folder", "", AE_IFDIR, 0},
+        {"folder/device.jpg", "", AE_IFCHR, 0},
+        {"folder/a-name-that-is-longer-than-the-hundred-bytes-of-a-header/"
+         "and-so-has-to-be-stored-in-another-way-by-the-tar-format.jpg",
+         "bytes of a", 0, 0},
+        {"c.png", "bytes of c", 0, 0},
+    };
+    return folder_write_shard(folder, "shard.tar", format, 0, entries,
+                              sizeof entries / sizeof *entries);
 }
 
 static void reads_shards(void) {
@@ -227,7 +171,7 @@ static void reads_shards(void) {
                                   ARCHIVE_FORMAT_TAR_PAX_RESTRICTED};
     static const char *const texts[] = {"bytes of b", "", "bytes of a", "bytes of c"};
     for (size_t format = 0; format < sizeof formats / sizeof *formats; format++) {
-        Folder folder = make_folder();
+        Folder folder = folder_create();
         Source source = open_source(folder, make_shard(folder, formats[format]));
         CU_ASSERT_EQUAL_FATAL(source.samples.count, 4);
         CU_ASSERT_EQUAL(source.others, 1);
@@ -246,14 +190,14 @@ static void reads_shards(void) {
         check_problem(folder, &source, 0, "shard.tar/link.jpg",
                       "a link; links in shards are not followed");
         check_problem(folder, &source, 1, "shard.tar/folder/device.jpg", "not a regular file");
-        remove_folder(folder);
+        folder_destroy(folder);
     }
 }
 
 /* Cut anywhere, a shard gives the entries before the cut, and says that it is cut, unless only its
  * end mark is missing. */
 static void survives_shards_cut_short(void) {
-    Folder folder = make_folder();
+    Folder folder = folder_create();
     const char *path = make_shard(folder, ARCHIVE_FORMAT_TAR_USTAR);
     struct stat info;
     invariant(stat(path, &info) == 0, "no shard");
@@ -267,7 +211,7 @@ static void survives_shards_cut_short(void) {
         }
         CU_ASSERT_EQUAL(status_fine(status), length > 512);
     }
-    remove_folder(folder);
+    folder_destroy(folder);
 }
 
 static void shows_names_unharmed_or_escaped(void) {

@@ -49,7 +49,7 @@ static const char *expected_names(Arena *arena, const Source *source, const Load
 }
 
 static void are_told_once_in_order(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, 40, every_third);
     Source source = loader_folder_open(folder);
     for (int threads = 1; threads <= 5; threads += 2) {
@@ -69,7 +69,7 @@ static void are_told_once_in_order(void) {
         CU_ASSERT_STRING_EQUAL(warnings.names.data,
                                expected_names(folder.arena, &source, &options, 0, every_third));
     }
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 /* Takes up to `most` batches; how many came, and the last failure's message or "". */
@@ -119,7 +119,7 @@ static int visits_until_refused(Arena *arena, const LoaderOptions *options, uint
  * half of them do. */
 static void are_too_many_after_a_hundred(void) {
     enum { COUNT = 150, BATCH = 10 };
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, COUNT, every_third);
     Source source = loader_folder_open(folder);
     for (int threads = 1; threads <= 5; threads += 4) {
@@ -141,12 +141,12 @@ static void are_too_many_after_a_hundred(void) {
         CU_ASSERT_EQUAL(taken, COUNT * 2 / 3 / BATCH + (visits - bad) / BATCH);
         CU_ASSERT_STRING_EQUAL(message, wanted);
     }
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 /* Exactly a third may be bad; less than a third, and the epoch's end is the end. */
 static void are_let_through_up_to_the_share(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     const char *message;
     loader_folder_fill(folder, 12, every_third);
     Source source = loader_folder_open(folder);
@@ -158,11 +158,11 @@ static void are_let_through_up_to_the_share(void) {
     taken = take_batches(folder.arena, &source, &options, (LoaderPosition){0}, 9, &message);
     CU_ASSERT(taken < 9 / 3);
     CU_ASSERT(text_starts_with(message, "4 of the first 12 pictures of epoch 0"));
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 static void fail_clearly_alone(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     const char *message;
     loader_folder_fill(folder, 120, every);
     Source source = loader_folder_open(folder);
@@ -176,11 +176,11 @@ static void fail_clearly_alone(void) {
     taken = take_batches(folder.arena, &source, &options, (LoaderPosition){0}, 1, &message);
     CU_ASSERT_EQUAL(taken, 0);
     CU_ASSERT(text_starts_with(message, "100 of the first 100 pictures of epoch 0"));
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 static void may_leave_no_batch(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     const char *message;
     loader_folder_fill(folder, 10, but_three);
     Source source = loader_folder_open(folder);
@@ -192,12 +192,12 @@ static void may_leave_no_batch(void) {
     options.batch = 3;
     CU_ASSERT_EQUAL(take_batches(folder.arena, &source, &options, (LoaderPosition){0}, 5, &message),
                     5);
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 /* All bad pictures of the epoch come before the start: their names are not known. */
 static void before_the_start_count(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     const char *message;
     loader_folder_fill(folder, 120, NULL);
     Source source = loader_folder_open(folder);
@@ -208,11 +208,11 @@ static void before_the_start_count(void) {
     CU_ASSERT_STRING_EQUAL(message, "30 of the first 100 pictures of epoch 3 cannot be decoded; a "
                                     "share of at most 0.1 may be bad: repair or remove them, or "
                                     "allow more");
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 static void are_those_that_went_away(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, 10, NULL);
     Source source = loader_folder_open(folder);
     unlink(source.samples.items[6].path);
@@ -223,7 +223,7 @@ static void are_those_that_went_away(void) {
     loader_destroy(loader);
     for (int i = 0; i < 9; i++)
         CU_ASSERT(expected.samples[i] != 6);
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 /* The message that a loader is refused with; "" if it is not. */
@@ -237,7 +237,7 @@ static const char *refusal(Arena *arena, const Source *source, int batch, Loader
 }
 
 static void are_no_need_to_refuse(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, 10, NULL);
     Source source = loader_folder_open(folder);
     Arena *arena = folder.arena;
@@ -251,12 +251,12 @@ static void are_no_need_to_refuse(void) {
         "pictures: go on with the data that the position is from, or start anew");
     CU_ASSERT(text_starts_with(refusal(arena, &source, 4, (LoaderPosition){2, 5, 6}),
                                "picture 5 of epoch 2, with 6 bad ones"));
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 /* 3 x 2^64 bytes. */
 static void are_not_decoded_into_too_much_memory(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, 2, NULL);
     Source source = loader_folder_open(folder);
     LoaderOptions options = loader_options(2, 1, 1 << 22);
@@ -267,7 +267,7 @@ static void are_not_decoded_into_too_much_memory(void) {
     CU_ASSERT_FATAL(!status_fine(status));
     CU_ASSERT_STRING_EQUAL(status.message, "out of memory for 4194304 pictures of 3 x 1048576 x "
                                            "1048576 that are decoded ahead");
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 CU_TestInfo loader_bad_tests[] = {

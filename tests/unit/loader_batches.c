@@ -1,4 +1,6 @@
 /* Batches are what one gets by decoding picture after picture, whatever the threads do. */
+#include <archive.h>
+
 #include "base/clock.h"
 #include "tests/unit/loader_fixture.h"
 #include "tests/unit/loader_suites.h"
@@ -22,7 +24,7 @@ static void expect_all(Arena *arena, const Source *source, const LoaderOptions *
 
 static void equal_pictures_decoded_one_by_one(void) {
     static const int threads[] = {1, 2, 5}, ahead[] = {BATCH, BATCH + 1, 3 * BATCH, 100};
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, PICTURES, every_fifth);
     Source source = loader_folder_open(folder);
     LoaderExpected expected[BATCHES];
@@ -35,11 +37,39 @@ static void equal_pictures_decoded_one_by_one(void) {
             loader_check_next(loader, &options, &expected[k]);
         loader_destroy(loader);
     }
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
+}
+
+/* The pictures of a folder, in a shard that is compressed: the same ones in the same order. */
+static void equal_those_of_a_compressed_shard(void) {
+    Folder folder = folder_create();
+    loader_folder_fill(folder, PICTURES, every_fifth);
+    Source source = loader_folder_open(folder), packed;
+    LoaderExpected expected[BATCHES];
+    LoaderOptions options = loader_options(BATCH, 3, 3 * BATCH);
+    expect_all(folder.arena, &source, &options, expected);
+    ShardEntry entries[PICTURES];
+    for (size_t i = 0; i < PICTURES; i++) {
+        const SourceSample *sample = &source.samples.items[i];
+        const uint8_t *bytes;
+        entries[i].name = sample->name;
+        entries[i].type = 0;
+        CU_ASSERT(status_fine(source_read(folder.arena, sample, &bytes, &entries[i].length)));
+        entries[i].text = (const char *)bytes;
+    }
+    const char *path =
+        folder_write_shard(folder, "a.tar.zst", 0, ARCHIVE_FILTER_ZSTD, entries, PICTURES);
+    CU_ASSERT_FATAL(status_fine(source_open(folder.arena, &path, 1, &packed)));
+    Loader *loader = loader_start(folder.arena, &packed, &options, (LoaderPosition){0});
+    for (int k = 0; k < BATCHES; k++)
+        loader_check_next(loader, &options, &expected[k]);
+    loader_destroy(loader);
+    source_close(&packed);
+    folder_destroy(folder);
 }
 
 static void go_on_from_where_a_batch_ended(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, PICTURES, every_fifth);
     Source source = loader_folder_open(folder);
     LoaderExpected expected[BATCHES];
@@ -51,12 +81,12 @@ static void go_on_from_where_a_batch_ended(void) {
             loader_check_next(loader, &options, &expected[k]);
         loader_destroy(loader);
     }
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 /* 23 good pictures: five batches of an epoch, then the next begins, without the three left. */
 static void drop_the_rest_of_an_epoch(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, PICTURES, NULL);
     Source source = loader_folder_open(folder);
     LoaderOptions options = loader_options(BATCH, 2, 9);
@@ -69,12 +99,12 @@ static void drop_the_rest_of_an_epoch(void) {
         CU_ASSERT(loader_positions_equal(batch.next, wanted));
     }
     loader_destroy(loader);
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 /* 12 pictures are three batches and nothing left. */
 static void may_fill_an_epoch(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, 3 * BATCH, NULL);
     Source source = loader_folder_open(folder);
     LoaderOptions options = loader_options(BATCH, 2, 9);
@@ -88,12 +118,12 @@ static void may_fill_an_epoch(void) {
         position = expected.next;
     }
     loader_destroy(loader);
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 /* A start within what is left of an epoch is one at the next epoch's. */
 static void begin_anew_where_no_batch_is_left(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, PICTURES, NULL);
     Source source = loader_folder_open(folder);
     LoaderOptions options = loader_options(BATCH, 1, 9);
@@ -105,11 +135,11 @@ static void begin_anew_where_no_batch_is_left(void) {
         loader_check_next(loader, &options, &expected);
         loader_destroy(loader);
     }
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 static void may_be_whole_epochs(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, 3, NULL);
     Source source = loader_folder_open(folder);
     LoaderOptions options = loader_options(3, 2, 50);
@@ -121,11 +151,11 @@ static void may_be_whole_epochs(void) {
         loader_check_next(loader, &options, &expected);
     }
     loader_destroy(loader);
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 static void tell_how_long_they_were_waited_for(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, 200, NULL);
     Source source = loader_folder_open(folder);
     LoaderOptions options = loader_options(200, 1, 200);
@@ -140,11 +170,12 @@ static void tell_how_long_they_were_waited_for(void) {
     double elapsed = clock_seconds() - start;
     loader_destroy(loader);
     CU_ASSERT(waited > 0.2 * elapsed && waited <= elapsed);
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 CU_TestInfo loader_batches_tests[] = {
     {"equal pictures decoded one by one", equal_pictures_decoded_one_by_one},
+    {"equal those of a compressed shard", equal_those_of_a_compressed_shard},
     {"go on from where a batch ended", go_on_from_where_a_batch_ended},
     {"drop the rest of an epoch", drop_the_rest_of_an_epoch},
     {"may fill an epoch", may_fill_an_epoch},

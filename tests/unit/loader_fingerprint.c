@@ -13,15 +13,15 @@
 #define JPEG "\xff\xd8\xff "
 
 /* A folder with two pictures in `inner`. */
-static LoaderFolder make_data(void) {
-    LoaderFolder folder = loader_folder_create();
-    invariant(mkdir(loader_folder_inside(folder, "inner"), 0777) == 0, "no folder can be made");
-    loader_folder_write(folder, "inner/a.jpg", JPEG "one");
-    loader_folder_write(folder, "inner/b.png", JPEG "three");
+static Folder make_data(void) {
+    Folder folder = folder_create();
+    invariant(mkdir(folder_inside(folder, "inner"), 0777) == 0, "no folder can be made");
+    folder_write_text(folder, "inner/a.jpg", JPEG "one");
+    folder_write_text(folder, "inner/b.png", JPEG "three");
     return folder;
 }
 
-static const char *fingerprint(LoaderFolder folder, const char *path) {
+static const char *fingerprint(Folder folder, const char *path) {
     Source source;
     Status status = source_open(folder.arena, &path, 1, &source);
     invariant(status_fine(status), "%s", status.message);
@@ -30,9 +30,10 @@ static const char *fingerprint(LoaderFolder folder, const char *path) {
 
 static void is_what_it_always_was(void) {
     Arena *arena = arena_create();
-    SourceSample samples[] = {{"data/inner/a.jpg", "", 0, 3, false},
-                              {"data/inner/b.png", "", 0, 5, false},
-                              {"x/shard.tar/c.jpg", "", 512, 1000, true}};
+    SourceSample samples[] = {
+        {.name = "data/inner/a.jpg", .size = 3},
+        {.name = "data/inner/b.png", .size = 5},
+        {.name = "x/shard.tar/c.jpg", .offset = 512, .size = 1000, .in_shard = true}};
     SourcePart parts[] = {{0, 5}, {2, 2}};
     Source source = {.samples = {samples, 3, 3}, .parts = {parts, 2, 2}};
     CU_ASSERT_STRING_EQUAL(
@@ -42,47 +43,46 @@ static void is_what_it_always_was(void) {
 }
 
 static void stays_where_data_are_moved(void) {
-    LoaderFolder folder = make_data();
+    Folder folder = make_data();
     const char *before = fingerprint(folder, folder.path);
     CU_ASSERT_EQUAL(strlen(before), 7 + 64);
-    CU_ASSERT_STRING_EQUAL(fingerprint(folder, loader_folder_inside(folder, "")), before);
-    CU_ASSERT_STRING_EQUAL(fingerprint(folder, loader_folder_inside(folder, "/.")), before);
+    CU_ASSERT_STRING_EQUAL(fingerprint(folder, folder_inside(folder, "")), before);
+    CU_ASSERT_STRING_EQUAL(fingerprint(folder, folder_inside(folder, "/.")), before);
     const char *moved = arena_format(folder.arena, "%s-moved", folder.path);
     CU_ASSERT_EQUAL(rename(folder.path, moved), 0);
     CU_ASSERT_STRING_EQUAL(fingerprint(folder, moved), before);
     CU_ASSERT_EQUAL(rename(moved, folder.path), 0);
-    const char *inner = fingerprint(folder, loader_folder_inside(folder, "inner/a.jpg"));
-    CU_ASSERT_EQUAL(
-        rename(loader_folder_inside(folder, "inner/a.jpg"), loader_folder_inside(folder, "a.jpg")),
-        0);
-    CU_ASSERT_STRING_EQUAL(fingerprint(folder, loader_folder_inside(folder, "a.jpg")), inner);
+    const char *inner = fingerprint(folder, folder_inside(folder, "inner/a.jpg"));
+    CU_ASSERT_EQUAL(rename(folder_inside(folder, "inner/a.jpg"), folder_inside(folder, "a.jpg")),
+                    0);
+    CU_ASSERT_STRING_EQUAL(fingerprint(folder, folder_inside(folder, "a.jpg")), inner);
     CU_ASSERT(strcmp(fingerprint(folder, folder.path), before) != 0);
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 static void changes_with_sizes_names_and_number(void) {
-    LoaderFolder folder = make_data();
+    Folder folder = make_data();
     const char *before = fingerprint(folder, folder.path);
-    const char *a = loader_folder_inside(folder, "inner/a.jpg");
-    const char *b = loader_folder_inside(folder, "inner/b.png");
-    loader_folder_write(folder, "inner/a.jpg", JPEG "two");
+    const char *a = folder_inside(folder, "inner/a.jpg");
+    const char *b = folder_inside(folder, "inner/b.png");
+    folder_write_text(folder, "inner/a.jpg", JPEG "two");
     CU_ASSERT_STRING_EQUAL(fingerprint(folder, folder.path), before);
-    loader_folder_write(folder, "inner/a.jpg", JPEG "four");
+    folder_write_text(folder, "inner/a.jpg", JPEG "four");
     CU_ASSERT(strcmp(fingerprint(folder, folder.path), before) != 0);
-    loader_folder_write(folder, "inner/a.jpg", JPEG "one");
-    CU_ASSERT_EQUAL(rename(b, loader_folder_inside(folder, "inner/c.png")), 0);
+    folder_write_text(folder, "inner/a.jpg", JPEG "one");
+    CU_ASSERT_EQUAL(rename(b, folder_inside(folder, "inner/c.png")), 0);
     CU_ASSERT(strcmp(fingerprint(folder, folder.path), before) != 0);
-    CU_ASSERT_EQUAL(unlink(loader_folder_inside(folder, "inner/c.png")), 0);
+    CU_ASSERT_EQUAL(unlink(folder_inside(folder, "inner/c.png")), 0);
     CU_ASSERT(strcmp(fingerprint(folder, folder.path), before) != 0);
     CU_ASSERT_EQUAL(rename(a, b), 0);
     CU_ASSERT(strcmp(fingerprint(folder, folder.path), before) != 0);
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 static void changes_with_the_order_of_sources(void) {
-    LoaderFolder folder = make_data();
-    const char *paths[] = {loader_folder_inside(folder, "inner/a.jpg"),
-                           loader_folder_inside(folder, "inner/b.png")};
+    Folder folder = make_data();
+    const char *paths[] = {folder_inside(folder, "inner/a.jpg"),
+                           folder_inside(folder, "inner/b.png")};
     const char *turned[] = {paths[1], paths[0]};
     Source one, other;
     CU_ASSERT_FATAL(status_fine(source_open(folder.arena, paths, 2, &one)));
@@ -90,8 +90,8 @@ static void changes_with_the_order_of_sources(void) {
     CU_ASSERT_STRING_NOT_EQUAL(data_fingerprint(folder.arena, &one),
                                data_fingerprint(folder.arena, &other));
     CU_ASSERT_STRING_EQUAL(data_fingerprint(folder.arena, &one),
-                           fingerprint(folder, loader_folder_inside(folder, "inner")));
-    loader_folder_destroy(folder);
+                           fingerprint(folder, folder_inside(folder, "inner")));
+    folder_destroy(folder);
 }
 
 CU_TestInfo loader_fingerprint_tests[] = {

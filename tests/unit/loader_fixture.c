@@ -1,7 +1,6 @@
 #include "tests/unit/loader_fixture.h"
 
 #include <CUnit/CUnit.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,41 +10,7 @@
 #include "runtime/data/order.h"
 #include "runtime/data/picture.h"
 
-LoaderFolder loader_folder_create(void) {
-    LoaderFolder folder = {arena_create(), NULL};
-    char *path = arena_copy_text(folder.arena, "/tmp/sparkc-loader-XXXXXX", 25);
-    invariant(mkdtemp(path), "no folder can be made");
-    folder.path = path;
-    return folder;
-}
-
-static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *walk) {
-    (void)info;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-void loader_folder_destroy(LoaderFolder folder) {
-    nftw(folder.path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    arena_destroy(folder.arena);
-}
-
-const char *loader_folder_inside(LoaderFolder folder, const char *name) {
-    return arena_format(folder.arena, "%s/%s", folder.path, name);
-}
-
-static void write_bytes(LoaderFolder folder, const char *name, const void *bytes, size_t length) {
-    FILE *file = fopen(loader_folder_inside(folder, name), "wb");
-    invariant(file && fwrite(bytes, 1, length, file) == length && fclose(file) == 0,
-              "%s cannot be written", name);
-}
-
-void loader_folder_write(LoaderFolder folder, const char *name, const char *text) {
-    write_bytes(folder, name, text, strlen(text));
-}
-
-static void write_picture(LoaderFolder folder, const char *name, int number) {
+static void write_picture(Folder folder, const char *name, int number) {
     int width = 4 + number % 5, height = 4 + number % 3;
     Image image;
     Status status = picture_canvas(folder.arena, 1, 1, width, height, 3, &image);
@@ -56,20 +21,20 @@ static void write_picture(LoaderFolder folder, const char *name, int number) {
     if (status_fine(status))
         status = picture_encode(folder.arena, &image, &png, &length);
     invariant(status_fine(status), "%s", status.message);
-    write_bytes(folder, name, png, length);
+    folder_write(folder, name, png, length);
 }
 
-void loader_folder_fill(LoaderFolder folder, int count, bool (*bad)(int number)) {
+void loader_folder_fill(Folder folder, int count, bool (*bad)(int number)) {
     for (int number = 0; number < count; number++) {
         const char *name = arena_format(folder.arena, "%03d.png", number);
         if (bad && bad(number))
-            loader_folder_write(folder, name, "text");
+            folder_write_text(folder, name, "text");
         else
             write_picture(folder, name, number);
     }
 }
 
-Source loader_folder_open(LoaderFolder folder) {
+Source loader_folder_open(Folder folder) {
     Source source;
     Status status = source_open(folder.arena, &folder.path, 1, &source);
     invariant(status_fine(status), "%s", status.message);

@@ -3,26 +3,13 @@
 #define SPARKC_TESTS_UNIT_LOADER_FIXTURE_H
 
 #include "runtime/data/loader.h"
-
-/* A temporary folder, with the arena of a test. */
-typedef struct LoaderFolder {
-    Arena *arena;
-    const char *path;
-} LoaderFolder;
-
-LoaderFolder loader_folder_create(void);
-void loader_folder_destroy(LoaderFolder folder);
-
-/* "folder/name". */
-const char *loader_folder_inside(LoaderFolder folder, const char *name);
-
-void loader_folder_write(LoaderFolder folder, const char *name, const char *text);
+#include "tests/support/folder.h"
 
 /* Writes 000.png, 001.png, ..: `count` small pictures, no two alike; where bad(number) says so,
  * a text instead. `bad` may be NULL. */
-void loader_folder_fill(LoaderFolder folder, int count, bool (*bad)(int number));
+void loader_folder_fill(Folder folder, int count, bool (*bad)(int number));
 
-Source loader_folder_open(LoaderFolder folder);
+Source loader_folder_open(Folder folder);
 
 /* Pretraining's crops to 5 x 4 pixels of RGB, batches of `batch`; bad pictures are let through. */
 LoaderOptions loader_options(int batch, int threads, int ahead);

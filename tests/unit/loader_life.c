@@ -15,7 +15,7 @@ static bool every_fourth(int number) {
 
 /* At once, and after 0.1, 0.2, .. milliseconds; with a full ring, and with threads that decode. */
 static void ends_while_threads_decode(void) {
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, 30, every_fourth);
     Source source = loader_folder_open(folder);
     for (int i = 0; i < 60; i++) {
@@ -32,7 +32,7 @@ static void ends_while_threads_decode(void) {
         arena_destroy(arena);
     }
     loader_destroy(NULL);
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 static volatile sig_atomic_t signals;
@@ -46,7 +46,7 @@ static void count_signal(int number) {
 static void leaves_signals_to_the_program(void) {
     const struct sigaction counting = {.sa_handler = count_signal};
     const struct timespec pause = {0, 20000000};
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, 8, NULL);
     Source source = loader_folder_open(folder);
     LoaderOptions options = loader_options(4, 3, 8);
@@ -64,7 +64,7 @@ static void leaves_signals_to_the_program(void) {
     CU_ASSERT_EQUAL(signals, 1);
     sigaction(SIGUSR1, &old_action, NULL);
     loader_destroy(loader);
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -92,7 +92,7 @@ static long resident_bytes(void) {
  * Sanitizers keep freed memory for a while, and look for leaks themselves. */
 static void does_not_grow(void) {
     enum { WARM = 100, MORE = 1000, BATCH = 8 };
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     loader_folder_fill(folder, 40, every_fourth);
     Source source = loader_folder_open(folder);
     LoaderOptions options = loader_options(BATCH, 2, 3 * BATCH);
@@ -107,7 +107,7 @@ static void does_not_grow(void) {
     }
     CU_ASSERT(SANITIZED || resident_bytes() - before < 4 << 20);
     loader_destroy(loader);
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 CU_TestInfo loader_life_tests[] = {

@@ -65,22 +65,22 @@ static void prefer_no_cell(void) {
 static void are_read_from_files(void) {
     static const char *const texts[] = {"#..\n.#1\n", "# . .\r\n\r\n\t. # #\r\n", "\n100\n011"};
     static const int32_t wanted[] = {0, 4, 5};
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     for (int i = 0; i < 3; i++) {
         MaskFile mask;
-        loader_folder_write(folder, "mask.txt", texts[i]);
-        Status status = mask_read(folder.arena, loader_folder_inside(folder, "mask.txt"), &mask);
+        folder_write_text(folder, "mask.txt", texts[i]);
+        Status status = mask_read(folder.arena, folder_inside(folder, "mask.txt"), &mask);
         CU_ASSERT_FATAL(status_fine(status));
         CU_ASSERT(mask.rows == 2 && mask.columns == 3 && mask.keep == 3);
         CU_ASSERT(memcmp(mask.list, wanted, sizeof wanted) == 0);
     }
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 /* The message, without the folder, that a mask is refused with. */
-static const char *refusal(LoaderFolder folder, const char *name) {
+static const char *refusal(Folder folder, const char *name) {
     MaskFile mask;
-    Status status = mask_read(folder.arena, loader_folder_inside(folder, name), &mask);
+    Status status = mask_read(folder.arena, folder_inside(folder, name), &mask);
     CU_ASSERT_FATAL(!status_fine(status));
     CU_ASSERT_FATAL(text_starts_with(status.message, folder.path));
     return status.message + strlen(folder.path) + 1;
@@ -88,7 +88,7 @@ static const char *refusal(LoaderFolder folder, const char *name) {
 
 static void are_refused_with_file_and_line(void) {
     static const char cell[] = "in a mask; a visible cell is # or 1, a hidden one . or 0";
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     const struct {
         const char *text, *message;
     } cases[] = {{"#.\n.x\n", arena_format(folder.arena, "m:2: 'x' %s", cell)},
@@ -101,39 +101,39 @@ static void are_refused_with_file_and_line(void) {
                  {"##\n11\n", "m: no cell is hidden; a mask has cells of both kinds"},
                  {"..0", "m: no cell is visible; a mask has cells of both kinds"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        loader_folder_write(folder, "m", cases[i].text);
+        folder_write_text(folder, "m", cases[i].text);
         CU_ASSERT_STRING_EQUAL(refusal(folder, "m"), cases[i].message);
     }
     CU_ASSERT_STRING_EQUAL(refusal(folder, "missing"), "missing: No such file or directory");
     CU_ASSERT_STRING_EQUAL(refusal(folder, "."), ".: is a folder, not a file");
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 static void are_refused_with_zero_bytes(void) {
-    LoaderFolder folder = loader_folder_create();
-    FILE *file = fopen(loader_folder_inside(folder, "m"), "wb");
+    Folder folder = folder_create();
+    FILE *file = fopen(folder_inside(folder, "m"), "wb");
     CU_ASSERT_FATAL(file != NULL);
     fwrite("#.\n.\0", 1, 5, file);
     fclose(file);
     CU_ASSERT(text_starts_with(refusal(folder, "m"), "m:2: a byte of value 0 in a mask"));
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 static void have_at_most_so_many_cells(void) {
     enum { SIDE = 1 << 10 };
-    LoaderFolder folder = loader_folder_create();
+    Folder folder = folder_create();
     Text text = text_create(folder.arena);
     MaskFile mask;
     for (int i = 0; i < SIDE; i++)
         text_append(&text, "#%01023d\n", 0);
-    loader_folder_write(folder, "m", text.data);
-    Status status = mask_read(folder.arena, loader_folder_inside(folder, "m"), &mask);
+    folder_write_text(folder, "m", text.data);
+    Status status = mask_read(folder.arena, folder_inside(folder, "m"), &mask);
     CU_ASSERT(status_fine(status) && mask.rows == SIDE && mask.columns == SIDE &&
               mask.keep == SIDE);
     text_append(&text, ".");
-    loader_folder_write(folder, "m", text.data);
+    folder_write_text(folder, "m", text.data);
     CU_ASSERT_STRING_EQUAL(refusal(folder, "m"), "m:1025: the mask has more than 1048576 cells");
-    loader_folder_destroy(folder);
+    folder_destroy(folder);
 }
 
 CU_TestInfo loader_mask_tests[] = {

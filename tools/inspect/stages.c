@@ -134,24 +134,25 @@ typedef struct Observing {
 
 static void observe_graph(void *context, const PassInfo *pass, const Graph *graph, bool changed,
                           double seconds) {
-    (void)pass, (void)graph, (void)seconds;
+    (void)pass, (void)graph;
     const Observing *observing = context;
-    observing->observer(observing->context, observing->staged, changed);
+    observing->observer(observing->context, observing->staged, changed, seconds);
 }
 
 static void observe_program(void *context, const ProgramPassInfo *pass, const Program *program,
                             bool changed, double seconds) {
-    (void)pass, (void)program, (void)seconds;
+    (void)pass, (void)program;
     const Observing *observing = context;
-    observing->observer(observing->context, observing->staged, changed);
+    observing->observer(observing->context, observing->staged, changed, seconds);
 }
 
 bool stages_run(Staged *staged, const PassOptions *options, int until, Diagnostics *diagnostics,
                 StagesObserver *observer, void *context) {
     Observing observing = {staged, observer, context};
     int graphs = stages_last_graph();
+    staged->build.rewrites = options->rewrites;
     if (staged->build.program)
-        observer(context, staged, true);
+        observer(context, staged, true, 0);
     else if (!passes_run(staged->graph, options, until < graphs ? stages_name(until) : NULL,
                          diagnostics, observe_graph, &observing))
         return false;

@@ -34,8 +34,8 @@ int stages_current(const Staged *staged);
  * there is what they give, and run again if they only clean up; false if that is not so. */
 bool stages_restart(Staged *staged, int stage);
 
-/* Called after each pass, and before the first. */
-typedef void StagesObserver(void *context, const Staged *staged, bool changed);
+/* Called after each pass, and before the first: whether it changed anything, how long it took. */
+typedef void StagesObserver(void *context, const Staged *staged, bool changed, double seconds);
 
 /* Runs the passes up to stage `until`. False after errors. */
 bool stages_run(Staged *staged, const PassOptions *options, int until, Diagnostics *diagnostics,

@@ -154,13 +154,9 @@ static Status probe_with(Probe *probe, const Extractor *extractor, Loading *trai
     return judge(probe, extractor_threads(extractor), &train->features, &test->features);
 }
 
-Status probe_run(Probe *probe) {
+static Status probe_sets(Probe *probe, Loading *train, Loading *test) {
     PretrainRun *run = &probe->run;
     Extractor *extractor;
-    Loading train = {.probe = probe, .set = &probe->train, .title = "training"};
-    Loading test = {.probe = probe, .set = &probe->test, .title = "test"};
-    status_return_if_failed(pretrain_open(run));
-    status_return_if_failed(read_sets(&train, &test));
     PassOptions pass = run->settings.pass;
     pass.entry = ENTRY_FEATURES;
     pass.batch = BATCH;
@@ -169,7 +165,19 @@ Status probe_run(Probe *probe) {
                                      diagnostics, &extractor);
     network_print(diagnostics);
     status_return_if_failed(status);
-    status = probe_with(probe, extractor, &train, &test);
+    status = probe_with(probe, extractor, train, test);
     extractor_destroy(extractor);
+    return status;
+}
+
+Status probe_run(Probe *probe) {
+    Loading train = {.probe = probe, .set = &probe->train, .title = "training"};
+    Loading test = {.probe = probe, .set = &probe->test, .title = "test"};
+    status_return_if_failed(pretrain_open(&probe->run));
+    Status status = read_sets(&train, &test);
+    if (status_fine(status))
+        status = probe_sets(probe, &train, &test);
+    source_close(&train.source);
+    source_close(&test.source);
     return status;
 }

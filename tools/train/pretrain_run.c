@@ -120,6 +120,7 @@ Status pretrain_resume(PretrainRun *run) {
 void pretrain_close(PretrainRun *run) {
     if (run->trainer)
         trainer_destroy(run->trainer);
+    source_close(&run->source);
     run_folder_unlock(run->lock);
     json_decref(run->record);
 }

@@ -1,0 +1,66 @@
+#include "tools/inspect/costs.h"
+
+#include "ir/kernel_footprint.h"
+#include "passes/report.h"
+
+static int64_t add(int64_t a, int64_t b) {
+    return a > INT64_MAX - b ? INT64_MAX : a + b;
+}
+
+Cost cost_sum(Cost a, Cost b) {
+    return (Cost){add(a.multiply_adds, b.multiply_adds), add(a.bytes, b.bytes)};
+}
+
+static int64_t value_bytes(const Graph *graph, const Value *value) {
+    return type_multiply(graph_elements(graph, &value->type),
+                         (int64_t)dtype_size(value->type.dtype));
+}
+
+Cost cost_of_node(const Graph *graph, const Node *node) {
+    Cost cost = {.multiply_adds = report_macs(graph, node)};
+    if (node->operand_count == 0)
+        return cost;
+    for (int i = 0; i < node->operand_count; i++) {
+        if (node->operands[i])
+            cost.bytes = add(cost.bytes, value_bytes(graph, node->operands[i]));
+    }
+    for (int i = 0; i < op_info(node->op)->result_count; i++)
+        cost.bytes = add(cost.bytes, value_bytes(graph, &node->results[i]));
+    return cost;
+}
+
+Cost cost_of_graph(const Graph *graph) {
+    Cost sum = {0};
+    for (const Node *node = graph->first; node; node = node->next)
+        sum = cost_sum(sum, cost_of_node(graph, node));
+    return sum;
+}
+
+static int64_t footprint_bytes(const Program *program, const Footprint *footprint) {
+    const Buffer *buffer = &program->buffers.items[footprint->buffer];
+    int64_t elements = 1;
+    for (int d = 0; d < FOOTPRINT_DIMENSIONS; d++) {
+        if (footprint->stride[d] != 0)
+            elements = type_multiply(elements, footprint->count[d]);
+    }
+    elements = elements < buffer->elements ? elements : buffer->elements;
+    return type_multiply(elements, (int64_t)dtype_size(buffer->dtype));
+}
+
+Cost cost_of_kernel(const Program *program, const Kernel *kernel) {
+    Footprint footprints[FOOTPRINT_MAX];
+    Cost cost = {.multiply_adds = kernel_multiply_adds(program, kernel)};
+    int count = kernel_footprints(program, kernel, footprints);
+    for (int i = 0; i < count; i++) {
+        if (footprints[i].buffer >= 0)
+            cost.bytes = add(cost.bytes, footprint_bytes(program, &footprints[i]));
+    }
+    return cost;
+}
+
+Cost cost_of_program(const Program *program) {
+    Cost sum = {0};
+    for (size_t i = 0; i < program->kernels.count; i++)
+        sum = cost_sum(sum, cost_of_kernel(program, program->kernels.items[i]));
+    return sum;
+}
