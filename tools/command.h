@@ -7,6 +7,7 @@ typedef int Command(int argc, char **argv);
 
 Command command_bench;       /* how fast a program runs, kernel by kernel */
 Command command_check;       /* shapes, parameters, work, masked rules */
+Command command_finetune;    /* trains a classifier on labelled pictures */
 Command command_info;        /* what this binary and this machine can do */
 Command command_ir;          /* the graph after any pass, as text */
 Command command_pretrain;    /* trains a network on pictures */

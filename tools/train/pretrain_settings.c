@@ -40,16 +40,6 @@ PretrainSettings pretrain_settings_default(void) {
                               .picture_epochs = 10};
 }
 
-/* The largest power of two at which an epoch still has the preset's updates, within its bounds. */
-static int64_t preset_batch(const Preset *preset, size_t samples) {
-    int64_t batch = preset->most_batch;
-    while (batch > preset->least_batch && batch * preset->epoch_steps > (int64_t)samples)
-        batch /= 2;
-    while (batch > 1 && batch > (int64_t)samples)
-        batch /= 2;
-    return batch;
-}
-
 /* The largest divisor of the batch that is no more than MOST_MICRO_BATCH. */
 static int64_t default_micro_batch(int64_t batch) {
     int64_t micro = batch < MOST_MICRO_BATCH ? batch : MOST_MICRO_BATCH;
@@ -65,7 +55,8 @@ static double or_preset(double value, double preset) {
 static Status complete_batch(Arena *arena, PretrainSettings *settings, const Preset *preset,
                              size_t samples) {
     if (settings->pass.batch == 0)
-        settings->pass.batch = preset_batch(preset, samples);
+        settings->pass.batch =
+            settings_batch(preset->most_batch, preset->least_batch, preset->epoch_steps, samples);
     if (settings->micro_batch == 0)
         settings->micro_batch = default_micro_batch(settings->pass.batch);
     if (settings->pass.batch % settings->micro_batch)
@@ -119,8 +110,6 @@ Schedule pretrain_schedule(const PretrainSettings *settings, size_t samples) {
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
-static const char *const optimizer_names[] = {
-    [OPTIMIZER_LAMB] = "lamb", [OPTIMIZER_ADAMW] = "adamw", [OPTIMIZER_SGD] = "sgd"};
 static const char *const densify_names[] = {[DENSIFY_AUTO] = "auto",
                                             [DENSIFY_BATCH_NORM] = "batch_norm",
                                             [DENSIFY_LAYER_NORM] = "layer_norm"};
@@ -128,7 +117,6 @@ static const char *const preset_names[] = {[PRESET_SMALL] = "small",
                                            [PRESET_IMAGENET_400] = "imagenet-400",
                                            [PRESET_IMAGENET_800] = "imagenet-800",
                                            [PRESET_IMAGENET_1600] = "imagenet-1600"};
-static const char *const policy_names[] = {[NONFINITE_STOP] = "stop", [NONFINITE_SKIP] = "skip"};
 
 #define AT(member) offsetof(PretrainSettings, member)
 _Static_assert(sizeof(OptimizerKind) == sizeof(int) && sizeof(DensifyNorm) == sizeof(int) &&
@@ -159,9 +147,9 @@ static const Setting fields[] = {
     {"checkpoint_minutes", SETTING_NUMBER, AT(checkpoint_minutes), 0, 1e9, NULL},
     {"picture_epochs", SETTING_NUMBER, AT(picture_epochs), 0, 1e9, NULL},
     SETTING_WORDS("preset", AT(preset), preset_names),
-    SETTING_WORDS("optimizer", AT(pass.optimizer), optimizer_names),
+    SETTING_WORDS("optimizer", AT(pass.optimizer), settings_optimizers),
     SETTING_WORDS("densify_norm", AT(pass.densify_norm), densify_names),
-    SETTING_WORDS("nonfinite", AT(nonfinite), policy_names),
+    SETTING_WORDS("nonfinite", AT(nonfinite), settings_nonfinite),
 };
 static const SettingsTable table = {fields, sizeof fields / sizeof *fields};
 
@@ -172,22 +160,15 @@ Status pretrain_settings_set(Arena *arena, PretrainSettings *settings, const cha
 
 json_t *pretrain_settings_json(const PretrainSettings *settings) {
     json_t *json = settings_json(table, settings);
-    json_object_set_new(json, "mean",
-                        settings_numbers_json(settings->normalization.mean, settings->channels));
-    json_object_set_new(
-        json, "std", settings_numbers_json(settings->normalization.deviation, settings->channels));
+    run_normalization_json(json, &settings->normalization, settings->channels);
     return json;
 }
 
 Status pretrain_settings_read(Arena *arena, const json_t *json, PretrainSettings *settings) {
     *settings = pretrain_settings_default();
     status_return_if_failed(settings_read(arena, json, table, settings));
-    int channels = settings->channels;
     status_return_if_failed(
-        settings_read_numbers(arena, json, "mean", channels, false, settings->normalization.mean));
-    status_return_if_failed(settings_read_numbers(arena, json, "std", channels, true,
-                                                  settings->normalization.deviation));
-    settings->normalization.mean_count = settings->normalization.deviation_count = channels;
+        run_normalization_read(arena, json, settings->channels, &settings->normalization));
     if (settings->pass.batch % settings->micro_batch)
         return settings_wrong(arena, "micro_batch");
     return STATUS_FINE;

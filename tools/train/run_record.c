@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "runtime/data/fingerprint.h"
 #include "runtime/file.h"
+#include "tools/train/settings_table.h"
 
 enum { RUN_FORMAT = 1, MOST_RECORD_BYTES = 16 << 20, SCAN_MOST_PICTURES = 10000 };
 
@@ -168,6 +169,12 @@ Status run_network_build(Arena *arena, Options *options, const char *path, const
     return check_image(arena, *graph);
 }
 
+bool run_network_try(Arena *arena, const Options *options) {
+    Diagnostics *diagnostics;
+    NetworkSource *source = network_open(arena, options, &diagnostics);
+    return source && network_try(source, arena, NULL, options->frontend.input);
+}
+
 Status run_network_keep(Arena *arena, const char *folder, Options *options, const char *flattened,
                         const Graph **graph) {
     const char *path = network_path(arena, folder);
@@ -302,4 +309,17 @@ Status run_normalization(Arena *arena, const Source *source, int channels, int t
         normalization->deviation[i] = scan.deviation[i] > 1e-6 ? scan.deviation[i] : 1;
     }
     return STATUS_FINE;
+}
+
+void run_normalization_json(json_t *settings, const RunNormalization *normalization, int channels) {
+    json_object_set_new(settings, "mean", settings_numbers_json(normalization->mean, channels));
+    json_object_set_new(settings, "std", settings_numbers_json(normalization->deviation, channels));
+}
+
+Status run_normalization_read(Arena *arena, const json_t *settings, int channels,
+                              RunNormalization *normalization) {
+    normalization->mean_count = normalization->deviation_count = channels;
+    status_return_if_failed(
+        settings_read_numbers(arena, settings, "mean", channels, false, normalization->mean));
+    return settings_read_numbers(arena, settings, "std", channels, true, normalization->deviation);
 }

@@ -50,6 +50,9 @@ void run_record_compare_code(const json_t *record, const Trainer *trainer);
 Status run_network_build(Arena *arena, Options *options, const char *path, const Graph **graph,
                          const char **flattened);
 
+/* Whether there is such a network; nothing is printed or kept. */
+bool run_network_try(Arena *arena, const Options *options);
+
 /* Writes RUN/network.cnn, and builds the network of that. */
 Status run_network_keep(Arena *arena, const char *folder, Options *options, const char *flattened,
                         const Graph **graph);
@@ -84,5 +87,10 @@ typedef struct RunNormalization {
  * counts as of deviation 1: there is nothing to scale. */
 Status run_normalization(Arena *arena, const Source *source, int channels, int threads,
                          bool terminal, RunNormalization *normalization);
+
+/* As "mean" and "std" of the settings in a record, and back. */
+void run_normalization_json(json_t *settings, const RunNormalization *normalization, int channels);
+Status run_normalization_read(Arena *arena, const json_t *settings, int channels,
+                              RunNormalization *normalization);
 
 #endif

@@ -5,6 +5,21 @@
 #include <string.h>
 
 #include "base/fatal.h"
+#include "passes/passes.h"
+#include "tools/train/loop.h"
+
+const char *const settings_optimizers[] = {
+    [OPTIMIZER_LAMB] = "lamb", [OPTIMIZER_ADAMW] = "adamw", [OPTIMIZER_SGD] = "sgd"};
+const char *const settings_nonfinite[] = {[NONFINITE_STOP] = "stop", [NONFINITE_SKIP] = "skip"};
+
+int64_t settings_batch(int64_t most, int64_t least, int64_t epoch_steps, size_t samples) {
+    int64_t batch = most;
+    while (batch > least && batch * epoch_steps > (int64_t)samples)
+        batch /= 2;
+    while (batch > 1 && batch > (int64_t)samples)
+        batch /= 2;
+    return batch;
+}
 
 static json_t *setting_json(const void *settings, const Setting *setting) {
     const char *at = (const char *)settings + setting->offset;

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/status.h"
 
@@ -52,6 +53,14 @@ Status settings_read(Arena *arena, const json_t *json, SettingsTable table, void
 json_t *settings_numbers_json(const double *values, int count);
 Status settings_read_numbers(Arena *arena, const json_t *json, const char *name, int count,
                              bool positive, double *values);
+
+/* The words of choices that several tables have: OptimizerKind, NonfinitePolicy. */
+extern const char *const settings_optimizers[3], *const settings_nonfinite[2];
+
+/* A batch for a data set of `samples` pictures: the largest power of two from `least` to `most`
+ * with which an epoch still has `epoch_steps` updates, and no more than the pictures. Both bounds
+ * are powers of two. */
+int64_t settings_batch(int64_t most, int64_t least, int64_t epoch_steps, size_t samples);
 
 /* The failure of reading a setting. */
 Status settings_wrong(Arena *arena, const char *name);
