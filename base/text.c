@@ -85,6 +85,50 @@ void text_append_escaped(Text *text, const char *name) {
     }
 }
 
+void text_append_c_string(Text *text, const char *name) {
+    for (; *name; name++) {
+        unsigned char c = (unsigned char)*name;
+        /* Two question marks may begin a trigraph. */
+        if (c < 0x20 || c >= 0x7F || c == '"' || c == '\\' || c == '?')
+            text_append(text, "\\%03o", c);
+        else
+            text_append_bytes(text, name, 1);
+    }
+}
+
+void text_append_c_comment(Text *text, const char *name) {
+    size_t start = text->length;
+    text_append_escaped(text, name);
+    for (size_t i = start; i + 1 < text->length; i++)
+        if ((text->data[i] == '*' && text->data[i + 1] == '/') ||
+            (text->data[i] == '/' && text->data[i + 1] == '*'))
+            text->data[i] = '.';
+}
+
+static bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+char *text_c_identifier(Arena *arena, const char *name) {
+    Text text = text_create(arena);
+    if (!is_letter(*name))
+        text_append(&text, "x");
+    for (; *name; name++)
+        text_append(&text, "%c", is_letter(*name) || is_digit(*name) ? *name : '_');
+    return text.data;
+}
+
+bool text_is_c_identifier(const char *name) {
+    bool fine = is_letter(*name);
+    for (; *name; name++)
+        fine = fine && (is_letter(*name) || is_digit(*name) || *name == '_');
+    return fine;
+}
+
 bool text_starts_with(const char *name, const char *prefix) {
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }

@@ -28,6 +28,21 @@ void text_append_bytes(Text *text, const char *bytes, size_t length);
  * that are not UTF-8 as \xNN. */
 void text_append_escaped(Text *text, const char *name);
 
+/* Appends a name from outside as the inside of a C string literal, which gives these very bytes;
+ * all but printable ASCII as octal numbers. */
+void text_append_c_string(Text *text, const char *name);
+
+/* Appends it into a C comment: as text_append_escaped, and nothing in it ends or begins a comment.
+ */
+void text_append_c_comment(Text *text, const char *name);
+
+/* A C identifier of a name's letters and digits, _ for whatever else; x before a digit. Different
+ * names may give the same one. */
+char *text_c_identifier(Arena *arena, const char *name);
+
+/* True if it is a C identifier already, and not one that C keeps for itself (_ in front). */
+bool text_is_c_identifier(const char *name);
+
 /* True if `name` starts with `prefix`; ends with `suffix`. */
 bool text_starts_with(const char *name, const char *prefix);
 bool text_ends_with(const char *name, const char *suffix);

@@ -370,6 +370,8 @@ static const char *find_obstacle(const Graph *graph, Entry entry) {
             return arena_format(graph->arena, "the graph has a state \"%s\" already", name);
     }
     graph_each(graph, node) {
+        if (node->op == OP_commit && strcmp(node_text(node, "region"), "params") == 0)
+            return "the graph updates its parameters already";
         if (node->op == OP_commit && node->operands[0]->type.dtype != DTYPE_F32)
             return arena_format(graph->arena, "not supported: the state \"%s\" is not f32",
                                 node_text(node, "name"));

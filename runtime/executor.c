@@ -196,11 +196,11 @@ void plan_executor_run(PlanExecutor *executor) {
         plan_executor_run_launch(executor, i);
 }
 
-void plan_executor_profile(PlanExecutor *executor, double *seconds) {
+void plan_executor_profile(PlanExecutor *executor, TimeSpan *launches) {
     for (int i = 0; i < executor->plan->launch_count; i++) {
-        double start = clock_seconds();
+        launches[i].begin = clock_seconds();
         plan_executor_run_launch(executor, i);
-        seconds[i] += clock_seconds() - start;
+        launches[i].end = clock_seconds();
     }
 }
 

@@ -44,8 +44,13 @@ void plan_executor_run_launch(PlanExecutor *executor, int launch);
  * launches. */
 void *plan_executor_workspace(const PlanExecutor *executor, size_t *bytes);
 
-/* The same, and adds the seconds of each launch to seconds[launch]. */
-void plan_executor_profile(PlanExecutor *executor, double *seconds);
+/* From when to when something ran, by clock_seconds (base/clock.h). */
+typedef struct TimeSpan {
+    double begin, end;
+} TimeSpan;
+
+/* The same, and sets the time of each launch. */
+void plan_executor_profile(PlanExecutor *executor, TimeSpan *launches);
 
 /* Bytes of memory that the executor holds, without what it shares with its owner. */
 int64_t plan_executor_bytes(const PlanExecutor *executor);

@@ -1,21 +1,28 @@
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
+#include "runtime/file.h"
 #include "tools/bench/bench.h"
 #include "tools/code_options.h"
 #include "tools/command.h"
+#include "tools/inspect/stages.h"
 #include "tools/network.h"
 #include "tools/options.h"
+#include "tools/rewrites_options.h"
 
 typedef struct BenchOptions {
     Options common;
     CodeOptions code;
+    RewritesOptions rewrites;
     BenchSettings settings;
+    const char *profile;
     int top;
     bool json;
 } BenchOptions;
 
-enum { KEY_ENTRY = 0x200, KEY_STEPS, KEY_WARM_UP, KEY_TOP, KEY_SEED };
+enum { KEY_ENTRY = 0x200, KEY_STEPS, KEY_WARM_UP, KEY_TOP, KEY_SEED, KEY_PROFILE };
 
 static const struct argp_option option_table[] = {
     {"entry", KEY_ENTRY, "NAME", 0,
@@ -24,6 +31,8 @@ static const struct argp_option option_table[] = {
     {"warm-up", KEY_WARM_UP, "N", 0, "Steps before those (1)", 0},
     {"top", KEY_TOP, "N", 0, "How many of the slowest kernels are printed (20)", 0},
     {"seed", KEY_SEED, "N", 0, "Of weights, pictures and masks (0)", 0},
+    {"profile", KEY_PROFILE, "FILE", 0,
+     "Write the timed steps as a trace for Perfetto or chrome://tracing", 0},
     OPTIONS_JSON,
     {0},
 };
@@ -39,6 +48,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->common;
         state->child_inputs[1] = &options->code;
+        state->child_inputs[2] = &options->rewrites;
         return 0;
     case KEY_ENTRY:
         options->common.pass.entry = options_entry(state, argument, entries);
@@ -56,25 +66,30 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     case KEY_SEED:
         options->settings.seed = (uint32_t)options_integer(state, "seed", argument, 0, UINT32_MAX);
         return 0;
+    case KEY_PROFILE:
+        options->profile = argument;
+        return 0;
     case OPTIONS_KEY_JSON:
         options->json = true;
         return 0;
     case ARGP_KEY_SUCCESS:
         if (!options->common.model)
-            argp_error(state, "name a .cnn file");
+            argp_error(state, "name a .cnn or an .ir file");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
-static const struct argp_child children[] = {
-    {&options_program_argp, 0, NULL, 0}, {&code_options_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&options_program_argp, 0, NULL, 0},
+                                             {&code_options_argp, 0, NULL, 0},
+                                             {&rewrites_options_argp, 0, NULL, 0},
+                                             {0}};
 
 static const struct argp argp = {
     option_table,
     parse,
-    "MODEL.cnn",
+    "MODEL.cnn|FILE.ir",
     "Compiles a training step, runs it on random pictures with fresh masks, and prints how long "
     "each kernel takes, beside what the machine can do: fused multiply-adds and memory, both "
     "measured first with the same threads."
@@ -82,7 +97,9 @@ static const struct argp argp = {
     "  sparkc bench models/tutorial.cnn --batch 4\n"
     "  sparkc bench models/resnet.cnn --network resnet50 --batch 8 --threads 2\n"
     "  sparkc bench models/resnet.cnn --network resnet50 --mask-ratio 0 --json\n"
-    "  sparkc bench models/convnext.cnn --network convnext_tiny --entry features\n",
+    "  sparkc bench models/convnext.cnn --network convnext_tiny --entry features\n"
+    "  sparkc bench models/tutorial.cnn --batch 4 --profile step.json\n"
+    "  sparkc bench step.ir\n",
     children,
     NULL,
     NULL};
@@ -106,8 +123,20 @@ static void print_json(const BenchResult *result) {
     json_decref(json);
 }
 
+static Status write_profile(Arena *arena, const BenchOptions *options, const BenchResult *result) {
+    json_t *json = bench_trace_json(result);
+    char *text = json_dumps(json, JSON_INDENT(1));
+    FilePiece pieces[] = {{text, strlen(text)}, {"\n", 1}};
+    Status status = file_replace(arena, options->profile, pieces, 2);
+    free(text);
+    json_decref(json);
+    return status;
+}
+
 static int measure(Arena *arena, const BenchOptions *options, BenchResult *result) {
     Status status = bench_run(arena, &options->settings, show_progress, NULL, result);
+    if (status_fine(status) && options->profile)
+        status = write_profile(arena, options, result);
     end_progress();
     if (!status_fine(status))
         fprintf(stderr, "sparkc: %s\n", status.message);
@@ -119,23 +148,42 @@ static int measure(Arena *arena, const BenchOptions *options, BenchResult *resul
     return status_fine(status) ? EXIT_FINE : EXIT_FAILED;
 }
 
+/* The network of a .cnn, or what an .ir holds, behind all passes. */
+static bool prepare(Arena *arena, const BenchOptions *options, Diagnostics **diagnostics,
+                    BenchResult *result) {
+    const PassOptions *pass = &options->common.pass;
+    if (text_ends_with(options->common.model, ".ir")) {
+        Staged staged;
+        *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
+        if (!stages_read(arena, *diagnostics, options->common.model, &staged))
+            return false;
+        staged.build.rewrites = pass->rewrites;
+        return staged.graph ? bench_passes(arena, staged.graph, pass, *diagnostics, result)
+                            : bench_program(&staged.build, *diagnostics, result);
+    }
+    NetworkSource *network = network_open(arena, &options->common, diagnostics);
+    const Graph *graph = network ? network_graph(network, NULL, NULL) : NULL;
+    return graph && bench_passes(arena, graph, pass, *diagnostics, result);
+}
+
 int command_bench(int argc, char **argv) {
     Arena *arena = arena_create();
     BenchOptions options = {.common = options_default(arena),
                             .code = code_options_default(),
+                            .rewrites = rewrites_options_default(),
                             .settings = {.peak_rounds = 10, .warm_up = 1, .steps = 5},
                             .top = 20};
     options_parse(&argp, argc, argv, &options);
     code_options_open_cache(arena, &options.code);
+    options.common.pass.rewrites = options.code.run.rewrites = &options.rewrites.rewrites;
     options.settings.pass = options.common.pass;
     options.settings.run = options.code.run;
     Diagnostics *diagnostics;
     BenchResult result = {0};
-    NetworkSource *network = network_open(arena, &options.common, &diagnostics);
-    const Graph *graph = network ? network_graph(network, NULL, NULL) : NULL;
-    bool fine = graph && bench_passes(arena, graph, &options.common.pass, diagnostics, &result);
+    bool fine = prepare(arena, &options, &diagnostics, &result);
     network_print(diagnostics);
     int status = fine ? measure(arena, &options, &result) : EXIT_FAILED;
+    rewrites_options_report(&options.rewrites);
     code_options_close_cache(&options.code);
     arena_destroy(arena);
     return status;

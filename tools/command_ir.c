@@ -321,8 +321,7 @@ static void keep_sides(Watch *watch, const Staged *staged) {
 static void watch_stage(void *context, const Staged *staged, bool changed, double seconds) {
     Watch *watch = context;
     if (watch->options->time_passes)
-        fprintf(stderr, "%10.3f ms  %s%s\n", 1e3 * seconds, stages_current_name(staged),
-                changed ? "" : "  (unchanged)");
+        stages_print_time(staged, changed, seconds);
     keep_sides(watch, staged);
     write_stage(watch, staged, changed);
 }

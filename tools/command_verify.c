@@ -4,10 +4,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "tools/code_options.h"
 #include "tools/command.h"
+#include "tools/inspect/stages.h"
 #include "tools/network.h"
 #include "tools/options.h"
+#include "tools/rewrites_options.h"
+#include "tools/verify/program_check.h"
 #include "tools/verify/self_check.h"
 #include "tools/verify/verify.h"
 
@@ -79,11 +83,12 @@ typedef struct VerifyOptions {
     const char *reference, *case_name;
     const ExecutorKind *executor;
     CodeOptions code;
+    RewritesOptions rewrites;
     uint32_t seed;
-    bool smallest, check_memory, json;
+    bool smallest, check_memory, entry_given, json;
 } VerifyOptions;
 
-enum { KEY_REFERENCE = 0x200, KEY_CASE, KEY_INTERPRET, KEY_MEMORY, KEY_SEED };
+enum { KEY_REFERENCE = 0x200, KEY_CASE, KEY_INTERPRET, KEY_MEMORY, KEY_SEED, KEY_ENTRY };
 
 static const struct argp_option option_table[] = {
     {"reference", KEY_REFERENCE, "DIR", 0, "The folder of the case", 0},
@@ -95,6 +100,8 @@ static const struct argp_option option_table[] = {
     {"check-memory", KEY_MEMORY, NULL, 0,
      "Also run with every buffer between inaccessible pages, and on memory full of NaN", 0},
     {"seed", KEY_SEED, "N", 0, "Of weights, pictures and masks without a reference (0)", 0},
+    {"entry", KEY_ENTRY, "NAME", 0,
+     "Of an .ir file behind select, but not yet a program: what it computes (train_step)", 0},
     {0},
 };
 
@@ -103,6 +110,10 @@ static void take_smallest(VerifyOptions *options) {
     const char **input = &options->common.frontend.input;
     options->smallest = *input && strcmp(*input, "smallest") == 0;
     *input = options->smallest ? NULL : *input;
+}
+
+static bool is_ir(const VerifyOptions *options) {
+    return options->common.model && text_ends_with(options->common.model, ".ir");
 }
 
 /* What makes no sense together. */
@@ -117,6 +128,10 @@ static void check_usage(const VerifyOptions *options, struct argp_state *state) 
         argp_error(state, "name a MODEL.cnn, or a folder of recorded vectors by --reference");
     if (options->check_memory && options->executor != &executor_compiled)
         argp_error(state, "--check-memory is about compiled code, not about interpreters");
+    if (is_ir(options) && (options->reference || options->smallest))
+        argp_error(state, "an .ir file has its sizes and no reference");
+    if (options->entry_given && !is_ir(options))
+        argp_error(state, "--entry is for .ir files; of a .cnn every entry is verified");
     if (!options->reference && options->executor == &executor_interpreter)
         argp_error(state, "without --reference the graph's interpreter is what is compared with");
 }
@@ -127,6 +142,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->common;
         state->child_inputs[1] = &options->code;
+        state->child_inputs[2] = &options->rewrites;
         return 0;
     case KEY_REFERENCE:
         options->reference = argument;
@@ -145,6 +161,10 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         else
             argp_error(state, "--interpret takes graph or kernels, this is %s", argument);
         return 0;
+    case KEY_ENTRY:
+        options->common.pass.entry = options_entry(state, argument, ~0u);
+        options->entry_given = true;
+        return 0;
     case KEY_MEMORY:
         options->check_memory = true;
         return 0;
@@ -160,13 +180,15 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     }
 }
 
-static const struct argp_child children[] = {
-    {&options_program_argp, 0, NULL, 0}, {&code_options_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&options_program_argp, 0, NULL, 0},
+                                             {&code_options_argp, 0, NULL, 0},
+                                             {&rewrites_options_argp, 0, NULL, 0},
+                                             {0}};
 
 static const struct argp argp = {
     option_table,
     parse,
-    "[MODEL.cnn]",
+    "[MODEL.cnn|FILE.ir]",
     "Runs a recorded case and compares every tensor with what was recorded. Image size, batch, "
     "mask, decoder and optimizer come from the case. Without --reference: compares the program "
     "with "
@@ -178,7 +200,8 @@ static const struct argp argp = {
     "  sparkc verify --reference tests/reference/lamb-steps --interpret --json\n"
     "  sparkc verify --reference tests/reference/schedule\n"
     "  sparkc verify models/resnet.cnn --network resnet18 --reference zoo\n"
-    "  sparkc verify models/resnet.cnn --network resnet18 --input smallest --check-memory\n",
+    "  sparkc verify models/resnet.cnn --network resnet18 --input smallest --check-memory\n"
+    "  sparkc verify step.ir\n",
     children,
     NULL,
     NULL};
@@ -236,17 +259,51 @@ static void print_text(const Verify *verify, const Kind *kind, double seconds) {
            compare_passed(verify->comparison) ? "passed" : "FAILED");
 }
 
-/* Without a reference. */
-static Status check_self(Verify *verify, const VerifyOptions *options, const Kind **kind) {
-    static const Kind self = {.name = "against the interpreter"};
-    const char *input = NULL;
-    SelfCheckOptions check = {.pass = options->common.pass,
+static const Kind self = {.name = "against the interpreter"};
+
+static SelfCheckOptions self_check_options(const VerifyOptions *options) {
+    return (SelfCheckOptions){.pass = options->common.pass,
                               .run = options->code.run,
                               .interpret = options->executor == &executor_kernels,
+                              .check_rewrites = options->rewrites.asked,
                               .check_memory = options->check_memory,
                               .seed = options->seed};
-    check.pass.batch = check.pass.batch > 0 ? check.pass.batch : 2;
+}
+
+/* What an .ir file holds, at whatever stage. */
+static Status check_ir(Verify *verify, const VerifyOptions *options, Diagnostics *diagnostics) {
+    SelfCheckOptions check = self_check_options(options);
+    Staged staged;
+    if (!stages_read(verify->arena, diagnostics, options->common.model, &staged))
+        return status_failure(verify->arena, "nothing to verify");
+    staged.build.rewrites = check.pass.rewrites;
+    if (staged.graph) {
+        verify->network_name = staged.graph->network;
+        bool whole = stages_current(&staged) == 0 && !options->entry_given;
+        return whole ? self_check_network(verify->arena, staged.graph, &check, diagnostics,
+                                          verify->comparison)
+                     : self_check_entry(verify->arena, staged.graph, &check, check.pass.entry,
+                                        diagnostics, verify->comparison);
+    }
+    verify->network_name = staged.build.program->network;
+    if (check.interpret)
+        return status_failure(verify->arena,
+                              "%s is a program: the kernel interpreter is what its code is compared "
+                              "with, leave --interpret out",
+                              options->common.model);
+    if (!program_passes_run(&staged.build, NULL, diagnostics, NULL, NULL))
+        return status_failure(verify->arena, "the program cannot be run");
+    return program_check(verify->arena, staged.build.program, &check, verify->comparison);
+}
+
+/* Without a reference. */
+static Status check_self(Verify *verify, const VerifyOptions *options, const Kind **kind) {
+    const char *input = NULL;
     *kind = &self;
+    if (is_ir(options))
+        return check_ir(verify, options, verify->diagnostics);
+    SelfCheckOptions check = self_check_options(options);
+    check.pass.batch = check.pass.batch > 0 ? check.pass.batch : 2;
     if (options->smallest) /* if there is none, the network's own size tells why */
         input = self_check_smallest_input(verify->arena, verify->network, NULL, &check.pass);
     const Graph *network = network_graph(verify->network, NULL, input);
@@ -281,9 +338,11 @@ int command_verify(int argc, char **argv) {
     Arena *arena = arena_create();
     VerifyOptions options = {.common = options_default(arena),
                              .executor = &executor_compiled,
-                             .code = code_options_default()};
+                             .code = code_options_default(),
+                             .rewrites = rewrites_options_default()};
     options_parse(&argp, argc, argv, &options);
     code_options_open_cache(arena, &options.code);
+    options.common.pass.rewrites = options.code.run.rewrites = &options.rewrites.rewrites;
     Verify verify = {.arena = arena,
                      .directory =
                          options.reference ? without_slash(arena, options.reference) : NULL,
@@ -292,11 +351,15 @@ int command_verify(int argc, char **argv) {
                      .comparison = compare_create(arena)};
     Diagnostics *diagnostics = NULL;
     int status = EXIT_FAILED;
-    if (!options.common.model ||
-        (verify.network = network_open(arena, &options.common, &diagnostics)))
+    if (is_ir(&options))
+        verify.diagnostics = diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
+    else if (options.common.model)
+        verify.network = network_open(arena, &options.common, &diagnostics);
+    if (!options.common.model || is_ir(&options) || verify.network)
         status = run(&verify, &options);
     if (diagnostics)
         network_print(diagnostics);
+    rewrites_options_report(&options.rewrites);
     case_close(&verify.settings);
     code_options_close_cache(&options.code);
     arena_destroy(arena);

@@ -17,6 +17,8 @@ static const struct {
      "sparkc check models/resnet.cnn --network resnet50"},
     {"ir", command_ir, "graph, kernels or code of a network after any pass",
      "sparkc ir models/tutorial.cnn --after sparsify"},
+    {"opt", command_opt, "chosen passes over the text of a graph or a program",
+     "sparkc opt step.ir --passes simplify,cse,dce"},
     {"verify", command_verify, "a training step against recorded vectors",
      "sparkc verify tests/reference/custom-cnn.cnn --reference tests/reference/custom-cnn"},
     {"bench", command_bench, "how fast a step runs, and each of its kernels",
@@ -34,6 +36,8 @@ static const struct {
     {"viz-mask", command_viz_mask,
      "how a mask vanishes under dense convolution and stays under ours",
      "sparkc viz-mask models/resnet.cnn --network resnet50 --picture cat.jpg"},
+    {"compile", command_compile, "an entry of a network to an object file and a header",
+     "sparkc compile models/tutorial.cnn --entry logits -o tutorial.o"},
     {"info", command_info, "what this binary and this machine can do", "sparkc info --json"},
 };
 

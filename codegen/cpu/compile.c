@@ -126,7 +126,7 @@ Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *optio
 static void list_code(const Compilation *c, const Code *code, LLVMTargetMachineRef machine,
                       CpuListing kind, FILE *out) {
     static const struct {
-        ObjectText text;
+        ObjectForm form;
         char comment;
     } kinds[] = {
         [CPU_LISTING_LLVM] = {OBJECT_LLVM, ';'}, [CPU_LISTING_ASSEMBLY] = {OBJECT_ASSEMBLY, '#'}};
@@ -135,7 +135,7 @@ static void list_code(const Compilation *c, const Code *code, LLVMTargetMachineR
     Text name = text_create(arena);
     text_append_escaped(&name, code->kernel->name);
     fprintf(out, "%c %s, stage %d\n%s\n", kinds[kind].comment, name.data, code->stage,
-            object_text(e, machine, kinds[kind].text));
+            object_text(e, machine, kinds[kind].form));
     emitter_destroy(e);
     arena_destroy(arena);
 }

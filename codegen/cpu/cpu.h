@@ -15,11 +15,12 @@ typedef struct CpuTarget {
     int registers; /* vector registers */
     bool fused;    /* has fused multiply-add */
     bool masked;   /* has masked vector loads and stores at full speed */
+    bool rounds;   /* has instructions that round to whole numbers */
 } CpuTarget;
 
 /* The host's CPU with the features that LLVM finds, or with `name` one of "x86-64-v4" (AVX-512),
- * "x86-64-v3" (AVX2), "x86-64" (SSE2), "generic" of any other triple. A CPU that the host cannot
- * run is a failure unless `cross` is set. triple NULL: the host's. */
+ * "x86-64-v3" (AVX2), "x86-64-v2" (SSE4.2), "x86-64" (SSE2), "generic" of any other triple. A CPU
+ * that the host cannot run is a failure unless `cross` is set. triple NULL: the host's. */
 Status cpu_target(Arena *arena, const char *triple, const char *name, bool cross,
                   CpuTarget *target);
 

@@ -93,22 +93,26 @@ static LLVMBasicBlockRef new_block(Emitter *e, const char *name) {
     return LLVMAppendBasicBlockInContext(e->context, e->function, name);
 }
 
-void emitter_begin(Emitter *e, const char *name) {
-    LLVMTypeRef parameters[] = {e->pointer, e->pointer, e->i64, e->pointer};
-    LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(e->context), parameters, 4, 0);
+void emitter_begin_function(Emitter *e, const char *name, LLVMTypeRef type, bool everywhere) {
     e->function = LLVMAddFunction(e->module, name, type);
     add_attribute(e, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
-    add_text_attribute(e, "target-cpu", e->target->cpu);
-    add_text_attribute(e, "target-features", e->target->features);
+    add_text_attribute(e, "target-cpu", everywhere ? "" : e->target->cpu);
+    add_text_attribute(e, "target-features", everywhere ? "" : e->target->features);
     add_text_attribute(e, "prefer-vector-width", e->target->lanes == 16 ? "512" : "256");
-    e->pointers = LLVMGetParam(e->function, 0);
-    e->numbers = LLVMGetParam(e->function, 1);
-    e->chunk = LLVMGetParam(e->function, 2);
-    e->workspace = LLVMGetParam(e->function, 3);
     LLVMBasicBlockRef entry = new_block(e, "entry"), body = new_block(e, "body");
     LLVMPositionBuilderAtEnd(e->builder, entry);
     LLVMBuildBr(e->builder, body);
     LLVMPositionBuilderAtEnd(e->builder, body);
+}
+
+void emitter_begin(Emitter *e, const char *name) {
+    LLVMTypeRef parameters[] = {e->pointer, e->pointer, e->i64, e->pointer};
+    LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(e->context), parameters, 4, 0);
+    emitter_begin_function(e, name, type, false);
+    e->pointers = LLVMGetParam(e->function, 0);
+    e->numbers = LLVMGetParam(e->function, 1);
+    e->chunk = LLVMGetParam(e->function, 2);
+    e->workspace = LLVMGetParam(e->function, 3);
 }
 
 void emitter_end(Emitter *e) {
@@ -248,6 +252,13 @@ LLVMValueRef emit_get(Emitter *e, LLVMTypeRef type, LLVMValueRef variable) {
 
 void emit_set(Emitter *e, LLVMValueRef variable, LLVMValueRef value) {
     LLVMBuildStore(e->builder, value, variable);
+}
+
+LLVMValueRef emit_array(Emitter *e, LLVMTypeRef element, int count) {
+    LLVMBasicBlockRef here = enter_entry(e);
+    LLVMValueRef array = LLVMBuildAlloca(e->builder, LLVMArrayType2(element, (uint64_t)count), "");
+    LLVMPositionBuilderAtEnd(e->builder, here);
+    return array;
 }
 
 /* ---- Control --------------------------------------------------------------------------------- */

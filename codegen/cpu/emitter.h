@@ -61,6 +61,10 @@ typedef struct Emitter {
 Emitter *emitter_create(Arena *arena, const CpuTarget *target, const char *module_name);
 void emitter_destroy(Emitter *emitter);
 
+/* Starts a function of any type, which is e->function then. `everywhere`: it uses nothing but what
+ * the target's family always has, so that any processor of the family can run it. */
+void emitter_begin_function(Emitter *emitter, const char *name, LLVMTypeRef type, bool everywhere);
+
 /* Starts a function of the type PlanFunction; emitter_end returns from it. */
 void emitter_begin(Emitter *emitter, const char *name);
 void emitter_end(Emitter *emitter);
@@ -104,6 +108,9 @@ LLVMValueRef emit_fma(Emitter *emitter, LLVMValueRef a, LLVMValueRef b, LLVMValu
 LLVMValueRef emit_variable(Emitter *emitter, LLVMTypeRef type, LLVMValueRef initial);
 LLVMValueRef emit_get(Emitter *emitter, LLVMTypeRef type, LLVMValueRef variable);
 void emit_set(Emitter *emitter, LLVMValueRef variable, LLVMValueRef value);
+
+/* An array on the stack, as long as the function runs; its values are undefined. */
+LLVMValueRef emit_array(Emitter *emitter, LLVMTypeRef element, int count);
 
 /* ---- Control --------------------------------------------------------------------------------- */
 

@@ -89,11 +89,18 @@ static LLVMValueRef power_of_two(const Math *m, LLVMValueRef n) {
     return from_bits(m, LLVMBuildShl(b, exponent, whole(m, 23), ""));
 }
 
+/* The nearest whole number of an |x| below 2^22. Where no instruction rounds, LLVM would call a
+ * function that an object does not bring: there adding 1.5 2^23 leaves no room for a fraction. */
+static LLVMValueRef round_whole(const Math *m, LLVMValueRef x) {
+    LLVMValueRef large = real(m, 0x1.8p23);
+    return m->e->target->rounds ? unary(m, "llvm.rint", x) : sub(m, add(m, x, large), large);
+}
+
 /* x + low = n ln 2 + r with whole n, |r| <= ln 2 / 2. The first part of ln 2 has 10 bits, so n
  * times it is exact; *lost is what rounding took from r. */
 static LLVMValueRef reduce_exponent(const Math *m, LLVMValueRef x, LLVMValueRef low,
                                     LLVMValueRef *n, LLVMValueRef *lost) {
-    *n = unary(m, "llvm.rint", mul(m, x, real(m, 1.4426950408889634)));
+    *n = round_whole(m, mul(m, x, real(m, 1.4426950408889634)));
     LLVMValueRef most = sub(m, x, mul(m, *n, real(m, 0.693359375)));
     LLVMValueRef rest = emit_fma(m->e, *n, real(m, 2.12194440054690583e-4), low);
     LLVMValueRef r = add(m, most, rest);
@@ -108,9 +115,16 @@ static LLVMValueRef exp_tail(const Math *m, LLVMValueRef r) {
     return polynomial(m, r, c, 6);
 }
 
+/* Whole n by 2, rounded down: n / 2 - 1 / 4 is nearest to that. */
+static LLVMValueRef halve(const Math *m, LLVMValueRef n) {
+    LLVMValueRef half = mul(m, n, real(m, 0.5));
+    return m->e->target->rounds ? unary(m, "llvm.floor", half)
+                                : round_whole(m, sub(m, half, real(m, 0.25)));
+}
+
 /* y 2^n for |n| <= 252 in two exact factors, so that denormal results are rounded once. */
 static LLVMValueRef scale(const Math *m, LLVMValueRef y, LLVMValueRef n) {
-    LLVMValueRef half = unary(m, "llvm.floor", mul(m, n, real(m, 0.5)));
+    LLVMValueRef half = halve(m, n);
     y = mul(m, y, power_of_two(m, half));
     return mul(m, y, power_of_two(m, sub(m, n, half)));
 }

@@ -1,5 +1,6 @@
 #include "codegen/cpu/object.h"
 
+#include <llvm-c/BitWriter.h>
 #include <llvm-c/Core.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
@@ -25,6 +26,7 @@ void object_start(void) {
     LLVMInitializeAllTargets();
     LLVMInitializeAllTargetMCs();
     LLVMInitializeAllAsmPrinters();
+    LLVMInitializeAllAsmParsers(); /* for cpuid in codegen/cpu/supported.c */
 }
 
 const char *object_environment(Arena *arena, const CpuTarget *target) {
@@ -36,10 +38,10 @@ const char *object_environment(Arena *arena, const CpuTarget *target) {
     LLVMGetVersion(&major, &minor, &patch);
     return arena_format(arena,
                         "sparkc %s\nllvm %u.%u.%u %s\ntriple %s\ncpu %s\nfeatures %s\nlanes %d "
-                        "registers %d fused %d masked %d\npasses %s\n",
+                        "registers %d fused %d masked %d rounds %d\npasses %s\n",
                         own, major, minor, patch, llvm, target->triple, target->cpu,
                         target->features, target->lanes, target->registers, target->fused,
-                        target->masked, passes);
+                        target->masked, target->rounds, passes);
 }
 
 LLVMTargetMachineRef object_machine(const CpuTarget *target) {
@@ -54,37 +56,51 @@ LLVMTargetMachineRef object_machine(const CpuTarget *target) {
     return machine;
 }
 
-/* What object_text gives, of a module that the passes have run over. */
-static char *module_text(const Emitter *e, LLVMTargetMachineRef machine, ObjectText kind) {
-    LLVMMemoryBufferRef assembly;
+/* A module that the passes have run over. */
+static LLVMMemoryBufferRef write_module(const Emitter *e, LLVMTargetMachineRef machine,
+                                        ObjectForm form) {
+    LLVMMemoryBufferRef buffer;
     char *error = NULL;
-    if (kind == OBJECT_LLVM) {
+    if (form == OBJECT_BITCODE)
+        return LLVMWriteBitcodeToMemoryBuffer(e->module);
+    if (form == OBJECT_LLVM) {
         char *text = LLVMPrintModuleToString(e->module);
-        char *copy = arena_copy_text(e->arena, text, strlen(text));
+        buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(text, strlen(text), "module");
         LLVMDisposeMessage(text);
-        return copy;
+        return buffer;
     }
-    if (LLVMTargetMachineEmitToMemoryBuffer(machine, e->module, LLVMAssemblyFile, &error,
-                                            &assembly))
-        invariant(false, "LLVM emits no assembly: %s", error);
+    LLVMCodeGenFileType type = form == OBJECT_CODE ? LLVMObjectFile : LLVMAssemblyFile;
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, e->module, type, &error, &buffer))
+        invariant(false, "LLVM emits no code: %s", error);
     LLVMDisposeMessage(error);
-    char *copy =
-        arena_copy_text(e->arena, LLVMGetBufferStart(assembly), LLVMGetBufferSize(assembly));
-    LLVMDisposeMemoryBuffer(assembly);
-    return copy;
+    return buffer;
+}
+
+static Object take_object(LLVMMemoryBufferRef buffer) {
+    Object object = {.size = LLVMGetBufferSize(buffer)};
+    object.bytes = malloc(object.size);
+    if (!object.bytes)
+        fatal("out of memory");
+    memcpy(object.bytes, LLVMGetBufferStart(buffer), object.size);
+    LLVMDisposeMemoryBuffer(buffer);
+    return object;
+}
+
+static void dump_form(const Emitter *e, LLVMTargetMachineRef machine, const char *path,
+                      ObjectForm form) {
+    FILE *file = fopen(path, "wb");
+    if (!file)
+        return;
+    LLVMMemoryBufferRef buffer = write_module(e, machine, form);
+    fwrite(LLVMGetBufferStart(buffer), 1, LLVMGetBufferSize(buffer), file);
+    LLVMDisposeMemoryBuffer(buffer);
+    fclose(file);
 }
 
 static void dump(const Emitter *e, LLVMTargetMachineRef machine, const char *dump_dir,
                  const char *name) {
-    static const char *const suffixes[] = {[OBJECT_LLVM] = "ll", [OBJECT_ASSEMBLY] = "s"};
-    for (int kind = 0; kind < (int)(sizeof suffixes / sizeof *suffixes); kind++) {
-        char *path = arena_format(e->arena, "%s/%s.%s", dump_dir, name, suffixes[kind]);
-        FILE *file = fopen(path, "wb");
-        if (!file)
-            return;
-        fputs(module_text(e, machine, (ObjectText)kind), file);
-        fclose(file);
-    }
+    dump_form(e, machine, arena_format(e->arena, "%s/%s.ll", dump_dir, name), OBJECT_LLVM);
+    dump_form(e, machine, arena_format(e->arena, "%s/%s.s", dump_dir, name), OBJECT_ASSEMBLY);
 }
 
 static void run_passes(Emitter *e, LLVMTargetMachineRef machine) {
@@ -98,28 +114,24 @@ static void run_passes(Emitter *e, LLVMTargetMachineRef machine) {
     LLVMDisposePassBuilderOptions(options);
 }
 
-char *object_text(Emitter *e, LLVMTargetMachineRef machine, ObjectText kind) {
+Object object_write(Emitter *e, LLVMTargetMachineRef machine, ObjectForm form) {
     run_passes(e, machine);
-    return module_text(e, machine, kind);
+    return take_object(write_module(e, machine, form));
+}
+
+char *object_text(Emitter *e, LLVMTargetMachineRef machine, ObjectForm form) {
+    Object object = object_write(e, machine, form);
+    char *text = arena_copy_text(e->arena, object.bytes, object.size);
+    object_destroy(&object);
+    return text;
 }
 
 Object object_compile(Emitter *e, LLVMTargetMachineRef machine, const char *name,
                       const char *dump_dir) {
-    char *error = NULL;
-    LLVMMemoryBufferRef buffer;
     run_passes(e, machine);
     if (dump_dir)
         dump(e, machine, dump_dir, name);
-    if (LLVMTargetMachineEmitToMemoryBuffer(machine, e->module, LLVMObjectFile, &error, &buffer))
-        invariant(false, "LLVM emits no object for %s: %s", name, error);
-    LLVMDisposeMessage(error);
-    Object object = {.size = LLVMGetBufferSize(buffer)};
-    object.bytes = malloc(object.size);
-    if (!object.bytes)
-        fatal("out of memory");
-    memcpy(object.bytes, LLVMGetBufferStart(buffer), object.size);
-    LLVMDisposeMemoryBuffer(buffer);
-    return object;
+    return take_object(write_module(e, machine, OBJECT_CODE));
 }
 
 void object_destroy(Object *object) {

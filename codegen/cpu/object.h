@@ -24,9 +24,19 @@ const char *object_environment(Arena *arena, const CpuTarget *target);
 /* A target machine serves one thread, and any number of modules. */
 LLVMTargetMachineRef object_machine(const CpuTarget *target);
 
-/* Optimises the module of a finished function and shows it, in the emitter's arena. */
-typedef enum ObjectText { OBJECT_LLVM, OBJECT_ASSEMBLY } ObjectText;
-char *object_text(Emitter *emitter, LLVMTargetMachineRef machine, ObjectText kind);
+/* What a module can be written as. */
+typedef enum ObjectForm {
+    OBJECT_CODE, /* for a linker */
+    OBJECT_ASSEMBLY,
+    OBJECT_LLVM, /* as text */
+    OBJECT_BITCODE
+} ObjectForm;
+
+/* Optimises the module of finished functions and writes it. */
+Object object_write(Emitter *emitter, LLVMTargetMachineRef machine, ObjectForm form);
+
+/* The same as a text in the emitter's arena. */
+char *object_text(Emitter *emitter, LLVMTargetMachineRef machine, ObjectForm form);
 
 /* Optimises the module of a finished function and assembles it. `dump_dir`, if not NULL, gets
  * <name>.ll and <name>.s. */

@@ -12,18 +12,21 @@ typedef struct CpuLevel {
     const char *name, *architecture, *needs; /* needs: features separated by commas */
     const char *features;                    /* given to LLVM when the level is forced */
     int lanes, registers;
-    bool fused, masked;
+    bool fused, masked, rounds;
 } CpuLevel;
 
 static const CpuLevel levels[] = {
     {"x86-64-v4", "x86_64", "+avx512f,+avx512bw,+avx512vl,+avx512dq,+fma",
      "+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe",
-     16, 32, true, true},
+     16, 32, true, true, true},
     {"x86-64-v3", "x86_64", "+avx2,+fma", "+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe", 8, 16, true,
+     true, true},
+    {"x86-64-v2", "x86_64", "+sse4.2,+popcnt", "+cx16,+popcnt,+sahf,+sse4.2", 4, 16, false, false,
      true},
-    {"x86-64", "x86_64", "", "", 4, 16, false, false},
-    {"generic", "aarch64", "", "+neon", 4, 32, true, false},
-    {"generic", "", "", "", 4, 16, false, false},
+    {"x86-64", "x86_64", "", "", 4, 16, false, false, false},
+    {"generic", "aarch64", "", "+neon", 4, 32, true, false, true},
+    {"generic", "riscv64", "", "+a,+c,+d,+f,+m", 4, 32, true, false, true},
+    {"generic", "", "", "", 4, 16, false, false, false},
 };
 
 static bool has_features(const char *features, const char *needed) {
@@ -81,17 +84,20 @@ Status cpu_target(Arena *arena, const char *triple, const char *name, bool cross
     const CpuLevel *level = find_level(target->triple, name, cross && !name ? "" : features);
     if (!level)
         return status_failure(arena,
-                              "no CPU is called %s for %s; x86-64-v4, x86-64-v3, x86-64 and, for "
-                              "other processors, generic are known",
+                              "no CPU is called %s for %s; x86-64-v4, x86-64-v3, x86-64-v2, x86-64 "
+                              "and, for other processors, generic are known",
                               name ? name : "", target->triple);
     if (!cross && !has_features(features, level->needs))
         return status_failure(arena, "this machine cannot run %s: it needs %s", level->name,
                               level->needs);
-    target->cpu = level->architecture[0] == 'x' ? level->name : "generic";
+    target->cpu = level->architecture[0] == 'x'                 ? level->name
+                  : text_starts_with(target->triple, "riscv64") ? "generic-rv64"
+                                                                : "generic";
     target->features = sort_features(arena, name || cross ? level->features : features);
     target->lanes = level->lanes;
     target->registers = level->registers;
     target->fused = level->fused;
     target->masked = level->masked;
+    target->rounds = level->rounds;
     return STATUS_FINE;
 }

@@ -6,6 +6,10 @@
 
 #include "base/status.h"
 
+/* Masks draw from a stream that a layer may have as well; so a training's masks have a seed of their
+ * own: the training's exclusive-or this. */
+enum { MASK_SEED = 0x5eed };
+
 /* Draws `keep` of `cells` cells for each of `batch` images, uniformly, into list[batch][keep],
  * ascending: a function of (seed, step, image number, cells, keep) alone. 1 <= keep <= cells. */
 void mask_draw(uint32_t seed, uint32_t step, int64_t batch, int64_t cells, int64_t keep,

@@ -6,6 +6,8 @@
 
 #include "codegen/cpu/cpu.h"
 #include "passes/passes.h"
+#include "passes/program.h"
+#include "runtime/executor.h"
 #include "tools/execute/executor.h"
 
 typedef struct BenchSettings {
@@ -31,12 +33,14 @@ typedef struct BenchKernel {
     const char *layer; /* the layer whose work it is, or what the kernel's name starts with */
     BenchPart part;
     bool contract;
+    int first_launch, launch_count;
     double seconds; /* median of the timed steps */
     int64_t multiply_adds, bytes;
 } BenchKernel;
 
 typedef struct BenchResult {
-    Graph *graph; /* after all passes */
+    Graph *graph;   /* after all passes, or the interface of `given` */
+    Program *given; /* the program was read from a text; NULL: it is made of the graph */
     Executor *executor;
     const Program *program;
     CpuTarget target;
@@ -45,9 +49,12 @@ typedef struct BenchResult {
     int threads;
     int step_count;
     double *step_seconds; /* ascending */
+    TimeSpan *steps;      /* in the order they ran */
+    int launch_count;
+    TimeSpan *launches; /* of all steps, one after the other */
     double compile_seconds, passes_seconds;
-    double loss; /* of the last step; NaN where the entry has none */
-    int64_t multiply_adds_needed;
+    double loss;                             /* of the last step; NaN where the entry has none */
+    int64_t multiply_adds_needed;            /* -1: unknown, there was no graph */
     int64_t peak_bytes, scratch_lower_bound; /* regions and workspace; the least scratch possible */
     int64_t resident_peak_bytes;             /* of the process; 0: unknown */
     size_t kernel_count;
@@ -62,6 +69,9 @@ typedef void BenchProgress(void *context, const char *text);
 bool bench_passes(Arena *arena, const Graph *graph, const PassOptions *options,
                   Diagnostics *diagnostics, BenchResult *result);
 
+/* The same for a program that was read from a text, at any stage. */
+bool bench_program(ProgramBuild *build, Diagnostics *diagnostics, BenchResult *result);
+
 /* Compiles what the passes made and measures it. */
 Status bench_run(Arena *arena, const BenchSettings *settings, BenchProgress *progress,
                  void *context, BenchResult *result);
@@ -72,5 +82,16 @@ void bench_close(BenchResult *result);
 /* The result as text: totals, by part, by kind, and the `top` slowest kernels. */
 void bench_print(const BenchResult *result, int top);
 json_t *bench_json(const BenchResult *result);
+
+/* The timed steps as trace events, as chrome://tracing and Perfetto read them: a span per step, in
+ * it one per kernel, in that one per launch where it has several. Microseconds from the first step.
+ */
+json_t *bench_trace_json(const BenchResult *result);
+
+/* A name as JSON: bytes that are not UTF-8 as \xNN. */
+json_t *bench_name_json(const char *name);
+
+/* The word of a part. */
+const char *bench_part_name(BenchPart part);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "ir/kernel_names.h"
 #include "tools/bench/bench.h"
 
@@ -18,6 +19,10 @@ static const char *const part_names[] = {[BENCH_ENCODER] = "encoder",
                                          [BENCH_DENSIFY] = "densify",
                                          [BENCH_DECODER] = "decoder",
                                          [BENCH_TRAINING] = "loss and update"};
+
+const char *bench_part_name(BenchPart part) {
+    return part_names[part];
+}
 
 static void add_to(Sum *sum, const BenchKernel *kernel) {
     sum->kernels++;
@@ -117,10 +122,14 @@ static void print_totals(const BenchResult *result) {
            result->step_seconds[result->step_count - 1], result->step_count,
            (double)geometry->batch / step);
     printf(isnan(result->loss) ? "\n" : ", loss %g\n", result->loss);
-    printf("multiply-adds: %.3f G needed, %.3f G executed (%+.1f %%)\n",
-           1e-9 * (double)result->multiply_adds_needed, 1e-9 * (double)all.multiply_adds,
-           100 * over((double)(all.multiply_adds - result->multiply_adds_needed),
-                      (double)result->multiply_adds_needed));
+    printf("multiply-adds: ");
+    if (result->multiply_adds_needed >= 0)
+        printf("%.3f G needed, ", 1e-9 * (double)result->multiply_adds_needed);
+    printf("%.3f G executed", 1e-9 * (double)all.multiply_adds);
+    if (result->multiply_adds_needed > 0)
+        printf(" (%+.1f %%)", 100 * over((double)(all.multiply_adds - result->multiply_adds_needed),
+                                         (double)result->multiply_adds_needed));
+    putchar('\n');
     printf("contracts: %.1f %% of the peak\n",
            100 * flops_share(result, contracts.multiply_adds, contracts.seconds));
     printf("memory: %.1f MB planned, %.1f MB resident at most\n", 1e-6 * (double)result->peak_bytes,
@@ -180,10 +189,19 @@ static json_t *sum_json(const BenchResult *result, Sum sum) {
     return json;
 }
 
+json_t *bench_name_json(const char *name) {
+    Arena *arena = arena_create();
+    Text text = text_create(arena);
+    text_append_escaped(&text, name);
+    json_t *json = json_string(text.data);
+    arena_destroy(arena);
+    return json;
+}
+
 static json_t *kernel_json(const BenchResult *result, const BenchKernel *kernel) {
     json_t *json = rates_json(result, kernel->seconds, kernel->multiply_adds, kernel->bytes);
-    json_object_set_new(json, "name", json_string(kernel->kernel->name));
-    json_object_set_new(json, "layer", json_string(kernel->layer));
+    json_object_set_new(json, "name", bench_name_json(kernel->kernel->name));
+    json_object_set_new(json, "layer", bench_name_json(kernel->layer));
     json_object_set_new(json, "part", json_string(part_names[kernel->part]));
     json_object_set_new(json, "kind", json_string(kernel_kind_name(kernel->kernel->kind)));
     return json;
@@ -219,7 +237,9 @@ static json_t *machine_json(const BenchResult *result) {
 static void add_work(const BenchResult *result, json_t *json) {
     Sum contracts = sum_contracts(result);
     json_object_set_new(json, "multiply_adds_needed",
-                        json_integer((json_int_t)result->multiply_adds_needed));
+                        result->multiply_adds_needed >= 0
+                            ? json_integer((json_int_t)result->multiply_adds_needed)
+                            : json_null());
     json_object_set_new(json, "multiply_adds_executed",
                         json_integer((json_int_t)sum_all(result).multiply_adds));
     json_object_set_new(json, "contract_share_of_peak",
@@ -232,17 +252,17 @@ static void add_work(const BenchResult *result, json_t *json) {
 json_t *bench_json(const BenchResult *result) {
     double batch = (double)result->graph->geometry.batch;
     json_t *json = json_pack(
-        "{s:s, s:I, s:o, s:f, s:i, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:i, s:i, s:i, s:i}",
-        "network", result->graph->network, "batch", (json_int_t)result->graph->geometry.batch,
-        "machine", machine_json(result), "images_per_second", batch / median_step(result), "steps",
-        result->step_count, "step_seconds", median_step(result), "step_seconds_min",
-        result->step_seconds[0], "step_seconds_max", result->step_seconds[result->step_count - 1],
-        "encoder_seconds", sum_part(result, BENCH_ENCODER).seconds, "peak_bytes",
-        (json_int_t)result->peak_bytes, "scratch_lower_bound",
-        (json_int_t)result->scratch_lower_bound, "compile_seconds", result->compile_seconds,
-        "kernels", result->code.kernels, "distinct_kernels", result->code.distinct_kernels,
-        "distinct_contracts", result->code.distinct_contracts, "cache_hits",
-        result->code.cache_hits);
+        "{s:o, s:I, s:o, s:f, s:i, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:i, s:i, s:i, s:i}",
+        "network", bench_name_json(result->graph->network), "batch",
+        (json_int_t)result->graph->geometry.batch, "machine", machine_json(result),
+        "images_per_second", batch / median_step(result), "steps", result->step_count,
+        "step_seconds", median_step(result), "step_seconds_min", result->step_seconds[0],
+        "step_seconds_max", result->step_seconds[result->step_count - 1], "encoder_seconds",
+        sum_part(result, BENCH_ENCODER).seconds, "peak_bytes", (json_int_t)result->peak_bytes,
+        "scratch_lower_bound", (json_int_t)result->scratch_lower_bound, "compile_seconds",
+        result->compile_seconds, "kernels", result->code.kernels, "distinct_kernels",
+        result->code.distinct_kernels, "distinct_contracts", result->code.distinct_contracts,
+        "cache_hits", result->code.cache_hits);
     json_object_set_new(json, "resident_peak_bytes",
                         result->resident_peak_bytes
                             ? json_integer((json_int_t)result->resident_peak_bytes)

@@ -9,6 +9,7 @@
 #include "runtime/weights.h"
 #include "tools/bench/bench.h"
 #include "tools/execute/executor_program.h"
+#include "tools/execute/program_interface.h"
 #include "tools/execute/synthetic.h"
 
 typedef struct Bench {
@@ -26,6 +27,10 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static double length_of(TimeSpan span) {
+    return span.end - span.begin;
+}
+
 /* ---- The machine ----------------------------------------------------------------------------- */
 
 static void measure_plan(const Plan *plan, PlanExecutor *executor, int rounds, BenchPeak *peak) {
@@ -33,12 +38,12 @@ static void measure_plan(const Plan *plan, PlanExecutor *executor, int rounds, B
     memset(plan_executor_region(executor, PLAN_SCRATCH), 0,
            (size_t)plan->region_bytes[PLAN_SCRATCH]);
     for (int i = 0; i < rounds; i++) {
-        double seconds[CPU_PEAK_LAUNCHES] = {0};
-        plan_executor_profile(executor, seconds);
+        TimeSpan times[CPU_PEAK_LAUNCHES];
+        plan_executor_profile(executor, times);
         double flops = 2 * (double)plan->launches[CPU_PEAK_ARITHMETIC].multiply_adds;
         double bytes = (double)plan->launches[CPU_PEAK_MEMORY].bytes;
-        peak->flops = fmax(peak->flops, flops / seconds[CPU_PEAK_ARITHMETIC]);
-        peak->bytes = fmax(peak->bytes, bytes / seconds[CPU_PEAK_MEMORY]);
+        peak->flops = fmax(peak->flops, flops / length_of(times[CPU_PEAK_ARITHMETIC]));
+        peak->bytes = fmax(peak->bytes, bytes / length_of(times[CPU_PEAK_MEMORY]));
     }
 }
 
@@ -151,17 +156,18 @@ static Status warm_up(Bench *bench) {
     return STATUS_FINE;
 }
 
-/* seconds[step][launch] and the step's own. */
-static Status time_steps(Bench *bench, double *seconds) {
+static Status time_steps(Bench *bench) {
     BenchResult *result = bench->result;
-    int launches = bench->compiled->plan->launch_count;
     for (int i = 0; i < result->step_count; i++) {
         bench->progress(bench->context,
                         arena_format(bench->arena, "step %d of %d", i + 1, result->step_count));
         status_return_if_failed(set_inputs(bench, (uint32_t)(bench->settings->warm_up + i)));
-        double start = clock_seconds();
-        plan_executor_profile(bench->compiled->executor, seconds + (ptrdiff_t)i * launches);
-        result->step_seconds[i] = clock_seconds() - start;
+        TimeSpan *step = &result->steps[i];
+        step->begin = clock_seconds();
+        plan_executor_profile(bench->compiled->executor,
+                              result->launches + (ptrdiff_t)i * result->launch_count);
+        step->end = clock_seconds();
+        result->step_seconds[i] = length_of(*step);
     }
     qsort(result->step_seconds, (size_t)result->step_count, sizeof(double), by_size);
     return STATUS_FINE;
@@ -170,12 +176,13 @@ static Status time_steps(Bench *bench, double *seconds) {
 /* ---- Kernels --------------------------------------------------------------------------------- */
 
 /* The sum of a kernel's launches in each step, then the median over the steps. */
-static double median_seconds(const Bench *bench, const double *seconds, int first, int count) {
-    int steps = bench->result->step_count, launches = bench->compiled->plan->launch_count;
+static double median_seconds(const Bench *bench, int first, int count) {
+    const BenchResult *result = bench->result;
+    int steps = result->step_count;
     double *sums = arena_new_array(bench->arena, double, (size_t)steps);
     for (int s = 0; s < steps; s++)
         for (int i = first; i < first + count; i++)
-            sums[s] += seconds[(ptrdiff_t)s * launches + i];
+            sums[s] += length_of(result->launches[(ptrdiff_t)s * result->launch_count + i]);
     qsort(sums, (size_t)steps, sizeof *sums, by_size);
     return 0.5 * (sums[(steps - 1) / 2] + sums[steps / 2]);
 }
@@ -217,7 +224,7 @@ static const char *layer_of(Arena *arena, const Program *program, const char *na
 
 /* Launches stand in the order of the kernels, all stages of one together; kernels that have nothing
  * to do have none. */
-static void collect_kernels(Bench *bench, const double *seconds) {
+static void collect_kernels(Bench *bench) {
     BenchResult *result = bench->result;
     const Program *program = bench->compiled->program;
     const Plan *plan = bench->compiled->plan;
@@ -225,8 +232,8 @@ static void collect_kernels(Bench *bench, const double *seconds) {
     int next = 0;
     for (size_t i = 0; i < program->kernels.count; i++) {
         const Kernel *kernel = program->kernels.items[i];
-        int first = next;
         BenchKernel row = {.kernel = kernel,
+                           .first_launch = next,
                            .part = part_of(kernel),
                            .layer = layer_of(bench->arena, program, kernel->name)};
         for (; next < plan->launch_count && plan->launches[next].kernel == kernel->name; next++) {
@@ -234,7 +241,8 @@ static void collect_kernels(Bench *bench, const double *seconds) {
             row.multiply_adds += plan->launches[next].multiply_adds;
             row.bytes += plan->launches[next].bytes;
         }
-        row.seconds = median_seconds(bench, seconds, first, next - first);
+        row.launch_count = next - row.first_launch;
+        row.seconds = median_seconds(bench, row.first_launch, row.launch_count);
         result->kernels[result->kernel_count++] = row;
     }
     invariant(next == plan->launch_count, "launch %d belongs to no kernel", next);
@@ -254,8 +262,13 @@ static Status compile(Bench *bench) {
     BenchResult *result = bench->result;
     bench->progress(bench->context, "compiling");
     double start = clock_seconds();
-    status_return_if_failed(executor_compiled.create(bench->arena, bench->graph,
-                                                     &bench->settings->run, &result->executor));
+    const ExecutorOptions *run = &bench->settings->run;
+    if (result->given)
+        status_return_if_failed(executor_create_of_program(bench->arena, bench->graph,
+                                                           result->given, run, &result->executor));
+    else
+        status_return_if_failed(
+            executor_compiled.create(bench->arena, bench->graph, run, &result->executor));
     result->compile_seconds = result->passes_seconds + clock_seconds() - start;
     bench->compiled = executor_compiled_program(result->executor);
     result->program = bench->compiled->program;
@@ -267,14 +280,16 @@ static Status compile(Bench *bench) {
 
 static Status measure(Bench *bench) {
     BenchResult *result = bench->result;
-    size_t launches = (size_t)bench->compiled->plan->launch_count;
     size_t steps = (size_t)result->step_count;
-    double *seconds = arena_new_array(bench->arena, double, launches *steps + 1);
+    result->launch_count = bench->compiled->plan->launch_count;
+    result->launches =
+        arena_new_array(bench->arena, TimeSpan, (size_t)result->launch_count * steps + 1);
+    result->steps = arena_new_array(bench->arena, TimeSpan, steps);
     result->step_seconds = arena_new_array(bench->arena, double, steps);
     status_return_if_failed(set_parameters(bench));
     status_return_if_failed(warm_up(bench));
-    status_return_if_failed(time_steps(bench, seconds));
-    collect_kernels(bench, seconds);
+    status_return_if_failed(time_steps(bench));
+    collect_kernels(bench);
     result->loss = loss_of(bench);
     return STATUS_FINE;
 }
@@ -288,6 +303,16 @@ bool bench_passes(Arena *arena, const Graph *graph, const PassOptions *options,
     return fine;
 }
 
+bool bench_program(ProgramBuild *build, Diagnostics *diagnostics, BenchResult *result) {
+    double start = clock_seconds();
+    if (!program_passes_run(build, NULL, diagnostics, NULL, NULL))
+        return false;
+    *result = (BenchResult){.given = build->program,
+                            .graph = program_interface(build->arena, build->program),
+                            .passes_seconds = clock_seconds() - start};
+    return true;
+}
+
 Status bench_run(Arena *arena, const BenchSettings *settings, BenchProgress *progress,
                  void *context, BenchResult *result) {
     Bench bench = {.arena = arena,
@@ -298,7 +323,7 @@ Status bench_run(Arena *arena, const BenchSettings *settings, BenchProgress *pro
                    .result = result};
     result->threads = settings->run.threads;
     result->step_count = settings->steps;
-    result->multiply_adds_needed = needed_multiply_adds(result->graph);
+    result->multiply_adds_needed = result->given ? -1 : needed_multiply_adds(result->graph);
     status_return_if_failed(measure_peak(&bench));
     bool counts = reset_resident_peak();
     status_return_if_failed(compile(&bench));

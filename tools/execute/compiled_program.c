@@ -2,8 +2,9 @@
 
 #include "passes/program.h"
 
-Status compiled_program_lower(Arena *arena, const Graph *graph, CompiledProgram *compiled) {
-    ProgramBuild build = {.arena = arena, .graph = graph_copy(graph, arena)};
+Status compiled_program_lower(Arena *arena, const Graph *graph, Rewrites *rewrites,
+                              CompiledProgram *compiled) {
+    ProgramBuild build = {.arena = arena, .graph = graph_copy(graph, arena), .rewrites = rewrites};
     *compiled = (CompiledProgram){0};
     status_return_if_failed(program_build(&build));
     compiled->program = build.program;
@@ -53,9 +54,9 @@ static Status start(Arena *arena, const ExecutorOptions *options, const Compiled
     return plan_executor_create(arena, c->plan, c->threads, &c->executor);
 }
 
-Status compiled_program_create(Arena *arena, const Graph *graph, const ExecutorOptions *options,
-                               const CompiledProgram *owner, CompiledProgram *compiled) {
-    status_return_if_failed(compiled_program_lower(arena, graph, compiled));
+/* Code, memory and what it begins with, for a program that is there. */
+static Status finish(Arena *arena, const Graph *graph, const ExecutorOptions *options,
+                     const CompiledProgram *owner, CompiledProgram *compiled) {
     Status status = start(arena, options, owner, compiled);
     if (!status_fine(status)) {
         compiled_program_destroy(compiled);
@@ -65,6 +66,18 @@ Status compiled_program_create(Arena *arena, const Graph *graph, const ExecutorO
     if (!owner)
         fill_states(compiled, graph);
     return STATUS_FINE;
+}
+
+Status compiled_program_create(Arena *arena, const Graph *graph, const ExecutorOptions *options,
+                               const CompiledProgram *owner, CompiledProgram *compiled) {
+    status_return_if_failed(compiled_program_lower(arena, graph, options->rewrites, compiled));
+    return finish(arena, graph, options, owner, compiled);
+}
+
+Status compiled_program_create_of(Arena *arena, const Graph *graph, Program *program,
+                                  const ExecutorOptions *options, CompiledProgram *compiled) {
+    *compiled = (CompiledProgram){.program = program};
+    return finish(arena, graph, options, NULL, compiled);
 }
 
 TrainingMemory compiled_program_memory(Arena *arena, const Graph *graph,

@@ -28,8 +28,14 @@ typedef struct CompiledProgram {
 Status compiled_program_create(Arena *arena, const Graph *graph, const ExecutorOptions *options,
                                const CompiledProgram *owner, CompiledProgram *compiled);
 
+/* The same of a planned program; `graph` is what it was made of, or its interface
+ * (program_interface.h). */
+Status compiled_program_create_of(Arena *arena, const Graph *graph, Program *program,
+                                  const ExecutorOptions *options, CompiledProgram *compiled);
+
 /* Lowering alone, for programs that something else runs. */
-Status compiled_program_lower(Arena *arena, const Graph *graph, CompiledProgram *compiled);
+Status compiled_program_lower(Arena *arena, const Graph *graph, Rewrites *rewrites,
+                              CompiledProgram *compiled);
 
 /* Parameters and states as they lie in the program's regions; `graph` is what it was made of. */
 TrainingMemory compiled_program_memory(Arena *arena, const Graph *graph,

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "ir/graph.h"
+#include "passes/rewrites.h"
 
 /* A value's elements, row-major: dense and masked as batch, space.., channels; parameters in the
  * stored order; flat in segment order. `data` is NULL if there is no such value. */
@@ -45,6 +46,7 @@ typedef struct ExecutorOptions {
     const char *cpu;               /* NULL: the host's (codegen/cpu/cpu.h) */
     const struct CodeCache *cache; /* codegen/cpu/cache.h; NULL: none */
     const char *dump_dir;          /* NULL, or where LLVM IR and assembly are written */
+    Rewrites *rewrites;            /* counts them and may stop them; NULL: nobody counts */
 } ExecutorOptions;
 
 /* Prepares to run a graph; parameters start at zero, states at their initial values. */

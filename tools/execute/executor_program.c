@@ -125,12 +125,21 @@ static Status finish(ProgramExecutor *made, Executor **executor) {
 
 static Status create_interpreted(Arena *arena, const Graph *graph, const ExecutorOptions *options,
                                  Executor **executor) {
-    (void)options;
     ProgramExecutor *made = begin(graph);
-    Status status = compiled_program_lower(made->arena, graph, &made->compiled);
+    Rewrites *rewrites = options ? options->rewrites : NULL;
+    Status status = compiled_program_lower(made->arena, graph, rewrites, &made->compiled);
     if (!status_fine(status))
         return give_up(arena, made, status);
     made->interpreter = kernel_interpreter_create(made->compiled.program);
+    return finish(made, executor);
+}
+
+/* The values of a compiled program go in and out by its regions. */
+static Status open_regions(ProgramExecutor *made, Executor **executor) {
+    void *regions[PLAN_REGIONS];
+    for (int r = 0; r < PLAN_REGIONS; r++)
+        regions[r] = plan_executor_region(made->compiled.executor, r);
+    made->interpreter = kernel_interpreter_create_planned(made->compiled.program, regions);
     return finish(made, executor);
 }
 
@@ -138,13 +147,15 @@ static Status create_compiled(Arena *arena, const Graph *graph, const ExecutorOp
                               Executor **executor) {
     ProgramExecutor *made = begin(graph);
     Status status = compiled_program_create(made->arena, graph, options, NULL, &made->compiled);
-    if (!status_fine(status))
-        return give_up(arena, made, status);
-    void *regions[PLAN_REGIONS];
-    for (int r = 0; r < PLAN_REGIONS; r++)
-        regions[r] = plan_executor_region(made->compiled.executor, r);
-    made->interpreter = kernel_interpreter_create_planned(made->compiled.program, regions);
-    return finish(made, executor);
+    return status_fine(status) ? open_regions(made, executor) : give_up(arena, made, status);
+}
+
+Status executor_create_of_program(Arena *arena, const Graph *graph, Program *program,
+                                  const ExecutorOptions *options, Executor **executor) {
+    ProgramExecutor *made = begin(graph);
+    Status status =
+        compiled_program_create_of(made->arena, graph, program, options, &made->compiled);
+    return status_fine(status) ? open_regions(made, executor) : give_up(arena, made, status);
 }
 
 const ExecutorKind executor_kernels = {"kernel interpreter", create_interpreted};

@@ -1,5 +1,6 @@
 #include "tools/inspect/stages.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -56,18 +57,24 @@ static bool is_program_text(Arena *arena, const char *path, const char *text, si
     return scan_line(&scanner) && text_starts_with(scan_place(&scanner), "sparkc program");
 }
 
+bool stages_parse(Arena *arena, Diagnostics *diagnostics, const char *file, const char *text,
+                  size_t length, Staged *staged) {
+    *staged = (Staged){.build = {.arena = arena}};
+    if (is_program_text(arena, file, text, length))
+        staged->build.program = kernel_parse(arena, diagnostics, file, text, length);
+    else
+        staged->graph = parse_graph(arena, diagnostics, file, text, length);
+    return staged->graph || staged->build.program;
+}
+
 bool stages_read(Arena *arena, Diagnostics *diagnostics, const char *path, Staged *staged) {
     const char *error = NULL;
     size_t length = 0;
     char *text = text_read_file(arena, path, SCAN_LARGEST_FILE, &length, &error);
-    *staged = (Staged){.build = {.arena = arena}};
-    if (!text)
-        diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0}, "%s: %s", path, error);
-    else if (is_program_text(arena, path, text, length))
-        staged->build.program = kernel_parse(arena, diagnostics, path, text, length);
-    else
-        staged->graph = parse_graph(arena, diagnostics, path, text, length);
-    return staged->graph || staged->build.program;
+    if (text)
+        return stages_parse(arena, diagnostics, path, text, length, staged);
+    diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0}, "%s: %s", path, error);
+    return false;
 }
 
 const char *stages_current_name(const Staged *staged) {
@@ -144,6 +151,11 @@ static void observe_program(void *context, const ProgramPassInfo *pass, const Pr
     (void)pass, (void)program;
     const Observing *observing = context;
     observing->observer(observing->context, observing->staged, changed, seconds);
+}
+
+void stages_print_time(const Staged *staged, bool changed, double seconds) {
+    fprintf(stderr, "%10.3f ms  %s%s\n", 1e3 * seconds, stages_current_name(staged),
+            changed ? "" : "  (unchanged)");
 }
 
 bool stages_run(Staged *staged, const PassOptions *options, int until, Diagnostics *diagnostics,

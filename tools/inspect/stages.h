@@ -23,7 +23,12 @@ typedef struct Staged {
     ProgramBuild build;
 } Staged;
 
-/* Reads the text of a graph or a program. False after errors. */
+/* The network of the text of a graph or a program, which has a zero behind its `length` bytes and
+ * outlives the diagnostics; `file` is its name in messages. False after errors. */
+bool stages_parse(Arena *arena, Diagnostics *diagnostics, const char *file, const char *text,
+                  size_t length, Staged *staged);
+
+/* The same from a file. */
 bool stages_read(Arena *arena, Diagnostics *diagnostics, const char *path, Staged *staged);
 
 /* Where it is, and under which name; -1 if no pass leaves this stage. */
@@ -36,6 +41,9 @@ bool stages_restart(Staged *staged, int stage);
 
 /* Called after each pass, and before the first: whether it changed anything, how long it took. */
 typedef void StagesObserver(void *context, const Staged *staged, bool changed, double seconds);
+
+/* Prints to standard error how long the pass that left this stage took. */
+void stages_print_time(const Staged *staged, bool changed, double seconds);
 
 /* Runs the passes up to stage `until`. False after errors. */
 bool stages_run(Staged *staged, const PassOptions *options, int until, Diagnostics *diagnostics,

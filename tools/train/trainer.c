@@ -14,9 +14,6 @@
 #include "tools/execute/compiled_program.h"
 #include "tools/execute/nonfinite.h"
 
-/* Masks draw from a stream that a layer may have as well; so they have a seed of their own. */
-enum { MASK_SEED = 0x5eed };
-
 /* One program of a training, and what it gives back. */
 typedef struct Unit {
     Graph *graph;

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "codegen/cpu/cpu.h"
 #include "passes/program.h"
+#include "passes/settings.h"
 #include "runtime/weights.h"
 #include "tools/execute/synthetic.h"
 #include "tools/verify/op_check.h"
@@ -24,6 +25,12 @@ static const EntryCase entries[] = {
     {"logits", "logits", ENTRY_LOGITS, false},
     {"finetune_step", "logits", ENTRY_FINETUNE_STEP, true},
 };
+/* Of whole runs in double, where a rewrite that is right moves the last bits at most. */
+static const double rewrites_tolerance = 1e-6;
+
+/* The pass behind which there are only rewrites that could as well not happen. */
+static const char last_required[] = "optimizer";
+
 enum { ENTRY_CASES = sizeof entries / sizeof *entries };
 
 /* One entry while it is checked. */
@@ -132,6 +139,56 @@ static Status set_everything(const Checked *checked, Receivers to) {
     return STATUS_FINE;
 }
 
+/* ---- Before and after the rewrites ----------------------------------------------------------- */
+
+/* One of both graphs, run as a whole. */
+static Status run_graph(const Checked *checked, const Graph *graph, Interpreter **run) {
+    Checked own = *checked;
+    own.graph = (Graph *)(uintptr_t)graph;
+    *run = interpreter_create(graph);
+    status_return_if_failed(set_everything(&own, (Receivers){.interpreter = *run}));
+    return interpreter_run(*run, checked->arena);
+}
+
+static void compare_tensors(const Checked *checked, const char *name, Tensor actual,
+                            Tensor expected) {
+    const char *tensor = arena_format(checked->arena, "%s: %s", checked->entry->name, name);
+    compare_values(checked->comparison, "rewrites", tensor, actual.data, expected.data,
+                   expected.count);
+}
+
+static void compare_runs(const Checked *checked, Interpreter *actual, Interpreter *expected) {
+    const Graph *graph = checked->graph;
+    for (const Node *node = graph->first; node; node = node->next) {
+        const char *name = node->op == OP_output ? node_text(node, "name") : NULL;
+        if (name)
+            compare_tensors(checked, name, interpreter_output(actual, name),
+                            interpreter_output(expected, name));
+    }
+    for (size_t i = 0; i < graph->segments.count; i++) {
+        const char *name = graph->segments.items[i].name;
+        compare_tensors(checked, name, interpreter_param(actual, name),
+                        interpreter_param(expected, name));
+    }
+    for (size_t i = 0; i < graph->states.count; i++) {
+        const char *name = graph->states.items[i].name;
+        compare_tensors(checked, name, interpreter_state(actual, name),
+                        interpreter_state(expected, name));
+    }
+}
+
+static Status check_rewrites(const Checked *checked, const Graph *before) {
+    Interpreter *expected = NULL, *actual = NULL;
+    Status status = run_graph(checked, before, &expected);
+    if (status_fine(status))
+        status = run_graph(checked, checked->graph, &actual);
+    if (status_fine(status))
+        compare_runs(checked, actual, expected);
+    interpreter_destroy(actual);
+    interpreter_destroy(expected);
+    return status;
+}
+
 /* ---- One entry ------------------------------------------------------------------------------- */
 
 static void record(void *context, const OpCheckResult *result) {
@@ -198,8 +255,10 @@ static Status compile(Checked *checked, CpuTarget *target) {
 
 static Status check_program(Checked *checked) {
     CpuTarget target;
-    ProgramBuild build = {
-        .arena = checked->arena, .graph = checked->graph, .values = &checked->values};
+    ProgramBuild build = {.arena = checked->arena,
+                          .graph = checked->graph,
+                          .values = &checked->values,
+                          .rewrites = checked->pass.rewrites};
     status_return_if_failed(program_build(&build));
     checked->code.program = checked->program = build.program;
     checked->interpreter = interpreter_create(checked->graph);
@@ -225,19 +284,40 @@ static Status check_entry(Arena *arena, const Graph *network, const SelfCheckOpt
     checked.pass.entry = entry->entry;
     checked.pass.training = checked.pass.stochastic = entry->training;
     Status status = STATUS_FINE;
-    if (passes_run(checked.graph, &checked.pass, NULL, diagnostics, NULL, NULL))
-        status = check_program(&checked);
-    else
+    Graph *before = NULL;
+    bool fine = passes_run(checked.graph, &checked.pass, last_required, diagnostics, NULL, NULL);
+    if (fine && options->check_rewrites)
+        before = graph_copy(checked.graph, own);
+    if (!fine || !passes_run(checked.graph, &checked.pass, NULL, diagnostics, NULL, NULL))
         status = status_failure(own, "the network cannot be run like this");
+    if (before && status_fine(status))
+        status = check_rewrites(&checked, before);
+    if (status_fine(status))
+        status = check_program(&checked);
     if (!status_fine(status))
         status = status_failure(arena, "%s: %s", entry->name, status.message);
     arena_destroy(own);
     return status;
 }
 
+static bool is_training(Entry entry) {
+    return entry != ENTRY_FEATURES && entry != ENTRY_LOGITS && entry != ENTRY_RECONSTRUCT;
+}
+
+Status self_check_entry(Arena *arena, const Graph *graph, const SelfCheckOptions *options,
+                        Entry entry, Diagnostics *diagnostics, Comparison *comparison) {
+    EntryCase only = {
+        .name = pass_settings_entries()[entry], .entry = entry, .training = is_training(entry)};
+    if (options->check_rewrites)
+        compare_require(comparison, "rewrites", "max", rewrites_tolerance);
+    return check_entry(arena, graph, options, &only, diagnostics, comparison);
+}
+
 Status self_check_network(Arena *arena, const Graph *network, const SelfCheckOptions *options,
                           Diagnostics *diagnostics, Comparison *comparison) {
     bool any = false;
+    if (options->check_rewrites)
+        compare_require(comparison, "rewrites", "max", rewrites_tolerance);
     for (size_t i = 0; i < ENTRY_CASES; i++) {
         if (!graph_find_output(network, entries[i].output))
             continue;
@@ -265,6 +345,7 @@ static bool is_legal(NetworkSource *source, const char *name, const char *input,
         PassOptions pass = *options;
         pass.entry = entries[i].entry;
         pass.training = entries[i].training;
+        pass.rewrites = NULL;
         legal = passes_run(graph_copy(network, arena), &pass, NULL, diagnostics_create(arena, 1),
                            NULL, NULL);
     }

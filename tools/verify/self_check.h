@@ -11,8 +11,9 @@
 typedef struct SelfCheckOptions {
     PassOptions pass;
     ExecutorOptions run;
-    bool interpret;    /* by the kernel interpreter instead of compiled code */
-    bool check_memory; /* also in guarded memory and on memory full of NaN: the same bits */
+    bool interpret;      /* by the kernel interpreter instead of compiled code */
+    bool check_rewrites; /* also the graph before simplify against the one behind dce, as a whole */
+    bool check_memory;   /* also in guarded memory and on memory full of NaN: the same bits */
     uint32_t seed;
 } SelfCheckOptions;
 
@@ -21,6 +22,10 @@ typedef struct SelfCheckOptions {
  * largest one of a tensor over its largest element. */
 Status self_check_network(Arena *arena, const Graph *network, const SelfCheckOptions *options,
                           Diagnostics *diagnostics, Comparison *comparison);
+
+/* Checks one entry of a graph that is at any stage; the passes that are left run first. */
+Status self_check_entry(Arena *arena, const Graph *graph, const SelfCheckOptions *options,
+                        Entry entry, Diagnostics *diagnostics, Comparison *comparison);
 
 /* The smallest image that the network can be pretrained on with these options, such as "3x64x32";
  * NULL if none is found up to the size that the network itself names. */

@@ -18,7 +18,8 @@ typedef struct Verify {
     const char *network_name; /* without a reference */
     const char *model;        /* zoo: the model's name in the folder; else NULL */
     Case settings;
-    NetworkSource *network; /* NULL: none was named on the command line */
+    NetworkSource *network;   /* NULL: none was named on the command line */
+    Diagnostics *diagnostics; /* of an .ir file */
     const ExecutorKind *executor;
     ExecutorOptions executor_options;
     Comparison *comparison;

@@ -18,6 +18,7 @@ size_t verify_image_count(const ImageShape *shape) {
 
 /* Runs all passes and makes the executor. */
 static Status compile(Verify *verify, CaseProgram *program, Diagnostics *diagnostics) {
+    program->options.rewrites = verify->executor_options.rewrites;
     if (!passes_run(program->graph, &program->options, NULL, diagnostics, NULL, NULL))
         return status_failure(verify->arena, "%s cannot be trained by these settings",
                               program->graph->network);

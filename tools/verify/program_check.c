@@ -1,0 +1,153 @@
+#include "tools/verify/program_check.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "ir/kernel_names.h"
+#include "runtime/weights.h"
+#include "tools/execute/compiled_program.h"
+#include "tools/execute/program_interface.h"
+#include "tools/execute/program_run.h"
+#include "tools/execute/synthetic.h"
+
+/* Sums of up to millions of terms in another order; a wrong term is far beyond. */
+static const double tolerance = 1e-4;
+
+typedef struct ProgramCheck {
+    Arena *arena;
+    const SelfCheckOptions *options;
+    const Program *program;
+    const Graph *interface;
+    Comparison *comparison;
+    ProgramRun *code, *interpreted;
+} ProgramCheck;
+
+/* ---- Setting everything ---------------------------------------------------------------------- */
+
+static Status set_tables(const ProgramCheck *check, KernelInterpreter *values, Arena *arena) {
+    const Graph *graph = check->interface;
+    for (size_t i = 0; i < graph->segments.count; i++) {
+        const Segment *segment = &graph->segments.items[i];
+        size_t count = weights_count(segment);
+        double *numbers = arena_new_array(arena, double, count);
+        synthetic_parameter(segment, check->options->seed, true, numbers);
+        status_return_if_failed(
+            kernel_interpreter_set_param(values, check->arena, segment->name, numbers, count));
+    }
+    for (size_t i = 0; i < graph->states.count; i++) {
+        const StateSlot *slot = &graph->states.items[i];
+        size_t count = (size_t)graph_elements(graph, &slot->type);
+        double *numbers = arena_new_array(arena, double, count);
+        synthetic_state(graph, slot, check->options->seed, true, numbers);
+        status_return_if_failed(
+            kernel_interpreter_set_state(values, check->arena, slot->name, numbers, count));
+    }
+    return STATUS_FINE;
+}
+
+static Status set_inputs(const ProgramCheck *check, KernelInterpreter *values, Arena *arena) {
+    const Graph *graph = check->interface;
+    uint32_t seed = check->options->seed;
+    for (const Node *node = graph->first; node; node = node->next) {
+        if (node->op == OP_scalar) {
+            const char *name = node_text(node, "name");
+            kernel_interpreter_set_scalar(
+                values, name, synthetic_scalar(&check->options->pass, name, seed % 100));
+        }
+        if (node->op != OP_input)
+            continue;
+        size_t count = (size_t)graph_elements(graph, &node->results[0].type);
+        double *numbers = arena_new_array(arena, double, count);
+        synthetic_input(graph, node, seed, 0, numbers);
+        status_return_if_failed(kernel_interpreter_set_input(
+            values, check->arena, node_text(node, "name"), numbers, count));
+    }
+    return STATUS_FINE;
+}
+
+static Status set_everything(const ProgramCheck *check, ProgramRun *run) {
+    Arena *arena = arena_create();
+    KernelInterpreter *values = program_run_values(run);
+    Status status = set_tables(check, values, arena);
+    if (status_fine(status))
+        status = set_inputs(check, values, arena);
+    arena_destroy(arena);
+    return status;
+}
+
+/* ---- Kernel by kernel ------------------------------------------------------------------------ */
+
+/* How far two numbers are apart; 0 for two that are not a number. */
+static double distance(double a, double b) {
+    if (isnan(a) && isnan(b))
+        return 0;
+    return a == b ? 0 : isfinite(a - b) ? fabs(a - b) : (double)INFINITY;
+}
+
+static double element(const void *data, DType dtype, int64_t i) {
+    return dtype == DTYPE_F32 ? (double)((const float *)data)[i] : ((const int32_t *)data)[i];
+}
+
+static void compare_buffer(const ProgramCheck *check, const Kernel *kernel, int index) {
+    const Buffer *buffer = &check->program->buffers.items[index];
+    const void *actual = program_run_buffers(check->code)[index];
+    void *expected = program_run_buffers(check->interpreted)[index];
+    double largest = 0, error = 0;
+    for (int64_t i = 0; i < buffer->elements; i++) {
+        double a = element(actual, buffer->dtype, i), e = element(expected, buffer->dtype, i);
+        largest = fmax(largest, isfinite(e) ? fabs(e) : 0);
+        error = fmax(error, distance(a, e));
+    }
+    compare_error_within(check->comparison, kernel_kind_name(kernel->kind), "max", kernel->name,
+                         largest > 0 ? error / largest : error, tolerance);
+    memcpy(expected, actual, (size_t)buffer->elements * dtype_size(buffer->dtype));
+}
+
+static Status check_kernel(const ProgramCheck *check, int k) {
+    const Kernel *kernel = check->program->kernels.items[k];
+    KernelUse uses[KERNEL_MAX_USES];
+    status_return_if_failed(program_run_kernel(check->code, check->arena, k));
+    status_return_if_failed(program_run_kernel(check->interpreted, check->arena, k));
+    int count = kernel_uses(check->program, kernel, uses);
+    for (int i = 0; i < count; i++) {
+        if (uses[i].write)
+            compare_buffer(check, kernel, uses[i].buffer);
+    }
+    program_run_release(check->code, k);
+    program_run_release(check->interpreted, k);
+    return STATUS_FINE;
+}
+
+/* Both runs begin with the same memory: what no kernel writes of a buffer is equal as well. */
+static Status check_kernels(const ProgramCheck *check) {
+    Status status = set_everything(check, check->code);
+    if (status_fine(status))
+        status = set_everything(check, check->interpreted);
+    program_run_begin(check->code);
+    program_run_begin(check->interpreted);
+    for (int k = 0; k < (int)check->program->kernels.count && status_fine(status); k++)
+        status = check_kernel(check, k);
+    return status;
+}
+
+Status program_check(Arena *arena, Program *program, const SelfCheckOptions *options,
+                     Comparison *comparison) {
+    ProgramCheck check = {.arena = arena,
+                          .options = options,
+                          .program = program,
+                          .interface = program_interface(arena, program),
+                          .comparison = comparison};
+    CompiledProgram compiled;
+    status_return_if_failed(
+        compiled_program_create_of(arena, check.interface, program, &options->run, &compiled));
+    RunCode code = {program, compiled.plan, compiled.threads}, none = {.program = program};
+    Status status = program_run_create(arena, &code, RUN_GUARDED, &check.code);
+    if (status_fine(status))
+        status = program_run_create(arena, &none, RUN_GUARDED, &check.interpreted);
+    if (status_fine(status))
+        status = check_kernels(&check);
+    program_run_destroy(check.code);
+    program_run_destroy(check.interpreted);
+    compiled_program_destroy(&compiled);
+    return status;
+}
