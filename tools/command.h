@@ -8,6 +8,7 @@ typedef int Command(int argc, char **argv);
 Command command_bench;       /* how fast a program runs, kernel by kernel */
 Command command_check;       /* shapes, parameters, work, masked rules */
 Command command_compile;     /* an object and a header for C programs */
+Command command_finetune;    /* trains a classifier on labelled pictures */
 Command command_info;        /* what this binary and this machine can do */
 Command command_ir;          /* the graph after any pass, as text */
 Command command_opt;         /* chosen passes on a graph or a program */

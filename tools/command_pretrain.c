@@ -1,13 +1,10 @@
-#include <errno.h>
 #include <inttypes.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/text.h"
 #include "tools/command.h"
 #include "tools/train/pretrain.h"
+#include "tools/train/training_options.h"
 
 typedef struct PretrainOptions {
     PretrainRun run;
@@ -87,41 +84,6 @@ static const struct argp_option option_table[] = {
     {0},
 };
 
-/* ---- Values ---------------------------------------------------------------------------------- */
-
-/* Up to four numbers behind commas; the count must be the network's, checked later. */
-static void parse_list(struct argp_state *state, const char *option, const char *text, double least,
-                       double *values, int *count) {
-    *count = 0;
-    for (const char *at = text;; at++) {
-        char *end;
-        double value = strtod(at, &end);
-        if (end == at || (*end && *end != ',') || !(value >= least && value <= 1) ||
-            *count == SCAN_MOST_CHANNELS)
-            argp_error(state, "--%s needs up to %d numbers from %g to 1 behind commas, not %s",
-                       option, SCAN_MOST_CHANNELS, least, text);
-        values[(*count)++] = value;
-        at = end;
-        if (!*at)
-            return;
-    }
-}
-
-/* Those of ImageNet's training pictures. */
-static void set_imagenet(PretrainSettings *settings) {
-    static const double mean[] = {0.485, 0.456, 0.406}, deviation[] = {0.229, 0.224, 0.225};
-    memcpy(settings->mean, mean, sizeof mean);
-    memcpy(settings->deviation, deviation, sizeof deviation);
-    settings->mean_count = settings->deviation_count = 3;
-}
-
-static void parse_mean(struct argp_state *state, PretrainSettings *settings, const char *text) {
-    if (strcmp(text, "imagenet") == 0)
-        set_imagenet(settings);
-    else
-        parse_list(state, "mean", text, 0, settings->mean, &settings->mean_count);
-}
-
 /* ---- Options --------------------------------------------------------------------------------- */
 
 static const char *option_name(int key) {
@@ -174,10 +136,10 @@ static error_t parse_rest(int key, char *text, struct argp_state *state) {
         settings->pass.stochastic = false;
         return 0;
     case KEY_MEAN:
-        parse_mean(state, settings, text);
+        training_options_mean(state, text, &settings->normalization);
         return 0;
     case KEY_STD:
-        parse_list(state, "std", text, 1e-6, settings->deviation, &settings->deviation_count);
+        training_options_deviation(state, text, &settings->normalization);
         return 0;
     case KEY_NO_FLIP:
         settings->no_flip = true;
@@ -282,13 +244,8 @@ static const struct argp argp = {
 
 static void describe_data(const PretrainRun *run) {
     const PretrainSettings *settings = &run->settings;
-    fprintf(stderr, "data      %zu pictures; mean", run->source.samples.count);
-    for (int i = 0; i < settings->channels; i++)
-        fprintf(stderr, " %.4f", settings->mean[i]);
-    fprintf(stderr, ", deviation");
-    for (int i = 0; i < settings->channels; i++)
-        fprintf(stderr, " %.4f", settings->deviation[i]);
-    fputc('\n', stderr);
+    fprintf(stderr, "data      %zu pictures; ", run->source.samples.count);
+    training_options_print(stderr, &settings->normalization, settings->channels);
 }
 
 static void describe_plan(const PretrainRun *run) {
@@ -308,18 +265,9 @@ static void describe_plan(const PretrainRun *run) {
 
 static void describe_costs(const PretrainRun *run) {
     TrainerCosts costs = trainer_costs(run->trainer);
-    const double giga = 1e-9;
-    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    double checkpoint = 12e-6 * (double)costs.parameters;
-    fprintf(stderr,
-            "memory    %.2f GB for a step; checkpoints of %.0f MB, %d and the best are kept\n",
-            giga * (double)costs.bytes, checkpoint, run->settings.keep);
-    fprintf(stderr, "code      %" PRId64 " kernels, compiled in %.1f s, %d from the cache\n",
-            costs.kernels, costs.compile_seconds, costs.cache_hits);
-    if ((double)costs.bytes > 0.9 * memory)
-        fprintf(stderr,
-                "warning: this machine has %.2f GB of memory; choose a smaller --micro-batch\n",
-                giga * memory);
+    training_options_costs(stderr, &costs, "a smaller --micro-batch");
+    fprintf(stderr, "disk      checkpoints of %.0f MB, %d and the best are kept\n",
+            12e-6 * (double)costs.parameters, run->settings.keep);
 }
 
 static void describe(const PretrainRun *run) {

@@ -25,6 +25,8 @@ static const struct {
      "sparkc bench models/resnet.cnn --network resnet50 --batch 8"},
     {"pretrain", command_pretrain, "a network on pictures without labels",
      "sparkc pretrain mynet.cnn --data pictures/ --out run"},
+    {"finetune", command_finetune, "a classifier on labelled pictures",
+     "sparkc finetune --from run --data pets/train --test pets/test --out tuned"},
     {"reconstruct", command_reconstruct, "pictures of what a run has learnt to fill in",
      "sparkc reconstruct run --images cat.jpg"},
     {"probe", command_probe, "how good a run's features are, on labelled pictures",

@@ -58,7 +58,7 @@ static void list_statistics(Arena *arena, const TrainingMemory *memory, TensorsK
                             EntryVector *entries) {
     for (size_t i = 0; i < memory->graph->states.count; i++) {
         const StateSlot *slot = &memory->graph->states.items[i];
-        bool wanted = kind == TENSORS_ALL || slot->part == PART_ENCODER;
+        bool wanted = kind != TENSORS_ENCODER || slot->part == PART_ENCODER;
         if (!wanted || !memory->states[i] || slot->part == PART_TRAINING)
             continue;
         Entry entry = {.name = name_in(arena, kind, slot->part, slot->name),
@@ -70,11 +70,24 @@ static void list_statistics(Arena *arena, const TrainingMemory *memory, TensorsK
     }
 }
 
-/* Flat states, a tensor per parameter. */
+/* A state of the training alone that stands for no parameter: "optimizer.<state>". */
+static void add_training_state(Arena *arena, const StateSlot *slot, float *data,
+                               EntryVector *entries) {
+    Entry entry = {.name = arena_format(arena, "optimizer.%s", slot->name),
+                   .part = slot->part,
+                   .slot = slot,
+                   .data = data,
+                   .dtype = SAFETENSORS_F32};
+    vector_push(arena, entries, entry);
+}
+
+/* Flat states, a tensor per parameter; then other states of the training. */
 static void list_optimizer(Arena *arena, const TrainingMemory *memory, EntryVector *entries) {
     const Graph *graph = memory->graph;
     for (size_t i = 0; i < graph->states.count; i++) {
         const StateSlot *slot = &graph->states.items[i];
+        if (memory->states[i] && !is_flat(slot) && slot->part == PART_TRAINING)
+            add_training_state(arena, slot, memory->states[i], entries);
         if (!memory->states[i] || !is_flat(slot))
             continue;
         for (size_t k = 0; k < graph->segments.count; k++) {

@@ -1,6 +1,7 @@
 /* What training holds, as the tensors of a checkpoint and back: parameters and running statistics
  * under their official names, what the optimizer keeps per parameter as
- * "optimizer.<state>.<parameter>"; everything in PyTorch's order of dimensions. */
+ * "optimizer.<state>.<parameter>", other states of the training as "optimizer.<state>"; everything
+ * in PyTorch's order of dimensions. */
 #ifndef SPARKC_RUNTIME_TRAIN_TENSORS_H
 #define SPARKC_RUNTIME_TRAIN_TENSORS_H
 
@@ -17,8 +18,9 @@ typedef struct TrainingMemory {
 
 /* Which tensors, and under which names. */
 typedef enum TensorsKind {
-    TENSORS_ALL,    /* what a run goes on from, official names */
-    TENSORS_ENCODER /* the encoder's parameters and running statistics, bare names */
+    TENSORS_ALL,     /* what a run goes on from, official names */
+    TENSORS_ENCODER, /* the encoder's parameters and running statistics, bare names */
+    TENSORS_MODEL    /* the same of encoder and head */
 } TensorsKind;
 
 /* Copies the tensors into the arena, ready to be written. */

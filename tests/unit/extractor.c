@@ -153,6 +153,7 @@ static ProbeFeatures extract(Arena *arena, const Graph *network, const Folder *f
     ExtractorListener listener = {&hearing, hear_bad, hear_progress};
     ExtractorPictures pictures = {&folder->source, samples, classes, PICTURES};
     ProbeFeatures features = {0};
+    pass.entry = ENTRY_FEATURES;
     pass.batch = batch;
     Diagnostics *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
     Status status =

@@ -10,7 +10,7 @@ static PretrainSettings completed(Arena *arena, PretrainPreset preset, size_t sa
     settings.preset = preset;
     settings.channels = 3;
     for (int i = 0; i < 3; i++)
-        settings.deviation[i] = 0.25;
+        settings.normalization.deviation[i] = 0.25;
     CU_ASSERT_PTR_NULL_FATAL(pretrain_settings_complete(arena, &settings, samples).message);
     return settings;
 }
@@ -112,7 +112,7 @@ static void json_comes_back(void) {
     Arena *arena = arena_create();
     PretrainSettings settings = completed(arena, PRESET_SMALL, 12345), back;
     settings.base_lr = 0.1 / 3;
-    settings.mean[1] = 1.0 / 3;
+    settings.normalization.mean[1] = 1.0 / 3;
     settings.seed = UINT32_MAX;
     settings.nonfinite = NONFINITE_SKIP;
     settings.pass.optimizer = OPTIMIZER_SGD;
@@ -126,7 +126,7 @@ static void json_comes_back(void) {
     CU_ASSERT_PTR_NULL_FATAL(pretrain_settings_read(arena, json, &back).message);
     json_t *again = pretrain_settings_json(&back);
     CU_ASSERT_TRUE(json_equal(json, again));
-    CU_ASSERT(back.base_lr == settings.base_lr && back.mean[1] == settings.mean[1]);
+    CU_ASSERT(back.base_lr == settings.base_lr && back.mean[1] == settings.normalization.mean[1]);
     CU_ASSERT(back.seed == UINT32_MAX && !back.pass.stochastic);
     json_decref(again);
     json_decref(json);

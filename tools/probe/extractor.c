@@ -15,30 +15,31 @@ struct Extractor {
     TrainingMemory memory;
     float *images;
     const float *output;
-    size_t positions, width; /* of the deepest feature */
+    size_t positions, width; /* of the output */
 };
 
 /* ---- Making ---------------------------------------------------------------------------------- */
 
 /* The last of feature.0, feature.1 ..: they go from the largest map to the smallest. */
-static void find_output(Arena *arena, Extractor *extractor) {
-    const Node *deepest = NULL;
+static const char *deepest_feature(Arena *arena, const Graph *graph) {
     const char *name = NULL, *next = "feature.0";
-    const Node *found = graph_find_output(extractor->graph, next);
-    for (int i = 1; found; i++) {
-        deepest = found;
+    for (int i = 1; graph_find_output(graph, next); i++) {
         name = next;
         next = arena_format(arena, "feature.%d", i);
-        found = graph_find_output(extractor->graph, next);
     }
-    invariant(deepest, "an encoder has features");
-    const Type *type = &deepest->operands[0]->type;
+    invariant(name, "an encoder has features");
+    return name;
+}
+
+static void find_output(Arena *arena, Entry entry, Extractor *extractor) {
+    const char *name = entry == ENTRY_LOGITS ? "logits" : deepest_feature(arena, extractor->graph);
+    const Type *type = &graph_find_output(extractor->graph, name)->operands[0]->type;
     extractor->width = (size_t)type->channels;
     extractor->positions = (size_t)(graph_elements(extractor->graph, type) /
                                     (extractor->graph->geometry.batch * type->channels));
     extractor->output = plan_executor_buffer(extractor->compiled.executor, PLAN_OUTPUTS, name);
     extractor->images = plan_executor_buffer(extractor->compiled.executor, PLAN_INPUTS, "image");
-    invariant(extractor->output && extractor->images, "the encoder's program has no %s", name);
+    invariant(extractor->output && extractor->images, "the program has no %s", name);
 }
 
 Status extractor_create(Arena *arena, const Graph *network, const PassOptions *pass, uint32_t seed,
@@ -46,14 +47,13 @@ Status extractor_create(Arena *arena, const Graph *network, const PassOptions *p
                         Extractor **extractor) {
     Extractor *made = arena_new(arena, Extractor);
     PassOptions own = *pass;
-    own.entry = ENTRY_FEATURES;
     own.training = false;
     made->graph = graph_copy(network, arena);
     if (!passes_run(made->graph, &own, NULL, diagnostics, NULL, NULL))
-        return status_failure(arena, "the features of this network cannot be computed");
+        return status_failure(arena, "this network cannot be computed for whole pictures");
     status_return_if_failed(
         compiled_program_create(arena, made->graph, options, NULL, &made->compiled));
-    find_output(arena, made);
+    find_output(arena, own.entry, made);
     made->memory = compiled_program_memory(arena, made->graph, &made->compiled);
     initial_fill_all(made->graph, seed, made->memory.parameters);
     *extractor = made;
@@ -130,8 +130,8 @@ static Status take_features(Arena *arena, const Batch *batch, const ExtractorLis
         }
         if (!average(batch->extractor, i, features->values + features->count * features->stride))
             return status_failure(arena,
-                                  "%s: the network's feature is not finite; the weights are of no "
-                                  "use",
+                                  "%s: what the network makes of it is not finite; the weights are "
+                                  "of no use",
                                   name);
         features->classes[features->count++] = batch->pictures->classes[at];
     }

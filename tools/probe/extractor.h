@@ -1,4 +1,4 @@
-/* The encoder of a network on whole pictures: features of the pictures of a source. */
+/* A network on whole pictures: features or logits of the pictures of a source. */
 #ifndef SPARKC_TOOLS_PROBE_EXTRACTOR_H
 #define SPARKC_TOOLS_PROBE_EXTRACTOR_H
 
@@ -11,9 +11,10 @@
 
 typedef struct Extractor Extractor;
 
-/* Compiles the encoder in evaluation mode (running statistics, nothing dropped) for batches of
- * pass->batch pictures. Parameters are drawn by the seed, states as they begin. Mistakes of the
- * network's are reported in `diagnostics`. */
+/* Compiles the network in evaluation mode (running statistics, nothing dropped) for batches of
+ * pass->batch pictures; pass->entry says what of it: ENTRY_FEATURES or ENTRY_LOGITS. Parameters are
+ * drawn by the seed, states as they begin. Mistakes of the network's are reported in `diagnostics`.
+ */
 Status extractor_create(Arena *arena, const Graph *network, const PassOptions *pass, uint32_t seed,
                         const ExecutorOptions *options, Diagnostics *diagnostics,
                         Extractor **extractor);
@@ -40,10 +41,10 @@ typedef struct ExtractorPictures {
     size_t count;
 } ExtractorPictures;
 
-/* The network's deepest feature, averaged over its positions, of each picture's largest centred
- * part, which is resized and normalised by the channels' mean and deviation; rows are in the order
- * of the pictures. Bad pictures are told and left out. Fails if none is good, or a feature is not
- * finite. */
+/* The logits, or the network's deepest feature averaged over its positions, of each picture's
+ * largest centred part, which is resized and normalised by the channels' mean and deviation; rows
+ * are in the order of the pictures. Bad pictures are told and left out. Fails if none is good, or a
+ * value is not finite. */
 Status extractor_run(Arena *arena, const Extractor *extractor, const ExtractorPictures *pictures,
                      const double *mean, const double *deviation, const ExtractorListener *listener,
                      ProbeFeatures *features);

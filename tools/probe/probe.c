@@ -107,9 +107,9 @@ static Status take_weights(Probe *probe, const Extractor *extractor) {
 static Status extract(const Extractor *extractor, Loading *loading) {
     const PretrainSettings *settings = &loading->probe->run.settings;
     ExtractorListener listener = {loading, hear_bad, show_progress};
-    status_return_if_failed(extractor_run(loading->probe->run.arena, extractor, &loading->pictures,
-                                          settings->mean, settings->deviation, &listener,
-                                          &loading->features));
+    status_return_if_failed(extractor_run(
+        loading->probe->run.arena, extractor, &loading->pictures, settings->normalization.mean,
+        settings->normalization.deviation, &listener, &loading->features));
     loading->set->used = loading->features.count;
     return STATUS_FINE;
 }
@@ -158,6 +158,7 @@ static Status probe_sets(Probe *probe, Loading *train, Loading *test) {
     PretrainRun *run = &probe->run;
     Extractor *extractor;
     PassOptions pass = run->settings.pass;
+    pass.entry = ENTRY_FEATURES;
     pass.batch = BATCH;
     Diagnostics *diagnostics = diagnostics_create(run->arena, FRONTEND_ERROR_LIMIT);
     Status status = extractor_create(run->arena, run->graph, &pass, probe->seed, &run->code,

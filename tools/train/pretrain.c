@@ -17,11 +17,11 @@ static Status draw(Arena *arena, const PretrainRun *run, Reconstruction *reconst
                    Image *picture, double *loss) {
     const PretrainSettings *settings = &run->settings;
     tensors_copy(trainer_memory(run->trainer), reconstruction_memory(reconstruction));
-    status_return_if_failed(reconstruction_load(arena, &run->source, settings->mean,
-                                                settings->deviation, reconstruction));
+    status_return_if_failed(reconstruction_load(arena, &run->source, settings->normalization.mean,
+                                                settings->normalization.deviation, reconstruction));
     reconstruction_mask(reconstruction, settings->seed);
-    return reconstruction_draw(arena, reconstruction, settings->mean, settings->deviation, picture,
-                               loss);
+    return reconstruction_draw(arena, reconstruction, settings->normalization.mean,
+                               settings->normalization.deviation, picture, loss);
 }
 
 static Status write_picture(Arena *arena, const PretrainRun *run, Loop *loop, const Image *picture,
@@ -85,7 +85,8 @@ static LoaderOptions loader_options(const PretrainRun *run) {
                              .threads = run->decode_threads,
                              .most_bad = settings->most_bad};
     options.augment.flip = settings->no_flip ? 0 : options.augment.flip;
-    options.scale = augment_scale(options.channels, settings->mean, settings->deviation);
+    options.scale = augment_scale(options.channels, settings->normalization.mean,
+                                  settings->normalization.deviation);
     options.ahead = 2 * options.batch + 2 * options.threads;
     return options;
 }

@@ -21,7 +21,7 @@ typedef struct PretrainRun {
     RunLock *lock;
     Options options; /* how the network is read; its pass options are settings.pass */
     PretrainSettings settings;
-    VECTOR(const char *) sources; /* absolute paths */
+    RunPaths sources; /* absolute */
     Source source;
     const Graph *graph; /* as the front end made it */
     ExecutorOptions code;

@@ -5,10 +5,10 @@
 #include <jansson.h>
 
 #include "passes/passes.h"
-#include "runtime/data/scan.h"
 #include "runtime/train/schedule.h"
 #include "tools/options.h"
 #include "tools/train/loop.h"
+#include "tools/train/run_record.h"
 
 /* Recipes; the official one lasts 400, 800 or 1600 epochs of ImageNet. */
 typedef enum PretrainPreset {
@@ -31,9 +31,8 @@ typedef struct PretrainSettings {
     uint32_t seed;
     bool no_flip;
     int channels; /* of the network's image */
-    double mean[SCAN_MOST_CHANNELS], deviation[SCAN_MOST_CHANNELS];
-    int mean_count, deviation_count; /* how many are given; 0: measured */
-    double most_bad;                 /* share of bad pictures */
+    RunNormalization normalization;
+    double most_bad; /* share of bad pictures */
     NonfinitePolicy nonfinite;
     int keep;                  /* checkpoints, beside the best */
     double checkpoint_minutes; /* between checkpoints; one is taken after each epoch, too */

@@ -26,8 +26,8 @@ struct Trainer {
     TrainerOptions options;
     Unit step, apply; /* whole steps; or micro-batches, and the update after them */
     bool accumulates;
-    TrainingMemory memory;
-    float *images;
+    TrainingMemory memory, average; /* average: of fine-tuning */
+    float *images, *targets;
     int32_t *cells;
     int64_t updates, done; /* updates, and micro-batches of the present one */
 };
@@ -41,7 +41,9 @@ static Status compile_unit(Trainer *trainer, const Graph *network, Entry entry,
     pass.training = true;
     unit->graph = graph_copy(network, trainer->arena);
     if (!passes_run(unit->graph, &pass, NULL, diagnostics, NULL, NULL))
-        return status_failure(trainer->arena, "this network cannot be pretrained");
+        return status_failure(trainer->arena, "this network cannot be %s",
+                              trainer->options.task == TRAINER_FINETUNE ? "fine-tuned"
+                                                                        : "pretrained");
     status_return_if_failed(compiled_program_create(trainer->arena, unit->graph,
                                                     &trainer->options.run, owner, &unit->compiled));
     const PlanExecutor *executor = unit->compiled.executor;
@@ -52,13 +54,28 @@ static Status compile_unit(Trainer *trainer, const Graph *network, Entry entry,
 }
 
 static Status compile_all(Trainer *trainer, const Graph *network, Diagnostics *diagnostics) {
-    Entry entry = trainer->accumulates ? ENTRY_ACCUMULATE : ENTRY_TRAIN_STEP;
+    Entry entry = trainer->options.task == TRAINER_FINETUNE ? ENTRY_FINETUNE_STEP
+                  : trainer->accumulates                    ? ENTRY_ACCUMULATE
+                                                            : ENTRY_TRAIN_STEP;
     status_return_if_failed(
         compile_unit(trainer, network, entry, NULL, diagnostics, &trainer->step));
     if (!trainer->accumulates)
         return STATUS_FINE;
     return compile_unit(trainer, network, ENTRY_APPLY, &trainer->step.compiled, diagnostics,
                         &trainer->apply);
+}
+
+/* The states "ema" and "ema.<state>" stand for the parameters and for <state>. */
+static void find_average(Trainer *trainer) {
+    const Graph *graph = trainer->memory.graph;
+    trainer->average = trainer->memory;
+    trainer->average.parameters = trainer->memory.states[graph_state_index(graph, "ema")];
+    trainer->average.states = arena_new_array(trainer->arena, float *, graph->states.count);
+    for (size_t i = 0; i < graph->states.count; i++) {
+        const char *name = arena_format(trainer->arena, "ema.%s", graph->states.items[i].name);
+        int average = graph_state_index(graph, name);
+        trainer->average.states[i] = average < 0 ? NULL : trainer->memory.states[average];
+    }
 }
 
 /* Gradients on their way are nothing that a checkpoint holds: it is taken between updates. */
@@ -70,7 +87,10 @@ static void find_memory(Trainer *trainer) {
     if (gradients >= 0)
         trainer->memory.states[gradients] = NULL;
     trainer->images = plan_executor_buffer(compiled->executor, PLAN_INPUTS, "image");
+    trainer->targets = plan_executor_buffer(compiled->executor, PLAN_INPUTS, "targets");
     trainer->cells = plan_executor_buffer(compiled->executor, PLAN_INPUTS, "cells");
+    if (trainer->options.task == TRAINER_FINETUNE)
+        find_average(trainer);
 }
 
 Status trainer_create(Arena *arena, const Graph *network, const TrainerOptions *options,
@@ -79,6 +99,8 @@ Status trainer_create(Arena *arena, const Graph *network, const TrainerOptions *
     made->arena = arena;
     made->options = *options;
     made->accumulates = options->micro_batches > 1;
+    invariant(options->task == TRAINER_PRETRAIN || !made->accumulates,
+              "fine-tuning has one micro-batch per update");
     if (made->options.pass.beta2 <= 0)
         made->options.pass.beta2 = network_uses_batch_norm(network) ? 0.95 : 0.999;
     Status status = compile_all(made, network, diagnostics);
@@ -142,6 +164,18 @@ float *trainer_images(const Trainer *trainer) {
     return trainer->images;
 }
 
+float *trainer_targets(const Trainer *trainer) {
+    return trainer->targets;
+}
+
+const TrainingMemory *trainer_average(const Trainer *trainer) {
+    return &trainer->average;
+}
+
+void trainer_start_average(Trainer *trainer) {
+    tensors_copy(&trainer->memory, &trainer->average);
+}
+
 int64_t trainer_updates(const Trainer *trainer) {
     return trainer->updates;
 }
@@ -171,8 +205,12 @@ static void set_rates(const Trainer *trainer, const Unit *unit, const TrainerRat
     int64_t step = trainer->updates + 1;
     set_number(unit, "lr", rates->lr);
     set_number(unit, "weight_decay", rates->weight_decay);
-    set_number(unit, "bias_correction1", schedule_bias_correction(pass->beta1, step));
-    set_number(unit, "bias_correction2_sqrt", sqrt(schedule_bias_correction(pass->beta2, step)));
+    bool corrects = !trainer->options.no_bias_correction;
+    double correction1 = corrects ? schedule_bias_correction(pass->beta1, step) : 1;
+    double correction2 = corrects ? schedule_bias_correction(pass->beta2, step) : 1;
+    set_number(unit, "bias_correction1", correction1);
+    set_number(unit, "bias_correction2_sqrt", sqrt(correction2));
+    set_number(unit, "ema_decay", trainer->options.ema_decay);
     set_number(unit, "gradient_scale", 1.0 / (double)trainer->options.micro_batches);
 }
 

@@ -8,12 +8,20 @@
 #include "runtime/train/tensors.h"
 #include "tools/execute/executor.h"
 
+typedef enum TrainerTask {
+    TRAINER_PRETRAIN, /* reconstruction behind masks */
+    TRAINER_FINETUNE  /* classification of whole pictures; one micro-batch per update */
+} TrainerTask;
+
 typedef struct TrainerOptions {
+    TrainerTask task;
     PassOptions pass; /* batch: images of a micro-batch; the entry is the trainer's own choice */
     ExecutorOptions run;
     int64_t
         micro_batches; /* per update; their gradients are averaged. Batch norm sees each alone */
     uint32_t seed;     /* of initial values, cells, dropout and drop path */
+    bool no_bias_correction; /* moments are taken as they are, from the first step on */
+    double ema_decay;        /* of fine-tuning: share of the old average of the weights, 0 to 1 */
 } TrainerOptions;
 
 /* What the host sets in a step. */
@@ -52,6 +60,17 @@ const TrainingMemory *trainer_memory(const Trainer *trainer);
 
 /* Where the images of the next micro-batch go: batch x height x width x channels, normalised. */
 float *trainer_images(const Trainer *trainer);
+
+/* Of fine-tuning: where the targets of the next batch go, batch x classes, shares that sum to 1;
+ * NULL in pretraining. */
+float *trainer_targets(const Trainer *trainer);
+
+/* Of fine-tuning: the moving averages of parameters and running statistics in place of these; no
+ * further states. */
+const TrainingMemory *trainer_average(const Trainer *trainer);
+
+/* Of fine-tuning: the averages begin anew, as what parameters and running statistics are. */
+void trainer_start_average(Trainer *trainer);
 
 /* Number of updates and, within one, of micro-batches done. Set when a run is resumed. */
 int64_t trainer_updates(const Trainer *trainer);
