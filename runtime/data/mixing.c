@@ -19,14 +19,14 @@ static double open_unit(uint32_t word) {
 }
 
 /* Beta(alpha, alpha) by Jöhnk's method ("Erzeugung von betaverteilten und gammaverteilten
- * Zufallszahlen", 1964): up to MIXING_MOST_ALPHA one of 70 tries or more is taken. */
+ * Zufallszahlen", 1964): up to MIXING_MOST_ALPHA one of 70 tries or more is taken. Of x and y,
+ * whose powers of small alphas are too small to be told from 0, the logarithms are divided. */
 static double beta(double alpha, uint32_t seed, uint32_t step) {
     for (uint32_t number = 1;; number++) {
         RandomBlock block = draw(seed, step, number);
-        double x = pow(open_unit(block.word[0]), 1 / alpha);
-        double y = pow(open_unit(block.word[1]), 1 / alpha);
-        if (x + y <= 1 && x + y > 0)
-            return x / (x + y);
+        double x = open_unit(block.word[0]), y = open_unit(block.word[1]);
+        if (pow(x, 1 / alpha) + pow(y, 1 / alpha) <= 1)
+            return 1 / (1 + exp((log(y) - log(x)) / alpha));
     }
 }
 

@@ -6,10 +6,15 @@
 #include "tests/unit/harness.h"
 
 CU_SuiteInfo harness_suites[] = {
-    HARNESS_SUITE("image", data_image_tests),     HARNESS_SUITE("resize", data_resize_tests),
-    HARNESS_SUITE("augment", data_augment_tests), HARNESS_SUITE("picture", data_picture_tests),
-    HARNESS_SUITE("source", data_source_tests),   HARNESS_SUITE("unpack", data_unpack_tests),
-    HARNESS_SUITE("labels", data_labels_tests),   CU_SUITE_INFO_NULL,
+    HARNESS_SUITE("image", data_image_tests),
+    HARNESS_SUITE("resize", data_resize_tests),
+    HARNESS_SUITE("augment", data_augment_tests),
+    HARNESS_SUITE("picture", data_picture_tests),
+    HARNESS_SUITE("source", data_source_tests),
+    HARNESS_SUITE("unpack", data_unpack_tests),
+    HARNESS_SUITE("labels", data_labels_tests),
+    HARNESS_SUITE("mixing", data_mixing_tests),
+    CU_SUITE_INFO_NULL,
 };
 
 uint8_t *data_read_file(Arena *arena, const char *path, size_t *length) {

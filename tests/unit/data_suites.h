@@ -7,7 +7,8 @@
 #include "runtime/data/image.h"
 
 extern CU_TestInfo data_augment_tests[], data_image_tests[], data_labels_tests[],
-    data_picture_tests[], data_resize_tests[], data_source_tests[], data_unpack_tests[];
+    data_mixing_tests[], data_picture_tests[], data_resize_tests[], data_source_tests[],
+    data_unpack_tests[];
 
 /* A file of the source tree; a missing one ends the program. */
 uint8_t *data_read_file(Arena *arena, const char *path, size_t *length);
