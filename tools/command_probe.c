@@ -154,17 +154,6 @@ static json_t *linear_json(const LinearResult *linear) {
     return json;
 }
 
-/* A name that is not UTF-8 is shown escaped. */
-static json_t *classes_json(const Probe *probe) {
-    json_t *list = json_array();
-    for (size_t i = 0; i < probe->class_count; i++) {
-        Text name = text_create(probe->run.arena);
-        text_append_escaped(&name, probe->class_names[i]);
-        json_array_append_new(list, json_string(name.data));
-    }
-    return list;
-}
-
 static void print_json(const Probe *probe) {
     json_t *json = json_object();
     json_object_set_new(json, "weights", text_or_null(probe->random ? NULL : probe->weights));
@@ -177,7 +166,8 @@ static void print_json(const Probe *probe) {
     json_object_set_new(json, "seconds",
                         json_pack("{s:f, s:f, s:f}", "features", probe->feature_seconds, "knn",
                                   probe->knn_seconds, "linear", probe->linear_seconds));
-    json_object_set_new(json, "classes", classes_json(probe));
+    json_object_set_new(json, "classes",
+                        run_classes_json(probe->run.arena, probe->class_names, probe->class_count));
     json_dumpf(json, stdout, JSON_INDENT(1));
     putchar('\n');
     json_decref(json);

@@ -1,6 +1,7 @@
 #include "runtime/data/labels.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -310,37 +311,76 @@ static size_t *share_out(Arena *arena, const Labels *labels, size_t count) {
     return taken;
 }
 
-static void choose(Arena *arena, const Labels *labels, uint32_t seed, LabelsChoice *choice) {
-    size_t *left = share_out(arena, labels, choice->count), filled = 0;
+static LabelsChoice new_choice(Arena *arena, size_t most) {
+    return (LabelsChoice){arena_new_array(arena, size_t, most),
+                          arena_new_array(arena, uint32_t, most), 0};
+}
+
+static void put(LabelsChoice *choice, const Labels *labels, size_t sample) {
+    choice->samples[choice->count] = sample;
+    choice->classes[choice->count++] = labels->classes[sample];
+}
+
+/* Marks the first `sizes` samples of each class in the order of the seed. */
+static bool *mark(Arena *arena, const Labels *labels, uint32_t seed, const size_t *sizes) {
     const Candidate *line = line_up(arena, labels, seed);
-    bool *chosen = arena_new_array(arena, bool, labels->count);
+    size_t *taken = arena_new_array(arena, size_t, labels->class_count);
+    bool *marks = arena_new_array(arena, bool, labels->count);
     for (size_t i = 0; i < labels->count; i++) {
-        chosen[line[i].sample] = left[line[i].class] > 0;
-        left[line[i].class] -= left[line[i].class] > 0;
+        uint32_t class = line[i].class;
+        marks[line[i].sample] = taken[class] < sizes[class];
+        taken[class]++;
     }
-    for (size_t i = 0; i < labels->count; i++) {
-        if (!chosen[i])
-            continue;
-        choice->samples[filled] = i;
-        choice->classes[filled++] = labels->classes[i];
-    }
-    invariant(filled == choice->count, "%zu samples were chosen, not %zu", filled, choice->count);
+    return marks;
+}
+
+static Status check_count(Arena *arena, const Labels *labels, size_t *count) {
+    if (*count == 0 || *count > labels->count)
+        *count = labels->count;
+    size_t classes = count_classes(labels);
+    if (*count < classes)
+        return status_failure(arena,
+                              "%zu pictures are too few: there are %zu classes, each of which "
+                              "needs one",
+                              *count, classes);
+    return STATUS_FINE;
 }
 
 Status labels_choose(Arena *arena, const Labels *labels, size_t count, uint32_t seed,
                      LabelsChoice *choice) {
-    if (count == 0 || count > labels->count)
-        count = labels->count;
-    size_t classes = count_classes(labels);
-    if (count < classes)
-        return status_failure(arena,
-                              "%zu pictures are too few: there are %zu classes, each of which "
-                              "needs one",
-                              count, classes);
-    *choice = (LabelsChoice){arena_new_array(arena, size_t, count),
-                             arena_new_array(arena, uint32_t, count), count};
+    status_return_if_failed(check_count(arena, labels, &count));
+    *choice = new_choice(arena, count);
     Arena *scratch = arena_create();
-    choose(scratch, labels, seed, choice);
+    const bool *chosen = mark(scratch, labels, seed, share_out(scratch, labels, count));
+    for (size_t i = 0; i < labels->count; i++)
+        if (chosen[i])
+            put(choice, labels, i);
+    invariant(choice->count == count, "%zu samples were chosen, not %zu", choice->count, count);
     arena_destroy(scratch);
+    return STATUS_FINE;
+}
+
+Status labels_hold_out(Arena *arena, const Labels *labels, size_t count, double share,
+                       uint32_t seed, LabelsChoice *kept, LabelsChoice *held) {
+    status_return_if_failed(check_count(arena, labels, &count));
+    *kept = new_choice(arena, count);
+    *held = new_choice(arena, count);
+    Arena *scratch = arena_create();
+    size_t *sizes = share_out(scratch, labels, count);
+    const bool *chosen = mark(scratch, labels, seed, sizes);
+    for (size_t k = 0; k < labels->class_count; k++) {
+        size_t most = sizes[k] > 0 ? sizes[k] - 1 : 0;
+        size_t rounded = (size_t)nearbyint(share * (double)sizes[k]);
+        sizes[k] -= rounded < most ? rounded : most;
+    }
+    const bool *stays = mark(scratch, labels, seed, sizes);
+    for (size_t i = 0; i < labels->count; i++)
+        if (chosen[i])
+            put(stays[i] ? kept : held, labels, i);
+    arena_destroy(scratch);
+    if (held->count == 0)
+        return status_failure(
+            arena, "a share of %g of each of %zu classes is none: there are %zu pictures", share,
+            count_classes(labels), count);
     return STATUS_FINE;
 }

@@ -47,4 +47,10 @@ typedef struct LabelsChoice {
 Status labels_choose(Arena *arena, const Labels *labels, size_t count, uint32_t seed,
                      LabelsChoice *choice);
 
+/* Of `count` samples, chosen likewise, holds out a share of each class, rounded, but for its last
+ * one; the others are kept. Which ones is a function of (seed, their numbers) as well. Fails also
+ * if that is none. */
+Status labels_hold_out(Arena *arena, const Labels *labels, size_t count, double share,
+                       uint32_t seed, LabelsChoice *kept, LabelsChoice *held);
+
 #endif

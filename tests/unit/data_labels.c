@@ -273,6 +273,36 @@ static void a_choice_leaves_no_class_out(void) {
     arena_destroy(arena);
 }
 
+/* Of 60, 40 and 3: a share of each, though the last one of a class stays. */
+static void a_share_of_each_class_is_held_out(void) {
+    static const struct {
+        size_t count;
+        double share;
+        size_t held[3], kept[3];
+    } cases[] = {{0, 0.2, {12, 8, 1}, {48, 32, 2}},
+                 {0, 0.9, {54, 36, 2}, {6, 4, 1}},
+                 {23, 0.1, {1, 1, 0}, {9, 9, 3}},
+                 {92, 0.25, {12, 10, 1}, {37, 30, 2}}};
+    Arena *arena = arena_create();
+    Labels labels = mixed_labels(arena);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        LabelsChoice kept, held, all = choose(arena, &labels, cases[i].count, 7);
+        Status status =
+            labels_hold_out(arena, &labels, cases[i].count, cases[i].share, 7, &kept, &held);
+        CU_ASSERT_PTR_NULL_FATAL(status.message);
+        check_choice(&labels, &held, cases[i].held[0], cases[i].held[1], cases[i].held[2]);
+        check_choice(&labels, &kept, cases[i].kept[0], cases[i].kept[1], cases[i].kept[2]);
+        CU_ASSERT_EQUAL(shared(&kept, &held), 0);
+        CU_ASSERT_EQUAL(shared(&kept, &all) + shared(&held, &all), all.count);
+    }
+    LabelsChoice kept, held;
+    Status status = labels_hold_out(arena, &labels, 6, 0.1, 7, &kept, &held);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(status.message);
+    CU_ASSERT_STRING_EQUAL(status.message,
+                           "a share of 0.1 of each of 3 classes is none: there are 6 pictures");
+    arena_destroy(arena);
+}
+
 CU_TestInfo data_labels_tests[] = {
     {"folders are classes", folders_are_classes},
     {"the folder of a relative file is found", the_folder_of_a_relative_file_is_found},
@@ -287,5 +317,6 @@ CU_TestInfo data_labels_tests[] = {
     {"the seed decides which samples are chosen", the_seed_decides_which},
     {"a smaller choice is part of a larger one", a_smaller_choice_is_part_of_a_larger_one},
     {"a choice leaves no class out", a_choice_leaves_no_class_out},
+    {"a share of each class is held out", a_share_of_each_class_is_held_out},
     CU_TEST_INFO_NULL,
 };

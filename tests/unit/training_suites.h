@@ -4,7 +4,8 @@
 
 #include <CUnit/CUnit.h>
 
-extern CU_TestInfo training_settings_tests[], training_steps_tests[], training_tensors_tests[];
+extern CU_TestInfo training_finetune_tests[], training_settings_tests[], training_steps_tests[],
+    training_tensors_tests[];
 
 /* Around the tests of tensors: the folder that they write into. */
 int training_make_folder(void);

@@ -86,7 +86,6 @@ static Status judge(Arena *arena, FinetuneRun *run, const TrainingMemory *memory
 
 static Status judge_both(Arena *arena, FinetuneRun *run) {
     status_return_if_failed(judge(arena, run, trainer_memory(run->trainer), &run->score));
-    run->average_score = run->score;
     return run->settings.ema_decay > 0
                ? judge(arena, run, trainer_average(run->trainer), &run->average_score)
                : STATUS_FINE;
@@ -100,6 +99,21 @@ static void say_scores(const FinetuneRun *run) {
     fputc('\n', stderr);
 }
 
+static Status log_scores(const FinetuneRun *run, Loop *loop) {
+    const FinetuneScore *score = &run->score, *average = &run->average_score;
+    json_t *fields = json_pack("{s:f, s:f, s:I}", "accuracy", score->accuracy, "loss", score->loss,
+                               "pictures", (json_int_t)score->pictures);
+    Status status = loop_scalar(loop, "accuracy", score->accuracy);
+    if (run->settings.ema_decay > 0) {
+        json_object_set_new(fields, "average_accuracy", json_real(average->accuracy));
+        json_object_set_new(fields, "average_loss", json_real(average->loss));
+        if (status_fine(status))
+            status = loop_scalar(loop, "average_accuracy", average->accuracy);
+    }
+    Status logged = loop_log(loop, "evaluation", fields);
+    return status_fine(status) ? logged : status;
+}
+
 static Status look(void *context, Loop *loop, Arena *arena, LoopMoment moment) {
     FinetuneRun *run = ((Tuning *)context)->run;
     int64_t count = run->settings.evaluations, total = run->settings.steps;
@@ -109,13 +123,7 @@ static Status look(void *context, Loop *loop, Arena *arena, LoopMoment moment) {
     status_return_if_failed(judge_both(arena, run));
     loop_clear(loop);
     say_scores(run);
-    status_return_if_failed(loop_scalar(loop, "accuracy", run->score.accuracy));
-    status_return_if_failed(loop_scalar(loop, "average_accuracy", run->average_score.accuracy));
-    return loop_log(loop, "evaluation",
-                    json_pack("{s:f, s:f, s:f, s:f, s:I}", "accuracy", run->score.accuracy, "loss",
-                              run->score.loss, "average_accuracy", run->average_score.accuracy,
-                              "average_loss", run->average_score.loss, "pictures",
-                              (json_int_t)run->score.pictures));
+    return log_scores(run, loop);
 }
 
 /* ---- What it leaves -------------------------------------------------------------------------- */
@@ -136,12 +144,15 @@ static json_t *score_json(const FinetuneScore *score) {
 }
 
 json_t *finetune_result_json(const FinetuneRun *run) {
-    json_t *json = json_pack("{s:I, s:I, s:I, s:I, s:f}", "updates", (json_int_t)run->state.updates,
-                             "classes", (json_int_t)run->class_count, "training_pictures",
-                             (json_int_t)run->train.pictures.count, "judged_pictures",
-                             (json_int_t)run->score.pictures, "seconds", run->state.seconds);
+    json_t *json =
+        json_pack("{s:I, s:I, s:I, s:f}", "updates", (json_int_t)run->state.updates,
+                  "training_pictures", (json_int_t)run->train.pictures.count, "judged_pictures",
+                  (json_int_t)run->score.pictures, "seconds", run->state.seconds);
+    json_object_set_new(json, "classes",
+                        run_classes_json(run->arena, run->class_names, run->class_count));
     json_object_set_new(json, "weights", score_json(&run->score));
-    json_object_set_new(json, "average", score_json(&run->average_score));
+    if (run->settings.ema_decay > 0)
+        json_object_set_new(json, "average", score_json(&run->average_score));
     return json;
 }
 
@@ -161,8 +172,9 @@ static Status finish(FinetuneRun *run) {
     if (run->score.pictures == 0)
         status_return_if_failed(judge_both(run->arena, run));
     status_return_if_failed(write_model(run, "model.safetensors", trainer_memory(run->trainer)));
-    status_return_if_failed(
-        write_model(run, "model-average.safetensors", trainer_average(run->trainer)));
+    if (run->settings.ema_decay > 0)
+        status_return_if_failed(
+            write_model(run, "model-average.safetensors", trainer_average(run->trainer)));
     return write_result(run);
 }
 

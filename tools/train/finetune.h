@@ -2,7 +2,7 @@
  * none. Its folder is like a pretraining's (tools/train/pretrain.h), with
  *
  *     RUN/model.safetensors           encoder and head as the last update left them
- *     RUN/model-average.safetensors   their moving averages
+ *     RUN/model-average.safetensors   their moving averages, if there are
  *     RUN/result.json                 how well both classify
  */
 #ifndef SPARKC_TOOLS_TRAIN_FINETUNE_H
@@ -48,7 +48,7 @@ typedef struct FinetuneRun {
     json_t *record;                     /* run.json */
     bool progress;                      /* stderr is a terminal */
     bool warned;                        /* of bad pictures that are judged */
-    FinetuneScore score, average_score; /* of the last evaluation */
+    FinetuneScore score, average_score; /* of the last evaluation; the latter with averages */
 } FinetuneRun;
 
 /* Makes a new run: opens the data, completes the settings, fits the network's head to the classes,

@@ -1,7 +1,4 @@
 /* The labelled pictures of a fine-tuning. */
-#include <math.h>
-
-#include "base/fatal.h"
 #include "tools/train/finetune.h"
 
 static Status open_set(FinetuneRun *run, FinetuneSet *set, const char *part) {
@@ -16,50 +13,27 @@ static void take(const LabelsChoice *choice, const Source *source, ExtractorPict
     *pictures = (ExtractorPictures){source, choice->samples, choice->classes, choice->count};
 }
 
-/* What is in `all` and not in `part`, both in the order of their numbers. */
-static LabelsChoice difference(Arena *arena, const LabelsChoice *all, const LabelsChoice *part) {
-    LabelsChoice rest = {arena_new_array(arena, size_t, all->count),
-                         arena_new_array(arena, uint32_t, all->count), 0};
-    size_t next = 0;
-    for (size_t i = 0; i < all->count; i++) {
-        if (next < part->count && part->samples[next] == all->samples[i]) {
-            next++;
-            continue;
-        }
-        rest.samples[rest.count] = all->samples[i];
-        rest.classes[rest.count++] = all->classes[i];
-    }
-    invariant(next == part->count, "a smaller subset is part of a larger one of the same seed");
-    return rest;
-}
-
-/* Of the pictures chosen a share, drawn anew for each seed, is judged instead of test pictures. */
-static Status hold_out(FinetuneRun *run, const Labels *labels, const LabelsChoice *all) {
-    Arena *arena = run->arena;
-    LabelsChoice kept;
-    double share = run->settings.hold_out;
-    size_t count = (size_t)nearbyint((double)all->count * (1 - share));
-    if (count == all->count)
-        return status_failure(arena, "--hold-out %g: of %zu pictures that is none", share,
-                              all->count);
-    status_return_if_failed(labels_choose(arena, labels, count, run->settings.seed, &kept));
-    LabelsChoice rest = difference(arena, all, &kept);
-    take(&kept, &run->train.source, &run->train.pictures);
-    take(&rest, &run->train.source, &run->test.pictures);
-    return STATUS_FINE;
-}
-
+/* The pictures to train on; and to judge, if a share of each class is held out for that. */
 static Status choose(FinetuneRun *run, const Labels *labels) {
-    LabelsChoice chosen;
-    status_return_if_failed(labels_choose(run->arena, labels, (size_t)run->settings.count,
-                                          run->settings.seed, &chosen));
-    take(&chosen, &run->train.source, &run->train.pictures);
-    return run->settings.hold_out > 0 ? hold_out(run, labels, &chosen) : STATUS_FINE;
+    const FinetuneSettings *settings = &run->settings;
+    size_t count = (size_t)settings->count;
+    LabelsChoice kept, held = {0};
+    Status status = settings->hold_out > 0
+                        ? labels_hold_out(run->arena, labels, count, settings->hold_out,
+                                          settings->seed, &kept, &held)
+                        : labels_choose(run->arena, labels, count, settings->seed, &kept);
+    status_return_if_failed(status);
+    take(&kept, &run->train.source, &run->train.pictures);
+    take(&held, &run->train.source, &run->test.pictures);
+    return STATUS_FINE;
 }
 
 static Status open_test(FinetuneRun *run, const Labels *table) {
     Labels labels;
     LabelsChoice all;
+    if (run->settings.hold_out > 0 && run->test.paths.count > 0)
+        return status_failure(run->arena, "%s judges held-out pictures: leave out --test",
+                              run->folder);
     if (run->settings.hold_out > 0)
         return STATUS_FINE;
     status_return_if_failed(open_set(run, &run->test, "test"));

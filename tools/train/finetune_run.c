@@ -53,6 +53,17 @@ static Status fit_head(FinetuneRun *run) {
     return STATUS_FINE;
 }
 
+/* The parameter's value need not be the number of outputs. */
+static Status check_head(const FinetuneRun *run, const char *model) {
+    int64_t outputs = class_outputs(run->graph);
+    if (outputs == (int64_t)run->class_count)
+        return STATUS_FINE;
+    return status_failure(run->arena,
+                          "%s: the head has %" PRId64 " outputs for %zu classes; end it with "
+                          "linear(classes)",
+                          model, outputs, run->class_count);
+}
+
 static Status fit_drop_path(FinetuneRun *run, bool given) {
     double rate = run->settings.drop_path;
     if (rate < 0 || try_parameter(run, arena_format(run->arena, "drop_path=%.17g", rate)))
@@ -154,7 +165,9 @@ static Status make_network(FinetuneRun *run, const char *model, bool drop_path_g
     status_return_if_failed(run_record_check_free(arena, run->folder));
     status_return_if_failed(run_folder_lock(arena, run->folder, &run->lock));
     status_return_if_failed(run_record_check_free(arena, run->folder));
-    return run_network_keep(arena, run->folder, &run->options, flattened, &run->graph);
+    status_return_if_failed(
+        run_network_keep(arena, run->folder, &run->options, flattened, &run->graph));
+    return check_head(run, model);
 }
 
 static Status find_normalization(FinetuneRun *run) {
@@ -225,6 +238,8 @@ void finetune_close(FinetuneRun *run) {
         extractor_destroy(run->extractor);
     if (run->trainer)
         trainer_destroy(run->trainer);
+    source_close(&run->train.source);
+    source_close(&run->test.source);
     run_folder_unlock(run->lock);
     json_decref(run->record);
 }

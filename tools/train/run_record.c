@@ -201,14 +201,18 @@ Status run_network_check_texts(Arena *arena, const Options *options, const char 
     return STATUS_FINE;
 }
 
+static const char *copy(Arena *arena, const char *text) {
+    return text ? arena_copy_text(arena, text, strlen(text)) : NULL;
+}
+
 Status run_network_open(Arena *arena, const char *folder, const json_t *record, Options *options,
                         const Graph **graph) {
     const json_t *network = json_object_get(record, "network");
     const json_t *set = json_object_get(network, "set");
-    options->frontend.network = run_record_text(network, "name");
-    options->frontend.input = run_record_text(network, "input");
+    options->frontend.network = copy(arena, run_record_text(network, "name"));
+    options->frontend.input = copy(arena, run_record_text(network, "input"));
     for (size_t i = 0; i < json_array_size(set); i++) {
-        const char *setting = json_string_value(json_array_get(set, i));
+        const char *setting = copy(arena, json_string_value(json_array_get(set, i)));
         if (!setting)
             return run_record_damaged(arena, folder, "a setting of the network is no text");
         vector_push(arena, &options->settings, setting);
@@ -278,6 +282,16 @@ Status run_data_check(Arena *arena, const char *folder, const json_t *part, cons
                               "to start from this one's weights",
                               folder);
     return STATUS_FINE;
+}
+
+json_t *run_classes_json(Arena *arena, const char *const *names, size_t count) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        Text name = text_create(arena);
+        text_append_escaped(&name, names[i]);
+        json_array_append_new(list, json_string(name.data));
+    }
+    return list;
 }
 
 /* ---- Mean and deviation ---------------------------------------------------------------------- */

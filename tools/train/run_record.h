@@ -57,7 +57,8 @@ bool run_network_try(Arena *arena, const Options *options);
 Status run_network_keep(Arena *arena, const char *folder, Options *options, const char *flattened,
                         const Graph **graph);
 
-/* How the network of `options` is read, for the record; and back, building RUN/network.cnn. */
+/* How the network of `options` is read, for the record; and back, building RUN/network.cnn. What is
+ * read lives in the arena. */
 json_t *run_network_json(const Options *options, const char *model);
 Status run_network_open(Arena *arena, const char *folder, const json_t *record, Options *options,
                         const Graph **graph);
@@ -76,6 +77,9 @@ Status run_data_open(Arena *arena, RunPaths *paths, bool terminal, Source *sourc
 /* Paths, number of pictures and fingerprint; and the check that the data are still the same. */
 json_t *run_data_json(Arena *arena, const RunPaths *paths, const Source *source);
 Status run_data_check(Arena *arena, const char *folder, const json_t *part, const Source *source);
+
+/* Names of classes, for results; those that are not UTF-8 are escaped. */
+json_t *run_classes_json(Arena *arena, const char *const *names, size_t count);
 
 /* Mean and deviation of each channel. */
 typedef struct RunNormalization {
