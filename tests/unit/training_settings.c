@@ -126,7 +126,8 @@ static void json_comes_back(void) {
     CU_ASSERT_PTR_NULL_FATAL(pretrain_settings_read(arena, json, &back).message);
     json_t *again = pretrain_settings_json(&back);
     CU_ASSERT_TRUE(json_equal(json, again));
-    CU_ASSERT(back.base_lr == settings.base_lr && back.mean[1] == settings.normalization.mean[1]);
+    CU_ASSERT(back.base_lr == settings.base_lr &&
+              back.normalization.mean[1] == settings.normalization.mean[1]);
     CU_ASSERT(back.seed == UINT32_MAX && !back.pass.stochastic);
     json_decref(again);
     json_decref(json);
