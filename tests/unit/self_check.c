@@ -2,7 +2,6 @@
  * one, and guarded memory catches every access outside of a buffer's place and time. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -347,34 +346,16 @@ static void refuses_what_takes_more_memory_than_there_is(void) {
     arena_destroy(arena);
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-enum { SANITIZED = 1 };
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-#else
-enum { SANITIZED = 0 };
-#endif
-
-static double peak_bytes(void) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return 1024.0 * (double)usage.ru_maxrss;
-}
-
 /* Checks the network in a process that has no other peak; prints what is off. */
 static void measure_a_check(void) {
     Arena *arena = arena_create();
     Diagnostics *diagnostics = diagnostics_create(arena, 1);
     SelfCheckOptions options = wide_options(OPTIMIZER_LAMB);
     const Graph *network = text_network(arena, diagnostics, wide);
-    double estimated = (double)estimate(arena, network, &options), before = peak_bytes();
+    double estimated = (double)estimate(arena, network, &options), before = harness_peak_bytes();
     Status status =
         self_check_network(arena, network, &options, diagnostics, compare_create(arena));
-    double taken = peak_bytes() - before;
+    double taken = harness_peak_bytes() - before;
     if (!status_fine(status))
         fprintf(stderr, "%s", status.message);
     else if (taken > 1.15 * estimated || taken < 0.7 * estimated)
@@ -383,8 +364,8 @@ static void measure_a_check(void) {
 }
 
 static void the_estimate_is_near_what_is_taken(void) {
-    if (SANITIZED)
-        return; /* which take memory of their own */
+    if (HARNESS_SANITIZED)
+        return;
     Arena *arena = arena_create();
     int status = 0;
     CU_ASSERT_STRING_EQUAL(run_in_child(arena, measure_a_check, &status), "");
