@@ -175,7 +175,7 @@ static const Setting fields[] = {
     {"most_bad", SETTING_NUMBER, AT(most_bad), 0, 1, NULL},
     {"keep", SETTING_INT, AT(keep), 1, 1e6, NULL},
     {"checkpoint_minutes", SETTING_NUMBER, AT(checkpoint_minutes), 0, 1e9, NULL},
-    {"evaluations", SETTING_INTEGER, AT(evaluations), 1, 1e9, NULL},
+    {"evaluations", SETTING_INTEGER, AT(evaluations), 1, 1e6, NULL},
     SETTING_WORDS("recipe", AT(recipe), recipe_names),
     SETTING_WORDS("optimizer", AT(optimizer), settings_optimizers),
     SETTING_WORDS("nonfinite", AT(nonfinite), settings_nonfinite),
