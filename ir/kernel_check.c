@@ -11,7 +11,7 @@ bool kernel_check_fail(const Check *check, const char *format, ...) {
         diagnostics_report(check->diagnostics, SEVERITY_ERROR, check->kernel->location,
                            "kernel %s: %s", check->kernel->name, message);
     else
-        diagnostics_report(check->diagnostics, SEVERITY_ERROR, (Location){0}, "program: %s",
+        diagnostics_report(check->diagnostics, SEVERITY_ERROR, check->place, "program: %s",
                            message);
     return false;
 }

@@ -16,9 +16,12 @@ typedef struct Check {
     const Program *program;
     const Kernel *kernel; /* NULL: the program's own tables */
     Diagnostics *diagnostics;
+    const struct KernelPlaces *places; /* of the tables in a text; NULL: there is none */
+    Location place;                    /* of what is being checked of the tables */
 } Check;
 
-/* Reports "kernel NAME: ..." at the kernel's location; returns false. */
+/* Reports "kernel NAME: ..." at the kernel's location, or "program: ..." at the place; returns
+ * false. */
 bool kernel_check_fail(const Check *check, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

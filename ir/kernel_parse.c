@@ -28,6 +28,8 @@ typedef struct Parser {
     Kernel *kernel;             /* whose lines are being read; NULL before the first */
     uint32_t given;             /* lines of it that came, as bits of kernel_lines */
     VECTOR(Location) locations; /* of the kernels, in the .cnn */
+    VECTOR(Location) buffer_places, level_places; /* in this text */
+    Location head_place;
     bool ended;
 } Parser;
 
@@ -478,6 +480,7 @@ static void parse_buffer(Parser *parser) {
     named->index = (int)parser->program->buffers.count;
     HASH_ADD_KEYPTR(hh, parser->buffers, named->key, strlen(named->key), named);
     vector_push(arena, &parser->program->buffers, buffer);
+    vector_push(arena, &parser->buffer_places, scan_locate(scanner, span));
 }
 
 /* level %BUFFER of SPACE {border=[..]} */
@@ -489,6 +492,8 @@ static void parse_level(Parser *parser) {
         !scan_line_end(&parser->scanner))
         return;
     vector_push(parser->scanner.arena, &parser->program->levels, level);
+    vector_push(parser->scanner.arena, &parser->level_places,
+                scan_locate(&parser->scanner, scan_whole_line(&parser->scanner)));
 }
 
 static void parse_cells(Parser *parser) {
@@ -549,7 +554,9 @@ static void take_tables(Program *program, const Graph *head) {
 /* Verifies the program. Meanwhile the kernels are located where they stand in this text, so that
  * errors point there; afterwards where they come from in the .cnn. */
 static bool verify(Parser *parser) {
-    bool fine = kernel_verify(parser->program, parser->scanner.diagnostics);
+    KernelPlaces places = {parser->head_place, parser->buffer_places.items,
+                           parser->level_places.items};
+    bool fine = kernel_verify_text(parser->program, &places, parser->scanner.diagnostics);
     for (size_t i = 0; i < parser->program->kernels.count; i++)
         parser->program->kernels.items[i]->location = parser->locations.items[i];
     return fine;
@@ -563,6 +570,7 @@ Program *kernel_parse(Arena *arena, Diagnostics *diagnostics, const char *file, 
     if (!parser.head)
         return NULL;
     parser.program = begin_program(arena, parser.head);
+    parser.head_place = scan_locate(&parser.scanner, scan_whole_line(&parser.scanner));
     while (!parser.ended && !diagnostics_full(diagnostics) && scan_line(&parser.scanner))
         parse_line(&parser);
     take_tables(parser.program, parser.head);

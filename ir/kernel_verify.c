@@ -58,6 +58,21 @@ static bool check_names(const Check *check) {
     return fine;
 }
 
+/* The same check with the place of a buffer or a level. */
+static Check at_buffer(const Check *check, size_t buffer) {
+    Check here = *check;
+    if (check->places)
+        here.place = check->places->buffers[buffer];
+    return here;
+}
+
+static Check at_level(const Check *check, size_t level) {
+    Check here = *check;
+    if (check->places)
+        here.place = check->places->levels[level];
+    return here;
+}
+
 static bool check_geometry(const Check *check) {
     const Geometry *geometry = &check->program->geometry;
     if (geometry->batch < 1 || geometry->batch > INT32_MAX || geometry->space < 1 ||
@@ -157,7 +172,8 @@ static bool check_buffers(const Check *check) {
         add_name(program->arena, &states, program->states.items[i].name, (int)i);
     bool fine = true;
     for (size_t i = 0; i < program->buffers.count; i++) {
-        fine = check_buffer(check, &program->buffers.items[i], states, flat) && fine;
+        Check here = at_buffer(check, i);
+        fine = check_buffer(&here, &program->buffers.items[i], states, flat) && fine;
         params += program->buffers.items[i].region == REGION_PARAMS;
     }
     if (params > 1)
@@ -202,12 +218,13 @@ static bool check_levels(const Check *check) {
     const Program *program = check->program;
     for (size_t i = 0; i < program->levels.count; i++) {
         const Level *level = &program->levels.items[i];
-        if (!check_level(check, level))
+        Check here = at_level(check, i);
+        if (!check_level(&here, level))
             return false;
         for (size_t j = 0; j < i; j++)
             if (space_equal(&program->levels.items[j].space, &level->space) ||
                 program->levels.items[j].buffer == level->buffer)
-                return kernel_check_fail(check, "two levels are the same");
+                return kernel_check_fail(&here, "two levels are the same");
     }
     return true;
 }
@@ -395,8 +412,9 @@ static bool check_outputs_written(const Check *check, const Order *order) {
     bool fine = true;
     for (size_t i = 0; i < check->program->buffers.count; i++) {
         const Buffer *buffer = &check->program->buffers.items[i];
+        Check here = at_buffer(check, i);
         if (buffer->region == REGION_OUTPUTS && !kernel_written_full(order->written, (int)i))
-            fine = kernel_check_fail(check, "output %%%s is not written completely", buffer->name);
+            fine = kernel_check_fail(&here, "output %%%s is not written completely", buffer->name);
     }
     return fine;
 }
@@ -468,8 +486,9 @@ static bool check_plan(const Check *check, const Order *order) {
                 break;
             if (may_share(program, order, placed[i].index, placed[j].index))
                 continue;
+            Check here = at_buffer(check, (size_t)placed[j].index);
             fine = kernel_check_fail(
-                check, "buffers %%%s and %%%s share bytes while both are alive", a->name, b->name);
+                &here, "buffers %%%s and %%%s share bytes while both are alive", a->name, b->name);
         }
     return fine;
 }
@@ -497,10 +516,17 @@ static bool verify_kernels(Check *check) {
     return fine;
 }
 
-bool kernel_verify(const Program *program, Diagnostics *diagnostics) {
-    Check check = {program, NULL, diagnostics};
+bool kernel_verify_text(const Program *program, const KernelPlaces *places,
+                        Diagnostics *diagnostics) {
+    Check check = {.program = program, .diagnostics = diagnostics, .places = places};
+    if (places)
+        check.place = places->head;
     if (!check_geometry(&check) || !check_names(&check) || !check_buffers(&check) ||
         !check_cells(&check) || !check_levels(&check))
         return false;
     return verify_kernels(&check);
+}
+
+bool kernel_verify(const Program *program, Diagnostics *diagnostics) {
+    return kernel_verify_text(program, NULL, diagnostics);
 }

@@ -16,4 +16,14 @@
  * the user's mistake. */
 bool kernel_verify(const Program *program, Diagnostics *diagnostics);
 
+/* Where the tables of a program stand in its text. */
+typedef struct KernelPlaces {
+    Location head;                    /* of what has no line of its own */
+    const Location *buffers, *levels; /* by their index */
+} KernelPlaces;
+
+/* The same for a program that is being read: what is wrong with its tables is reported there. */
+bool kernel_verify_text(const Program *program, const KernelPlaces *places,
+                        Diagnostics *diagnostics);
+
 #endif

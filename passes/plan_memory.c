@@ -11,11 +11,6 @@
 
 static const int64_t LARGEST_REGION = (int64_t)1 << 62;
 
-typedef struct Life {
-    int buffer;
-    int64_t first, last; /* kernels */
-} Life;
-
 typedef struct Stretch {
     int64_t offset, bytes;
 } Stretch;
@@ -32,19 +27,18 @@ static int64_t buffer_bytes(const Buffer *buffer) {
     return (bytes + 2 * PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
 }
 
-/* The lives of all buffers; first = -1 for those that no kernel touches. */
-static Life *find_lives(const Program *program, Arena *arena) {
+BufferLife *plan_memory_lives(const Program *program, Arena *arena) {
     size_t count = program->buffers.count;
-    Life *lives = arena_new_array(arena, Life, count ? count : 1);
+    BufferLife *lives = arena_new_array(arena, BufferLife, count ? count : 1);
     for (size_t i = 0; i < count; i++)
-        lives[i] = (Life){(int)i, -1, -1};
+        lives[i] = (BufferLife){(int)i, -1, -1};
     Footprint *footprints = arena_new_array(arena, Footprint, FOOTPRINT_MAX);
     for (size_t k = 0; k < program->kernels.count; k++) {
         int touched = kernel_footprints(program, program->kernels.items[k], footprints);
         for (int i = 0; i < touched; i++) {
             if (footprints[i].buffer < 0)
                 continue;
-            Life *life = &lives[footprints[i].buffer];
+            BufferLife *life = &lives[footprints[i].buffer];
             life->first = life->first < 0 ? (int64_t)k : life->first;
             life->last = (int64_t)k;
         }
@@ -105,23 +99,23 @@ static void give_back(Planner *planner, int64_t offset, int64_t bytes) {
 }
 
 static int by_first(const void *a, const void *b) {
-    const Life *x = a, *y = b;
+    const BufferLife *x = a, *y = b;
     if (x->first != y->first)
         return x->first < y->first ? -1 : 1;
     return x->buffer - y->buffer;
 }
 
 static int by_last(const void *a, const void *b) {
-    const Life *x = a, *y = b;
+    const BufferLife *x = a, *y = b;
     if (x->last != y->last)
         return x->last < y->last ? -1 : 1;
     return x->buffer - y->buffer;
 }
 
 /* The scratch buffers that are touched, sorted. */
-static Life *scratch_lives(const Program *program, Arena *arena, const Life *lives, size_t *count,
-                           int (*order)(const void *, const void *)) {
-    Life *chosen = arena_new_array(arena, Life, program->buffers.count + 1);
+static BufferLife *scratch_lives(const Program *program, Arena *arena, const BufferLife *lives,
+                                 size_t *count, int (*order)(const void *, const void *)) {
+    BufferLife *chosen = arena_new_array(arena, BufferLife, program->buffers.count + 1);
     *count = 0;
     for (size_t i = 0; i < program->buffers.count; i++)
         if (program->buffers.items[i].region == REGION_SCRATCH && lives[i].first >= 0)
@@ -130,11 +124,11 @@ static Life *scratch_lives(const Program *program, Arena *arena, const Life *liv
     return chosen;
 }
 
-static void plan_scratch(Planner *planner, const Life *lives, bool share, MemoryPlan *plan) {
+static void plan_scratch(Planner *planner, const BufferLife *lives, bool share, MemoryPlan *plan) {
     Program *program = planner->program;
     size_t count, ended = 0;
-    Life *begin = scratch_lives(program, planner->arena, lives, &count, by_first);
-    Life *end = scratch_lives(program, planner->arena, lives, &count, by_last);
+    BufferLife *begin = scratch_lives(program, planner->arena, lives, &count, by_first);
+    BufferLife *end = scratch_lives(program, planner->arena, lives, &count, by_last);
     int64_t alive = 0;
     for (size_t i = 0; i < count; i++) {
         for (; share && ended < count && end[ended].last < begin[i].first; ended++) {
@@ -160,7 +154,7 @@ bool plan_memory(Program *program, bool share, MemoryPlan *plan) {
         return false;
     Arena *arena = arena_create();
     Planner planner = {.program = program, .arena = arena};
-    Life *lives = find_lives(program, arena);
+    BufferLife *lives = plan_memory_lives(program, arena);
     for (size_t i = 0; i < program->buffers.count; i++) {
         Buffer *buffer = &program->buffers.items[i];
         if (buffer->region == REGION_SCRATCH) {

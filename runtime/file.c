@@ -49,11 +49,28 @@ static bool write_exactly(int descriptor, const void *data, size_t length) {
     return true;
 }
 
+/* What a file is written from. */
+typedef struct Pieces {
+    FilePieceMaker *make;
+    const void *context;
+    size_t count;
+} Pieces;
+
+static bool write_piece(int descriptor, const Pieces *pieces, size_t number) {
+    Arena *arena = arena_create();
+    FilePiece piece = pieces->make(arena, pieces->context, number);
+    bool written = write_exactly(descriptor, piece.bytes, piece.length);
+    int error = errno;
+    arena_destroy(arena);
+    errno = error;
+    return written;
+}
+
 /* Closes the descriptor in any case. */
-static bool write_and_close(int descriptor, const FilePiece *pieces, size_t count) {
+static bool write_and_close(int descriptor, const Pieces *pieces) {
     bool written = true;
-    for (size_t i = 0; i < count && written; i++)
-        written = write_exactly(descriptor, pieces[i].bytes, pieces[i].length);
+    for (size_t i = 0; i < pieces->count && written; i++)
+        written = write_piece(descriptor, pieces, i);
     written = written && fchmod(descriptor, 0644) == 0 && fsync(descriptor) == 0;
     int error = errno;
     if (close(descriptor) != 0 && written)
@@ -63,12 +80,12 @@ static bool write_and_close(int descriptor, const FilePiece *pieces, size_t coun
 }
 
 /* With errno, if false; no temporary file is left then. */
-static bool replace(Arena *arena, const char *path, const FilePiece *pieces, size_t count) {
+static bool replace(Arena *arena, const char *path, const Pieces *pieces) {
     char *temporary = arena_format(arena, "%s" TEMPORARY_MARK "XXXXXX", path);
     int descriptor = mkostemp(temporary, O_CLOEXEC);
     if (descriptor < 0)
         return false;
-    if (write_and_close(descriptor, pieces, count) && rename(temporary, path) == 0)
+    if (write_and_close(descriptor, pieces) && rename(temporary, path) == 0)
         return true;
     int error = errno;
     unlink(temporary);
@@ -76,12 +93,14 @@ static bool replace(Arena *arena, const char *path, const FilePiece *pieces, siz
     return false;
 }
 
-Status file_replace(Arena *arena, const char *path, const FilePiece *pieces, size_t count) {
+Status file_replace_by(Arena *arena, const char *path, FilePieceMaker *make, const void *context,
+                       size_t count) {
+    Pieces pieces = {make, context, count};
     int folder = open(folder_of(arena, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return status_failure(arena, "%s: cannot be written: its folder: %s", path,
                               strerror(errno));
-    bool replaced = replace(arena, path, pieces, count);
+    bool replaced = replace(arena, path, &pieces);
     bool flushed = replaced && flush_folder(folder);
     int error = errno;
     close(folder);
@@ -91,6 +110,15 @@ Status file_replace(Arena *arena, const char *path, const FilePiece *pieces, siz
         return status_failure(arena, "%s: written, but not flushed to the disk: %s", path,
                               strerror(error));
     return STATUS_FINE;
+}
+
+static FilePiece given_piece(Arena *arena, const void *context, size_t number) {
+    (void)arena;
+    return ((const FilePiece *)context)[number];
+}
+
+Status file_replace(Arena *arena, const char *path, const FilePiece *pieces, size_t count) {
+    return file_replace_by(arena, path, given_piece, pieces, count);
 }
 
 static bool is_temporary(const char *name) {

@@ -18,6 +18,12 @@ typedef struct FilePiece {
  * only if the last flush fails is `path` new already. */
 Status file_replace(Arena *arena, const char *path, const FilePiece *pieces, size_t count);
 
+/* The same for pieces that are made one at a time: `make` gives the piece of a number, from 0 on,
+ * in turn; what it allocates from the arena is given back when the piece is written. */
+typedef FilePiece FilePieceMaker(Arena *arena, const void *context, size_t number);
+Status file_replace_by(Arena *arena, const char *path, FilePieceMaker *make, const void *context,
+                       size_t count);
+
 /* Removes the temporary files that killed writers left in `folder`; a missing folder has none. For
  * the only writer there: a temporary file of another one would be lost. */
 void file_remove_temporaries(const char *folder);

@@ -453,16 +453,34 @@ static Status make_header(Arena *arena, const char *path, const SafetensorsItem 
     return STATUS_FINE;
 }
 
+const void *safetensors_item_bytes(Arena *arena, const SafetensorsItem *item, size_t *length) {
+    *length = item_bytes(item);
+    return item->make ? item->make(arena, item->data) : item->data;
+}
+
+/* What a file is written from: the length of its header, the header, the tensors. */
+typedef struct Writing {
+    uint64_t length;
+    const Text *header;
+    const SafetensorsItem *items;
+} Writing;
+
+static FilePiece make_piece(Arena *arena, const void *context, size_t number) {
+    const Writing *writing = context;
+    FilePiece piece;
+    if (number == 0)
+        return (FilePiece){&writing->length, sizeof writing->length};
+    if (number == 1)
+        return (FilePiece){writing->header->data, writing->header->length};
+    piece.bytes = safetensors_item_bytes(arena, &writing->items[number - 2], &piece.length);
+    return piece;
+}
+
 Status safetensors_write(Arena *arena, const char *path, const SafetensorsItem *items, size_t count,
                          const SafetensorsPair *metadata, size_t metadata_count) {
     Text header;
     status_return_if_failed(
         make_header(arena, path, items, count, metadata, metadata_count, &header));
-    uint64_t length = header.length;
-    FilePiece *pieces = arena_new_array(arena, FilePiece, count + 2);
-    pieces[0] = (FilePiece){&length, sizeof length};
-    pieces[1] = (FilePiece){header.data, header.length};
-    for (size_t i = 0; i < count; i++)
-        pieces[i + 2] = (FilePiece){items[i].data, item_bytes(&items[i])};
-    return file_replace(arena, path, pieces, count + 2);
+    Writing writing = {header.length, &header, items};
+    return file_replace_by(arena, path, make_piece, &writing, count + 2);
 }

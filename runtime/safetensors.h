@@ -91,19 +91,29 @@ Status safetensors_read_data(Arena *arena, const Safetensors *file, uint64_t off
 const char *safetensors_dtype_name(SafetensorsDType dtype);
 size_t safetensors_dtype_size(SafetensorsDType dtype);
 
-/* A tensor to write; `data` holds its elements as the file does. */
+/* Gives the elements of a tensor as the file holds them, in the arena or elsewhere; the same ones
+ * each time that it is asked. */
+typedef const void *SafetensorsMaker(Arena *arena, const void *data);
+
+/* A tensor to write; `data` holds its elements as the file does, or is what `make` gives them of,
+ * when they are needed. */
 typedef struct SafetensorsItem {
     const char *name;
     SafetensorsDType dtype;
     int rank;
     int64_t shape[SAFETENSORS_MAX_RANK];
     const void *data;
+    SafetensorsMaker *make; /* or NULL */
 } SafetensorsItem;
+
+/* The bytes of a tensor to write, and how many. */
+const void *safetensors_item_bytes(Arena *arena, const SafetensorsItem *item, size_t *length);
 
 /* Writes a file in one piece: into a temporary file beside it, flushed to the disk, then renamed
  * over `path` (file_replace). So `path` is the old file or the whole new one at any time. Tensors
  * are written in the order given; names differ. What the reader would refuse is not written: names
- * and metadata that are not UTF-8, more tensors or a longer header than the limits. */
+ * and metadata that are not UTF-8, more tensors or a longer header than the limits. One made tensor
+ * is in memory at a time. */
 Status safetensors_write(Arena *arena, const char *path, const SafetensorsItem *items, size_t count,
                          const SafetensorsPair *metadata, size_t metadata_count);
 

@@ -6,7 +6,10 @@
 #include "base/text.h"
 #include "codegen/cpu/cpu.h"
 #include "tools/command.h"
+#include "tools/inspect/graph_dot.h"
 #include "tools/inspect/labels.h"
+#include "tools/inspect/layer_page.h"
+#include "tools/inspect/profile.h"
 #include "tools/inspect/stage_text.h"
 #include "tools/inspect/text_diff.h"
 #include "tools/network.h"
@@ -19,14 +22,16 @@ typedef enum Emit {
     EMIT_GRAPH,
     EMIT_KERNELS,
     EMIT_LLVM,
-    EMIT_ASSEMBLY
+    EMIT_ASSEMBLY,
+    EMIT_HTML, /* of the planned program */
+    EMIT_DOT   /* of whatever there is at the last stage */
 } Emit;
 
 typedef struct IrOptions {
     Options common;
     RewritesOptions rewrites;
     StageTextOptions text;
-    const char *after, *start_from, *dump_directory, *cpu;
+    const char *after, *start_from, *dump_directory, *cpu, *profile;
     Emit emit;
     bool all, time_passes;
     bool diff;
@@ -45,7 +50,8 @@ enum {
     KEY_DIFF,
     KEY_ONLY,
     KEY_COSTS,
-    KEY_TIME
+    KEY_TIME,
+    KEY_PROFILE
 };
 
 static const struct argp_option option_table[] = {
@@ -66,8 +72,10 @@ static const struct argp_option option_table[] = {
      "Of finetune_step: the learning rate's factor from each group of layers to the one before", 0},
     {"emit", KEY_EMIT, "WHAT", 0,
      "graph, kernels (the planned program, or after a pass of programs), llvm or asm (what the CPU "
-     "runs)",
+     "runs), html (layers and memory as a page), dot (a drawing for Graphviz)",
      0},
+    {"profile", KEY_PROFILE, "FILE", 0,
+     "Of html: the times of a trace that sparkc bench --profile wrote", 0},
     {"cpu", KEY_CPU, "NAME", 0,
      "Of llvm and asm: x86-64-v4, x86-64-v3 or x86-64 (default: this CPU)", 0},
     {"all", KEY_ALL, NULL, 0, "Run all passes; with --dump-dir, a file after each", 0},
@@ -86,17 +94,17 @@ static double parse_decay(struct argp_state *state, const char *text) {
     return value;
 }
 
-static const char *const emit_names[] = {[EMIT_GRAPH] = "graph",
-                                         [EMIT_KERNELS] = "kernels",
-                                         [EMIT_LLVM] = "llvm",
-                                         [EMIT_ASSEMBLY] = "asm"};
+static const char *const emit_names[] = {
+    [EMIT_GRAPH] = "graph",  [EMIT_KERNELS] = "kernels", [EMIT_LLVM] = "llvm",
+    [EMIT_ASSEMBLY] = "asm", [EMIT_HTML] = "html",       [EMIT_DOT] = "dot"};
 
 static Emit parse_emit(struct argp_state *state, const char *name) {
-    for (int i = EMIT_GRAPH; i <= EMIT_ASSEMBLY; i++) {
+    for (int i = EMIT_GRAPH; i <= EMIT_DOT; i++) {
         if (strcmp(name, emit_names[i]) == 0)
             return (Emit)i;
     }
-    argp_error(state, "not supported: --emit %s; graph, kernels, llvm and asm are", name);
+    argp_error(state, "not supported: --emit %s; graph, kernels, llvm, asm, html and dot are",
+               name);
     return EMIT_GRAPH;
 }
 
@@ -132,11 +140,17 @@ static bool is_code(Emit emit) {
 static void check_emit(struct argp_state *state, const IrOptions *options) {
     bool program = options->after && stages_find(options->after) > stages_last_graph();
     bool code = is_code(options->emit);
-    if (code && options->after)
+    bool picture = options->emit == EMIT_HTML || options->emit == EMIT_DOT;
+    if ((code || options->emit == EMIT_HTML) && options->after)
         argp_error(state, "--emit %s shows what comes of all passes, it excludes --after",
                    emit_names[options->emit]);
     if (code && options->text.costs)
         argp_error(state, "--costs are those of ops and kernels, not of code");
+    if (picture && (options->text.only || options->text.costs || options->dump_directory))
+        argp_error(state, "--emit %s shows all of a network: leave --only, --costs, --dump-dir out",
+                   emit_names[options->emit]);
+    if (options->profile && options->emit != EMIT_HTML)
+        argp_error(state, "--profile goes with --emit html");
     if (options->cpu && !code)
         argp_error(state, "--cpu goes with --emit llvm or --emit asm");
     if (options->emit == EMIT_GRAPH && program)
@@ -186,6 +200,9 @@ static error_t parse_text(int key, char *argument, struct argp_state *state) {
         return 0;
     case KEY_TIME:
         options->time_passes = true;
+        return 0;
+    case KEY_PROFILE:
+        options->profile = argument;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -255,6 +272,8 @@ static const struct argp argp = {
     "  sparkc ir models/tutorial.cnn --diff frontend..expand --only conv1\n"
     "  sparkc ir models/tutorial.cnn --emit kernels --only conv1 --costs\n"
     "  sparkc ir models/tutorial.cnn --entry logits --emit asm\n"
+    "  sparkc ir models/tutorial.cnn --emit html > network.html\n"
+    "  sparkc ir models/tutorial.cnn --after sparsify --emit dot | dot -Tsvg > graph.svg\n"
     "  sparkc ir models/resnet.cnn --network resnet18 --all --dump-dir dumps\n",
     children,
     add_passes,
@@ -366,7 +385,8 @@ static int last_stage(const IrOptions *options, const Staged *staged) {
         return options->to;
     if (options->after)
         return stages_find(options->after);
-    if (options->emit >= EMIT_KERNELS || options->dump_directory)
+    bool picture = options->emit == EMIT_DOT;
+    if ((options->emit >= EMIT_KERNELS && !picture) || options->dump_directory)
         return stages_count() - 1;
     if (options->all || start)
         return program ? stages_count() - 1 : stages_last_graph();
@@ -437,6 +457,18 @@ static bool print_code(const IrOptions *options, Watch *watch, const Staged *sta
     return !watch->failed;
 }
 
+static bool print_page(const IrOptions *options, Arena *arena, const Staged *staged) {
+    Profile *profile = NULL;
+    Status status =
+        options->profile ? profile_read(arena, options->profile, &profile) : STATUS_FINE;
+    if (status_fine(status))
+        fputs(layer_page(arena, staged, profile), stdout);
+    else
+        options_print_failure("ir", status);
+    profile_destroy(profile);
+    return status_fine(status);
+}
+
 static bool print_difference(const IrOptions *options, Watch *watch, const Staged *staged) {
     if (!watch->sides[0] && !watch->sides[1]) {
         report_unknown(options, watch->arena, staged);
@@ -456,9 +488,12 @@ static bool print_result(const IrOptions *options, Watch *watch, const Staged *s
         return print_difference(options, watch, staged);
     if (is_code(options->emit))
         return print_code(options, watch, staged);
+    if (options->emit == EMIT_HTML)
+        return print_page(options, watch->arena, staged);
     if (options->dump_directory)
         return !watch->failed;
-    const char *text = stage_text(watch->arena, staged, &options->text);
+    const char *text = options->emit == EMIT_DOT ? graph_dot(watch->arena, staged)
+                                                 : stage_text(watch->arena, staged, &options->text);
     if (text)
         fputs(text, stdout);
     else

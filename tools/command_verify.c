@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "passes/settings.h"
 #include "tools/code_options.h"
 #include "tools/command.h"
 #include "tools/inspect/stages.h"
@@ -88,7 +89,15 @@ typedef struct VerifyOptions {
     bool smallest, check_memory, entry_given, json;
 } VerifyOptions;
 
-enum { KEY_REFERENCE = 0x200, KEY_CASE, KEY_INTERPRET, KEY_MEMORY, KEY_SEED, KEY_ENTRY };
+enum {
+    KEY_REFERENCE = 0x200,
+    KEY_CASE,
+    KEY_INTERPRET,
+    KEY_MEMORY,
+    KEY_SEED,
+    KEY_ENTRY,
+    KEY_OPTIMIZER
+};
 
 static const struct argp_option option_table[] = {
     {"reference", KEY_REFERENCE, "DIR", 0, "The folder of the case", 0},
@@ -100,6 +109,8 @@ static const struct argp_option option_table[] = {
     {"check-memory", KEY_MEMORY, NULL, 0,
      "Also run with every buffer between inaccessible pages, and on memory full of NaN", 0},
     {"seed", KEY_SEED, "N", 0, "Of weights, pictures and masks without a reference (0)", 0},
+    {"optimizer", KEY_OPTIMIZER, "NAME", 0,
+     "The update of steps without a reference: lamb (default), adamw or sgd", 0},
     {"entry", KEY_ENTRY, "NAME", 0,
      "Of an .ir file behind select, but not yet a program: what it computes (train_step)", 0},
     {0},
@@ -121,9 +132,11 @@ static void check_usage(const VerifyOptions *options, struct argp_state *state) 
     const PassOptions *pass = &options->common.pass, standard = pass_options_default();
     bool sized = options->smallest || options->common.frontend.input ||
                  pass->batch != standard.batch || pass->mask_ratio != standard.mask_ratio ||
-                 pass->decoder_width != standard.decoder_width;
+                 pass->decoder_width != standard.decoder_width ||
+                 pass->optimizer != standard.optimizer;
     if (options->reference && sized)
-        argp_error(state, "image size, batch, mask ratio and decoder width come from the case");
+        argp_error(state, "image size, batch, mask ratio, decoder width and optimizer come from "
+                          "the case");
     if (!options->reference && !options->common.model)
         argp_error(state, "name a MODEL.cnn, or a folder of recorded vectors by --reference");
     if (options->check_memory && options->executor != &executor_compiled)
@@ -170,6 +183,10 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         return 0;
     case KEY_SEED:
         options->seed = (uint32_t)options_integer(state, "seed", argument, 0, UINT32_MAX);
+        return 0;
+    case KEY_OPTIMIZER:
+        if (!pass_settings_set(&options->common.pass, "optimizer", argument))
+            argp_error(state, "--optimizer is lamb, adamw or sgd, not %s", argument);
         return 0;
     case ARGP_KEY_SUCCESS:
         take_smallest(options);
@@ -287,10 +304,11 @@ static Status check_ir(Verify *verify, const VerifyOptions *options, Diagnostics
     }
     verify->network_name = staged.build.program->network;
     if (check.interpret)
-        return status_failure(verify->arena,
-                              "%s is a program: the kernel interpreter is what its code is compared "
-                              "with, leave --interpret out",
-                              options->common.model);
+        return status_failure(
+            verify->arena,
+            "%s is a program: the kernel interpreter is what its code is compared "
+            "with, leave --interpret out",
+            options->common.model);
     if (!program_passes_run(&staged.build, NULL, diagnostics, NULL, NULL))
         return status_failure(verify->arena, "the program cannot be run");
     return program_check(verify->arena, staged.build.program, &check, verify->comparison);

@@ -50,11 +50,12 @@ static CheckpointSum finish(struct sha256_ctx *hash) {
     return sum;
 }
 
-static size_t item_bytes(const SafetensorsItem *item) {
-    size_t bytes = safetensors_dtype_size(item->dtype);
-    for (int d = 0; d < item->rank; d++)
-        bytes *= (size_t)item->shape[d];
-    return bytes;
+static void hash_item(struct sha256_ctx *hash, const SafetensorsItem *item) {
+    Arena *arena = arena_create();
+    size_t length;
+    const void *bytes = safetensors_item_bytes(arena, item, &length);
+    sha256_update(hash, length, bytes);
+    arena_destroy(arena);
 }
 
 CheckpointSum checkpoint_sum_of_items(const SafetensorsItem *items, size_t count,
@@ -67,7 +68,7 @@ CheckpointSum checkpoint_sum_of_items(const SafetensorsItem *items, size_t count
         lines[i] = tensor_line(arena, items[i].name, items[i].dtype, items[i].rank, items[i].shape);
     hash_lines(&hash, lines, metadata_lines(arena, metadata, metadata_count, lines, count));
     for (size_t i = 0; i < count; i++)
-        sha256_update(&hash, item_bytes(&items[i]), items[i].data);
+        hash_item(&hash, &items[i]);
     arena_destroy(arena);
     return finish(&hash);
 }

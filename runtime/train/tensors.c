@@ -160,7 +160,8 @@ static double *file_order(Arena *arena, const Entry *entry, size_t count) {
     return ordered;
 }
 
-static void *file_bytes(Arena *arena, const Entry *entry) {
+static const void *file_bytes(Arena *arena, const void *data) {
+    const Entry *entry = data;
     size_t count = entry_count(entry);
     Arena *scratch = arena_create();
     const double *values = file_order(scratch, entry, count);
@@ -177,7 +178,7 @@ static void *file_bytes(Arena *arena, const Entry *entry) {
             integers[i] = (int64_t)values[i];
     }
     arena_destroy(scratch);
-    return floats ? (void *)floats : (void *)integers;
+    return floats ? (const void *)floats : (const void *)integers;
 }
 
 void tensors_collect(Arena *arena, const TrainingMemory *memory, TensorsKind kind,
@@ -190,7 +191,8 @@ void tensors_collect(Arena *arena, const TrainingMemory *memory, TensorsKind kin
         item->name = entries.items[i].name;
         item->dtype = entries.items[i].dtype;
         entry_shape(&entries.items[i], &item->rank, item->shape);
-        item->data = file_bytes(arena, &entries.items[i]);
+        item->data = &entries.items[i];
+        item->make = file_bytes;
     }
 }
 

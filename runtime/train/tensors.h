@@ -23,7 +23,8 @@ typedef enum TensorsKind {
     TENSORS_MODEL    /* the same of encoder and head */
 } TensorsKind;
 
-/* Copies the tensors into the arena, ready to be written. */
+/* Lists the tensors, to be written while the memory is as it is: each is brought into the file's
+ * order when it is needed, and nothing is copied before. */
 void tensors_collect(Arena *arena, const TrainingMemory *memory, TensorsKind kind,
                      SafetensorsItem **items, size_t *count);
 

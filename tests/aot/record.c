@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/fatal.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "runtime/initial.h"
 #include "runtime/safetensors.h"
 #include "runtime/train/mask.h"
@@ -76,12 +77,20 @@ static ExecutorTensor read_output(Executor *executor, const char *name) {
     return inner_of(executor)->operations->output(inner_of(executor), name);
 }
 
-/* A region as a caller of the object has it. */
+/* A region as a caller of the object has it: in inputs that are none of the object's is NaN. */
 static void write_region(FILE *file, const CompiledProgram *compiled, int region) {
-    static const char zeros[PLAN_ALIGNMENT];
     size_t bytes = (size_t)compiled->plan->region_bytes[region];
-    fwrite(plan_executor_region(compiled->executor, region), 1, bytes, file);
-    fwrite(zeros, 1, (PLAN_ALIGNMENT - bytes % PLAN_ALIGNMENT) % PLAN_ALIGNMENT, file);
+    size_t whole = (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+    Arena *arena = arena_create();
+    char *copy = arena_alloc(arena, whole + 1, 1);
+    memcpy(copy, plan_executor_region(compiled->executor, region), bytes);
+    for (int i = 0; i < compiled->plan->buffer_count; i++) {
+        const PlanBuffer *buffer = &compiled->plan->buffers[i];
+        if (buffer->region == region && text_starts_with(buffer->name, "segments."))
+            memset(copy + buffer->offset, 0xff, (size_t)(buffer->elements * buffer->element_bytes));
+    }
+    fwrite(copy, 1, whole, file);
+    arena_destroy(arena);
 }
 
 static FILE *create_file(Arena *arena, const char *entry, const char *suffix) {

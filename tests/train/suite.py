@@ -1,9 +1,11 @@
 """What the runs of commands in this folder have in common: checks, commands, pictures, files."""
+import io
 import json
 import re
 import struct
 import subprocess
 import sys
+import tarfile
 import zlib
 
 
@@ -74,6 +76,15 @@ def make_classes(folder, numbers, colours, count):
         (folder / name).mkdir(parents=True)
         for i in range(count):
             (folder / name / f"{i:03}.png").write_bytes(noise(numbers, colour))
+
+
+def make_shard(path, entries):
+    """A tar shard of names and bytes."""
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as shard:
+        for name, data in entries:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            shard.addfile(info, io.BytesIO(data))
 
 
 def tensors(path):

@@ -3,6 +3,13 @@
 #include <CUnit/Basic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/resource.h>
+
+double harness_peak_bytes(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return 1024.0 * (double)usage.ru_maxrss;
+}
 
 int main(void) {
     if (CU_initialize_registry() != CUE_SUCCESS ||

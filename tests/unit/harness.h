@@ -12,4 +12,20 @@ extern CU_SuiteInfo harness_suites[];
 #define HARNESS_SUITE(name, tests)                                                                 \
     { name, NULL, NULL, NULL, NULL, tests }
 
+/* 1 in builds with the address sanitizer, which takes memory of its own. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define HARNESS_SANITIZED 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define HARNESS_SANITIZED 1
+#endif
+#ifndef HARNESS_SANITIZED
+#define HARNESS_SANITIZED 0
+#endif
+
+/* The most bytes of memory that this process has held at once. */
+double harness_peak_bytes(void);
+
 #endif

@@ -179,7 +179,7 @@ static void converts_every_dtype(void) {
     for (size_t i = 0; i < sizeof elements / sizeof *elements; i++) {
         Arena *arena = arena_create();
         const char *folder = make_folder(arena), *path = arena_format(arena, "%s/x", folder);
-        SafetensorsItem item = {"a", elements[i].dtype, 0, {0}, &elements[i].bits};
+        SafetensorsItem item = {"a", elements[i].dtype, 0, {0}, &elements[i].bits, NULL};
         Safetensors *file;
         double value = 0;
         CU_ASSERT_TRUE(status_fine(safetensors_write(arena, path, &item, 1, NULL, 0)));
@@ -198,7 +198,7 @@ static void refuses_integers_that_would_be_rounded(void) {
     Arena *arena = arena_create();
     const char *folder = make_folder(arena), *path = arena_format(arena, "%s/x", folder);
     int64_t large = ((int64_t)1 << 53) + 2;
-    SafetensorsItem item = {"a", SAFETENSORS_I64, 0, {0}, &large};
+    SafetensorsItem item = {"a", SAFETENSORS_I64, 0, {0}, &large, NULL};
     Safetensors *file;
     double value;
     CU_ASSERT_TRUE(status_fine(safetensors_write(arena, path, &item, 1, NULL, 0)));
@@ -220,9 +220,9 @@ static void writes_what_it_reads(void) {
     int32_t b[] = {1, -2, 3};
     for (int i = 0; i < 20000; i++)
         a[i] = (float)i / 7;
-    SafetensorsItem items[] = {{"a", SAFETENSORS_F32, 2, {100, 200}, a},
-                               {"none", SAFETENSORS_F32, 1, {0}, a},
-                               {"b \"\xc3\xa9\"", SAFETENSORS_I32, 1, {3}, b}};
+    SafetensorsItem items[] = {{"a", SAFETENSORS_F32, 2, {100, 200}, a, NULL},
+                               {"none", SAFETENSORS_F32, 1, {0}, a, NULL},
+                               {"b \"\xc3\xa9\"", SAFETENSORS_I32, 1, {3}, b, NULL}};
     SafetensorsPair pair = {"format", "pt"};
     Safetensors *file;
     CU_ASSERT_TRUE(status_fine(safetensors_write(arena, path, items, 3, &pair, 1)));
@@ -252,7 +252,7 @@ static void writes_what_it_reads(void) {
 static void leaves_the_old_file_when_it_cannot_write(void) {
     Arena *arena = arena_create();
     float a = 1;
-    SafetensorsItem item = {"a", SAFETENSORS_F32, 0, {0}, &a};
+    SafetensorsItem item = {"a", SAFETENSORS_F32, 0, {0}, &a, NULL};
     const char *folder = make_folder(arena), *path = arena_format(arena, "%s/x", folder);
     CU_ASSERT_EQUAL(mkdir(path, 0700), 0);
     CU_ASSERT_FALSE(status_fine(safetensors_write(arena, path, &item, 1, NULL, 0)));
@@ -268,9 +268,9 @@ static void reads_bytes_as_they_are(void) {
     const char *folder = make_folder(arena), *path = arena_format(arena, "%s/x", folder);
     int64_t large[] = {INT64_MAX, INT64_MIN}, read[2] = {0};
     uint32_t nan_bits = 0x7fa01234, bits = 0;
-    SafetensorsItem items[] = {{"i", SAFETENSORS_I64, 1, {2}, large},
-                               {"none", SAFETENSORS_I64, 1, {0}, large},
-                               {"nan", SAFETENSORS_F32, 0, {0}, &nan_bits}};
+    SafetensorsItem items[] = {{"i", SAFETENSORS_I64, 1, {2}, large, NULL},
+                               {"none", SAFETENSORS_I64, 1, {0}, large, NULL},
+                               {"nan", SAFETENSORS_F32, 0, {0}, &nan_bits, NULL}};
     SafetensorsPair pairs[] = {{"b", "1"}, {"a", "2"}};
     Safetensors *file;
     size_t count;
@@ -303,7 +303,7 @@ static void writes_nothing_that_cannot_be_read(void) {
     Arena *arena = arena_create();
     const char *folder = make_folder(arena), *path = arena_format(arena, "%s/x", folder);
     float a = 1;
-    SafetensorsItem item = {"a\xff", SAFETENSORS_F32, 0, {0}, &a};
+    SafetensorsItem item = {"a\xff", SAFETENSORS_F32, 0, {0}, &a, NULL};
     SafetensorsPair pair = {"key", "\xff"};
     Status status = safetensors_write(arena, path, &item, 1, NULL, 0);
     CU_ASSERT_FALSE_FATAL(status_fine(status));

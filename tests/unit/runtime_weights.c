@@ -6,7 +6,7 @@
 #include "runtime/weights.h"
 #include "tests/unit/runtime_suites.h"
 
-enum { OUT = 3, IN = 2, HEIGHT = 4, WIDTH = 5, CONV = OUT * IN * HEIGHT * WIDTH };
+enum { OUT = 11, IN = 2, HEIGHT = 4, WIDTH = 5, CONV = OUT * IN * HEIGHT * WIDTH };
 
 static const Segment conv = {.name = "conv.weight",
                              .part = PART_ENCODER,

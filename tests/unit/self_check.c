@@ -302,12 +302,85 @@ static void draws_networks_from_a_seed(void) {
     arena_destroy(arena);
 }
 
+/* ---- How much memory it takes ---------------------------------------------------------------- */
+
+/* A network of 2.4 million parameters and small maps, so that its update counts. */
+static const char wide[] = "network n(image = [3, 16, 16]) {\n"
+                           "    x = image |> c1: conv(256, kernel = 4, stride = 4) |> relu\n"
+                           "    feature x\n"
+                           "    x = x |> c2: conv(1024, kernel = 3, stride = 2, pad = 1) |> relu\n"
+                           "    feature x\n"
+                           "}\n";
+
+static SelfCheckOptions wide_options(OptimizerKind optimizer) {
+    SelfCheckOptions options = {.pass = pass_options_default(), .run = {.threads = 2}};
+    options.pass.optimizer = optimizer;
+    options.pass.batch = 2;
+    options.pass.decoder_width = 16;
+    return options;
+}
+
+static uint64_t estimate(Arena *arena, const Graph *network, const SelfCheckOptions *options) {
+    uint64_t bytes = 0;
+    Diagnostics *diagnostics = diagnostics_create(arena, 1);
+    Status status = self_check_memory(arena, network, options, diagnostics, &bytes);
+    CU_ASSERT_PTR_NULL(status.message);
+    return bytes;
+}
+
+static void refuses_what_takes_more_memory_than_there_is(void) {
+    Arena *arena = arena_create();
+    Diagnostics *diagnostics = diagnostics_create(arena, 1);
+    const Graph *network = text_network(arena, diagnostics, wide);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(network);
+    SelfCheckOptions options = wide_options(OPTIMIZER_LAMB);
+    Comparison *comparison = compare_create(arena);
+    uint64_t lamb = estimate(arena, network, &options);
+    options.memory = lamb - 1;
+    Status status = self_check_network(arena, network, &options, diagnostics, comparison);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(status.message);
+    CU_ASSERT_PTR_NOT_NULL(strstr(status.message, "GB are free; --optimizer sgd, a smaller"));
+    CU_ASSERT_FALSE(compare_passed(comparison)); /* nothing was measured */
+    SelfCheckOptions plain = wide_options(OPTIMIZER_SGD);
+    CU_ASSERT_TRUE(estimate(arena, network, &plain) < lamb - lamb / 10);
+    arena_destroy(arena);
+}
+
+/* Checks the network in a process that has no other peak; prints what is off. */
+static void measure_a_check(void) {
+    Arena *arena = arena_create();
+    Diagnostics *diagnostics = diagnostics_create(arena, 1);
+    SelfCheckOptions options = wide_options(OPTIMIZER_LAMB);
+    const Graph *network = text_network(arena, diagnostics, wide);
+    double estimated = (double)estimate(arena, network, &options), before = harness_peak_bytes();
+    Status status =
+        self_check_network(arena, network, &options, diagnostics, compare_create(arena));
+    double taken = harness_peak_bytes() - before;
+    if (!status_fine(status))
+        fprintf(stderr, "%s", status.message);
+    else if (taken > 1.15 * estimated || taken < 0.7 * estimated)
+        fprintf(stderr, "%.0f bytes are taken, %.0f estimated", taken, estimated);
+    arena_destroy(arena);
+}
+
+static void the_estimate_is_near_what_is_taken(void) {
+    if (HARNESS_SANITIZED)
+        return;
+    Arena *arena = arena_create();
+    int status = 0;
+    CU_ASSERT_STRING_EQUAL(run_in_child(arena, measure_a_check, &status), "");
+    CU_ASSERT_EQUAL(status, 0);
+    arena_destroy(arena);
+}
+
 static CU_TestInfo tests[] = {
     {"accepts a right program", accepts_a_right_program},
     {"finds wrong programs", finds_wrong_programs},
     {"catches every wrong access", catches_every_wrong_access},
     {"gives scratch without values", gives_scratch_without_values},
     {"draws networks from a seed", draws_networks_from_a_seed},
+    {"refuses what takes more memory than there is", refuses_what_takes_more_memory_than_there_is},
+    {"the estimate is near what is taken", the_estimate_is_near_what_is_taken},
     CU_TEST_INFO_NULL,
 };
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "tests/unit/harness.h"
 #include "tests/unit/store_fixture.h"
 #include "tests/unit/store_state.h"
 #include "tests/unit/store_suites.h"
@@ -76,11 +77,9 @@ static void writes_many_and_large_tensors(void) {
     for (size_t i = 0; i < LARGE; i++)
         values[i] = (float)i;
     for (int64_t i = 0; i < MANY; i++)
-        items[i] = (SafetensorsItem){arena_format(arena, "tensor.%" PRId64, i),
-                                     SAFETENSORS_F32,
-                                     1,
-                                     {i == MANY / 2 ? LARGE : i % 3},
-                                     values + i};
+        items[i] =
+            (SafetensorsItem){arena_format(arena, "tensor.%" PRId64, i), SAFETENSORS_F32, 1,
+                              {i == MANY / 2 ? LARGE : i % 3},           values + i,      NULL};
     items[MANY / 2].data = values;
     CheckpointContents contents = {1, 1, items, NULL, MANY, 0, NULL, 0};
     CU_ASSERT_TRUE(status_fine(checkpoint_write(arena, store.folder, &contents, 1)));
@@ -93,6 +92,49 @@ static void writes_many_and_large_tensors(void) {
     CU_ASSERT_EQUAL(memcmp(read, values, LARGE * sizeof *read), 0);
     safetensors_close(file);
     CU_ASSERT_EQUAL(store_count(store.folder), 1); /* no encoder */
+    store_end(&store);
+}
+
+enum { MADE = 24, MADE_BYTES = 4 << 20 };
+
+/* A tensor of one byte, whose value is given. */
+static const void *make_bytes(Arena *arena, const void *value) {
+    return memset(arena_alloc(arena, MADE_BYTES, 1), *(const uint8_t *)value, MADE_BYTES);
+}
+
+/* 96 MiB of tensors that are made when they are needed; 0 if they are right and never were in
+ * memory together. */
+static int write_made_tensors(void *context) {
+    const Store *store = context;
+    SafetensorsItem items[MADE];
+    uint8_t values[MADE], *read = arena_alloc(store->arena, MADE_BYTES, 1);
+    for (int i = 0; i < MADE; i++) {
+        values[i] = (uint8_t)(i + 1);
+        items[i] = (SafetensorsItem){arena_format(store->arena, "made.%d", i),
+                                     SAFETENSORS_U8,
+                                     1,
+                                     {MADE_BYTES},
+                                     &values[i],
+                                     make_bytes};
+    }
+    CheckpointContents contents = {1, 1, items, NULL, MADE, 0, NULL, 0};
+    double before = harness_peak_bytes();
+    Status status = checkpoint_write(store->arena, store->folder, &contents, 1);
+    double taken = harness_peak_bytes() - before;
+    Safetensors *file;
+    const char *path = store_path(store, "step-00000001.safetensors");
+    if (!status_fine(status) || !status_fine(checkpoint_open(store->arena, path, &file)))
+        return 1;
+    status = safetensors_read_bytes(store->arena, file, safetensors_find(file, "made.17"), read);
+    safetensors_close(file);
+    if (!status_fine(status) || read[0] != 18 || read[MADE_BYTES - 1] != 18)
+        return 2;
+    return !HARNESS_SANITIZED && taken > 5 * MADE_BYTES ? 3 : 0;
+}
+
+static void has_one_made_tensor_in_memory_at_a_time(void) {
+    Store store = store_begin();
+    CU_ASSERT_EQUAL(store_run(write_made_tensors, &store), 0);
     store_end(&store);
 }
 
@@ -145,7 +187,7 @@ static void removes_what_a_resumed_run_makes_again(void) {
 static void leaves_foreign_files_alone(void) {
     Store store = store_begin();
     float value = 1;
-    SafetensorsItem item = {"a", SAFETENSORS_F32, 0, {0}, &value};
+    SafetensorsItem item = {"a", SAFETENSORS_F32, 0, {0}, &value, NULL};
     SafetensorsPair loss = {"loss", "-100"};
     CU_ASSERT_TRUE(status_fine(safetensors_write(
         store.arena, store_path(&store, "step-00000005.safetensors"), &item, 1, &loss, 1)));
@@ -213,9 +255,9 @@ enum { LARGE_STATE = 100000 };
 static int write_too_much(const Store *store, const char *reason) {
     const char *folder = store_path(store, "checkpoints");
     char *bytes = arena_alloc(store->arena, LARGE_STATE, 1);
-    SafetensorsItem items[] = {{"a", SAFETENSORS_U8, 1, {LARGE_STATE}, bytes},
-                               {"b", SAFETENSORS_U8, 1, {LARGE_STATE}, bytes},
-                               {"c", SAFETENSORS_U8, 1, {LARGE_STATE}, bytes}};
+    SafetensorsItem items[] = {{"a", SAFETENSORS_U8, 1, {LARGE_STATE}, bytes, NULL},
+                               {"b", SAFETENSORS_U8, 1, {LARGE_STATE}, bytes, NULL},
+                               {"c", SAFETENSORS_U8, 1, {LARGE_STATE}, bytes, NULL}};
     CheckpointContents contents = {30, 0, items, items, 3, 1, NULL, 0};
     Status status = checkpoint_write(store->arena, folder, &contents, 1);
     if (status_fine(status) || !strstr(status.message, reason))
@@ -283,6 +325,7 @@ CU_TestInfo store_checkpoint_tests[] = {
     {"writes what it opens", writes_what_it_opens},
     {"writes the encoder alone", writes_the_encoder_alone},
     {"writes many and large tensors", writes_many_and_large_tensors},
+    {"has one made tensor in memory at a time", has_one_made_tensor_in_memory_at_a_time},
     {"keeps the newest and the best", keeps_the_newest_and_the_best},
     {"removes what a resumed run makes again", removes_what_a_resumed_run_makes_again},
     {"leaves foreign files alone", leaves_foreign_files_alone},

@@ -68,7 +68,7 @@ static void tells_damaged_from_foreign(void) {
     Arena *arena = checkpoint.store.arena;
     Safetensors *file;
     float value = 1;
-    SafetensorsItem item = {"a", SAFETENSORS_F32, 0, {0}, &value};
+    SafetensorsItem item = {"a", SAFETENSORS_F32, 0, {0}, &value, NULL};
     SafetensorsPair pair = {"format", "pt"};
     CU_ASSERT_TRUE(status_fine(safetensors_write(arena, checkpoint.path, &item, 1, &pair, 1)));
     store_expect_failure(checkpoint_open(arena, checkpoint.path, &file),

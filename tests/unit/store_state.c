@@ -14,12 +14,12 @@ Status state_write_padded(Arena *arena, const char *folder, int64_t step, double
     for (int i = 0; i < STATE_WEIGHTS; i++)
         weights[i] = (float)(step + i);
     SafetensorsItem items[] = {
-        {"sparse_encoder.a", SAFETENSORS_F32, 2, {2, 3}, weights},
-        {"optimizer.exp_avg.a", SAFETENSORS_F32, 1, {6}, weights},
-        {"empty", SAFETENSORS_F32, 2, {0, 3}, NULL},
-        {"padding", SAFETENSORS_U8, 1, {(int64_t)padding}, arena_alloc(arena, padding, 1)},
-        {"count", SAFETENSORS_I64, 0, {0}, &step}};
-    SafetensorsItem encoder[] = {{"a", SAFETENSORS_F32, 2, {2, 3}, weights}};
+        {"sparse_encoder.a", SAFETENSORS_F32, 2, {2, 3}, weights, NULL},
+        {"optimizer.exp_avg.a", SAFETENSORS_F32, 1, {6}, weights, NULL},
+        {"empty", SAFETENSORS_F32, 2, {0, 3}, NULL, NULL},
+        {"padding", SAFETENSORS_U8, 1, {(int64_t)padding}, arena_alloc(arena, padding, 1), NULL},
+        {"count", SAFETENSORS_I64, 0, {0}, &step, NULL}};
+    SafetensorsItem encoder[] = {{"a", SAFETENSORS_F32, 2, {2, 3}, weights, NULL}};
     SafetensorsPair metadata[] = {{"sparkc.seed", "7"}, {"sparkc.order", "two\n\"lines\""}};
     CheckpointContents contents = {step, loss, items, encoder, 5, 1, metadata, 2};
     return checkpoint_write(arena, folder, &contents, keep);

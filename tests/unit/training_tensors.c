@@ -115,7 +115,7 @@ static const char *write_vectors(const TrainingFixture *fixture, const char *con
     const char *path = path_of(fixture, "vectors.safetensors");
     SafetensorsItem *items = arena_new_array(fixture->arena, SafetensorsItem, count);
     for (size_t i = 0; i < count; i++)
-        items[i] = (SafetensorsItem){names[i], SAFETENSORS_F32, 1, {8}, zeros};
+        items[i] = (SafetensorsItem){names[i], SAFETENSORS_F32, 1, {8}, zeros, NULL};
     CU_ASSERT_PTR_NULL_FATAL(
         safetensors_write(fixture->arena, path, items, count, NULL, 0).message);
     return path;

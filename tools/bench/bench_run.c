@@ -11,6 +11,7 @@
 #include "tools/execute/executor_program.h"
 #include "tools/execute/program_interface.h"
 #include "tools/execute/synthetic.h"
+#include "tools/inspect/labels.h"
 
 typedef struct Bench {
     Arena *arena; /* of the result */
@@ -204,24 +205,6 @@ static BenchPart part_of(const Kernel *kernel) {
     return encoder ? BENCH_ENCODER : BENCH_TRAINING;
 }
 
-/* The longest start of a kernel's name that is a layer with parameters; else the name up to what
- * differentiation appends. */
-static const char *layer_of(Arena *arena, const Program *program, const char *name) {
-    size_t longest = 0, length = strlen(name);
-    for (size_t i = 0; i < program->segments.count; i++) {
-        const char *segment = program->segments.items[i].name, *dot = strrchr(segment, '.');
-        size_t layer = dot ? (size_t)(dot - segment) : strlen(segment);
-        bool starts = layer <= length && strncmp(segment, name, layer) == 0 &&
-                      (name[layer] == '.' || name[layer] == '\0');
-        if (starts && layer > longest)
-            longest = layer;
-    }
-    const char *gradient = strstr(name, ".grad");
-    if (!longest)
-        longest = gradient ? (size_t)(gradient - name) : length;
-    return arena_copy_text(arena, name, longest);
-}
-
 /* Launches stand in the order of the kernels, all stages of one together; kernels that have nothing
  * to do have none. */
 static void collect_kernels(Bench *bench) {
@@ -235,7 +218,7 @@ static void collect_kernels(Bench *bench) {
         BenchKernel row = {.kernel = kernel,
                            .first_launch = next,
                            .part = part_of(kernel),
-                           .layer = layer_of(bench->arena, program, kernel->name)};
+                           .layer = label_layer(bench->arena, program, kernel->name)};
         for (; next < plan->launch_count && plan->launches[next].kernel == kernel->name; next++) {
             row.contract |= plan->launches[next].contract;
             row.multiply_adds += plan->launches[next].multiply_adds;

@@ -11,6 +11,15 @@ Cost cost_sum(Cost a, Cost b) {
     return (Cost){add(a.multiply_adds, b.multiply_adds), add(a.bytes, b.bytes)};
 }
 
+void cost_append(Text *text, int64_t count, const char *unit) {
+    static const char *const prefixes[] = {"", "k", "M", "G", "T", "P", "E"};
+    double value = (double)count;
+    int prefix = 0;
+    for (; value >= 999.5; prefix++)
+        value /= 1000;
+    text_append(text, "%.3g %s%s", value, prefixes[prefix], unit);
+}
+
 static int64_t value_bytes(const Graph *graph, const Value *value) {
     return type_multiply(graph_elements(graph, &value->type),
                          (int64_t)dtype_size(value->type.dtype));

@@ -3,6 +3,7 @@
 #ifndef SPARKC_TOOLS_INSPECT_COSTS_H
 #define SPARKC_TOOLS_INSPECT_COSTS_H
 
+#include "base/text.h"
 #include "ir/kernel.h"
 
 /* Sums stop at INT64_MAX. */
@@ -11,6 +12,9 @@ typedef struct Cost {
 } Cost;
 
 Cost cost_sum(Cost a, Cost b);
+
+/* Appends three digits with a unit: "4.13 MMAC", "512 B". */
+void cost_append(Text *text, int64_t count, const char *unit);
 
 /* Of an op on its own: its operands are read once and its results written once; parameters and
  * inputs cost nothing until they are read. */

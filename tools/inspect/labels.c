@@ -28,6 +28,22 @@ size_t label_prefix(const char *name, int depth) {
     return length;
 }
 
+const char *label_layer(Arena *arena, const Program *program, const char *name) {
+    size_t longest = 0, length = strlen(name);
+    for (size_t i = 0; i < program->segments.count; i++) {
+        const char *segment = program->segments.items[i].name, *dot = strrchr(segment, '.');
+        size_t layer = dot ? (size_t)(dot - segment) : strlen(segment);
+        bool starts = layer <= length && strncmp(segment, name, layer) == 0 &&
+                      (name[layer] == '.' || name[layer] == '\0');
+        if (starts && layer > longest)
+            longest = layer;
+    }
+    const char *gradient = strstr(name, ".grad");
+    if (!longest)
+        longest = gradient ? (size_t)(gradient - name) : length;
+    return arena_copy_text(arena, name, longest);
+}
+
 typedef struct Names {
     VECTOR(const char *) list;
 } Names;

@@ -14,6 +14,10 @@ bool label_is_in(const char *name, const char *layer);
 int label_depth(const char *name);
 size_t label_prefix(const char *name, int depth);
 
+/* The layer whose work a kernel is: the longest start of its name that is a layer with parameters;
+ * else the name up to what differentiation appends. */
+const char *label_layer(Arena *arena, const Program *program, const char *name);
+
 /* The names of all values of a graph, or of all kernels of a program, in order. */
 const char *const *label_names(Arena *arena, const Staged *staged, size_t *count);
 

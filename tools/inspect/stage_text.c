@@ -25,18 +25,8 @@ typedef struct StageText {
 
 /* ---- Costs and remarks ----------------------------------------------------------------------- */
 
-/* Three digits with a unit: "4.13 M", "512". */
-static void append_scaled(Text *text, int64_t count, const char *unit) {
-    static const char *const prefixes[] = {"", "k", "M", "G", "T", "P", "E"};
-    double value = (double)count;
-    int prefix = 0;
-    for (; value >= 999.5; prefix++)
-        value /= 1000;
-    text_append(text, "%.3g %s%s", value, prefixes[prefix], unit);
-}
-
 static void append_count(Text *text, int64_t count, int64_t total, const char *unit) {
-    append_scaled(text, count, unit);
+    cost_append(text, count, unit);
     if (total > 0)
         text_append(text, " (%.2g %%)", 100 * (double)count / (double)total);
 }
@@ -64,9 +54,9 @@ static void append_total(StageText *stage) {
     if (!stage->options->costs)
         return;
     text_append(&stage->text, "// all: ");
-    append_scaled(&stage->text, stage->total.multiply_adds, "MAC");
+    cost_append(&stage->text, stage->total.multiply_adds, "MAC");
     text_append(&stage->text, ", ");
-    append_scaled(&stage->text, stage->total.bytes, "B read and written\n");
+    cost_append(&stage->text, stage->total.bytes, "B read and written\n");
 }
 
 /* ---- Graphs ---------------------------------------------------------------------------------- */

@@ -5,6 +5,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Colours, light and dark; text, headings, cards with facts. */
+static const char common_style[] =
+    ":root{--page:#f6f7f9;--card:#fff;--ink:#1c2330;--soft:#5d6878;--rule:#e3e7ec;"
+    "--series-0:#3b6fd4;--series-1:#e07b1a;--bad:#c0392b}\n"
+    "@media(prefers-color-scheme:dark){:root{--page:#14171c;--card:#1d2128;--ink:#e4e8ee;"
+    "--soft:#98a3b3;--rule:#323944;--series-0:#7aa5ff;--series-1:#ffab52;--bad:#ff8a75}}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0;background:var(--page);color:var(--ink);"
+    "font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}\n"
+    "main{max-width:1080px;margin:0 auto;padding:28px 20px 60px}\n"
+    "h1{font-size:26px;margin:0;overflow-wrap:anywhere}h2{font-size:18px;margin:36px 0 12px}\n"
+    "p{margin:4px 0 0}.soft{color:var(--soft)}.bad{color:var(--bad)}\n"
+    ".facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(180px,1fr));gap:12px;"
+    "margin:22px 0 0}\n"
+    ".fact,.plot,.picture,.table{background:var(--card);border:1px solid var(--rule);"
+    "border-radius:8px;padding:12px 14px}\n"
+    ".fact b{display:block;font-size:20px;font-weight:600;overflow-wrap:anywhere}\n";
+
+void html_begin(Text *page, const char *title, const char *style) {
+    text_append(page, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
+                      "<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
+    text_append(page, "%s</title>\n<style>%s%s</style></head>\n<body><main>\n<h1>%s</h1>\n", title,
+                common_style, style, title);
+}
+
 static const char *entity(unsigned char letter) {
     switch (letter) {
     case '&':

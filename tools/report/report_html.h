@@ -6,6 +6,10 @@
 
 #include "base/text.h"
 
+/* Begins a page up to its heading; it ends with </main></body></html>. `title` is markup, `style`
+ * comes behind the styles that all pages share. */
+void html_begin(Text *page, const char *title, const char *style);
+
 /* Appends text of valid UTF-8 so that a page shows it and nothing else; control characters but
  * blanks and line ends become U+FFFD. Fit for elements and for quoted attributes. */
 void html_text(Text *page, const char *text);

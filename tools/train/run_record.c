@@ -201,18 +201,21 @@ Status run_network_check_texts(Arena *arena, const Options *options, const char 
     return STATUS_FINE;
 }
 
-static const char *copy(Arena *arena, const char *text) {
-    return text ? arena_copy_text(arena, text, strlen(text)) : NULL;
+/* A text of an object that outlives the object; NULL: there is none. */
+static const char *copied_text(Arena *arena, const json_t *text) {
+    return json_is_string(text)
+               ? arena_copy_text(arena, json_string_value(text), json_string_length(text))
+               : NULL;
 }
 
 Status run_network_open(Arena *arena, const char *folder, const json_t *record, Options *options,
                         const Graph **graph) {
     const json_t *network = json_object_get(record, "network");
     const json_t *set = json_object_get(network, "set");
-    options->frontend.network = copy(arena, run_record_text(network, "name"));
-    options->frontend.input = copy(arena, run_record_text(network, "input"));
+    options->frontend.network = copied_text(arena, json_object_get(network, "name"));
+    options->frontend.input = copied_text(arena, json_object_get(network, "input"));
     for (size_t i = 0; i < json_array_size(set); i++) {
-        const char *setting = copy(arena, json_string_value(json_array_get(set, i)));
+        const char *setting = copied_text(arena, json_array_get(set, i));
         if (!setting)
             return run_record_damaged(arena, folder, "a setting of the network is no text");
         vector_push(arena, &options->settings, setting);

@@ -196,11 +196,14 @@ static double *keep(const double *numbers, size_t count) {
     return copy;
 }
 
-/* What kernels are given is fp32. Parameters and states were set so; the interpreter's values are
- * views of them. */
+/* The interpreter has no values of its own for these: they are views of what was set. */
+static bool is_view(const Node *node) {
+    return node->op == OP_param || node->op == OP_state || node->op == OP_parameters;
+}
+
+/* What kernels are given is fp32; parameters and states were set so. */
 static void round_given(const Node *node, const Tensor *tensor) {
-    bool is_view = node->op == OP_param || node->op == OP_state || node->op == OP_parameters;
-    for (size_t i = 0; !is_view && i < tensor->count; i++)
+    for (size_t i = 0; !is_view(node) && i < tensor->count; i++)
         tensor->data[i] = (double)(float)tensor->data[i];
 }
 
@@ -305,6 +308,83 @@ static void free_held(Checking *checking) {
     }
     HASH_CLEAR(hh, checking->table);
 }
+
+/* ---- How much memory that takes -------------------------------------------------------------- */
+
+static uint64_t value_bytes(const Checking *checking, const Value *value) {
+    return (uint64_t)graph_elements(checking->check->graph, &value->type) * sizeof(double);
+}
+
+/* What is held of a value until its last reader is checked: the interpreter's numbers, and bounds
+ * if the program has none. */
+static uint64_t held_bytes(const Checking *checking, const Held *held) {
+    if (is_view(held->value->node))
+        return 0;
+    return value_bytes(checking, held->value) * (held->after == NOWHERE ? 2 : 1);
+}
+
+/* What comes and goes with a node, at most: bounds, distances, and results of an evaluation on
+ * other operands. */
+static uint64_t passing_bytes(const Checking *checking, const Node *node) {
+    uint64_t bytes = 0;
+    for (int i = 0; !is_view(node) && i < op_info(node->op)->result_count; i++)
+        bytes += 3 * value_bytes(checking, &node->results[i]);
+    for (int i = 0; i < node->operand_count; i++)
+        if (node->operands[i])
+            bytes += value_bytes(checking, node->operands[i]);
+    return bytes;
+}
+
+/* The operands whose last reader the node is, and results without any. */
+static uint64_t released_bytes(const Checking *checking, const Node *node) {
+    uint64_t bytes = 0;
+    for (int i = 0; i < op_info(node->op)->result_count; i++) {
+        const Held *held = find(checking, &node->results[i]);
+        bytes += held->readers == 0 ? held_bytes(checking, held) : 0;
+    }
+    for (int i = 0; i < node->operand_count; i++) {
+        Held *held = node->operands[i] ? find(checking, node->operands[i]) : NULL;
+        if (held && op_info(node->op)->result_count > 0 && --held->readers == 0)
+            bytes += held_bytes(checking, held);
+    }
+    return bytes;
+}
+
+static uint64_t most_values(const Checking *checking) {
+    uint64_t held = 0, most = 0;
+    for (const Node *node = checking->check->graph->first; node; node = node->next) {
+        for (int i = 0; i < op_info(node->op)->result_count; i++)
+            held += held_bytes(checking, find(checking, &node->results[i]));
+        uint64_t now = held + passing_bytes(checking, node);
+        most = now > most ? now : most;
+        held -= released_bytes(checking, node);
+    }
+    return most;
+}
+
+/* Parameters and states are in the interpreter as well. */
+static uint64_t region_bytes(const OpCheck *check) {
+    Type parameters = type_flat(DTYPE_F32);
+    uint64_t bytes = (uint64_t)graph_elements(check->graph, &parameters) * sizeof(double);
+    for (size_t i = 0; i < check->graph->states.count; i++)
+        bytes += (uint64_t)graph_elements(check->graph, &check->graph->states.items[i].type) *
+                 sizeof(double);
+    for (int region = 0; region <= REGION_SCRATCH; region++)
+        bytes += (uint64_t)kernel_region_bytes(check->program, (Region)region);
+    return bytes;
+}
+
+uint64_t op_check_memory(const OpCheck *check) {
+    Checking checking = {.check = check, .arena = arena_create()};
+    list_held(&checking);
+    place_held(&checking);
+    uint64_t bytes = region_bytes(check) + most_values(&checking);
+    HASH_CLEAR(hh, checking.table);
+    arena_destroy(checking.arena);
+    return bytes;
+}
+
+/* ---- Running both ---------------------------------------------------------------------------- */
 
 Status op_check_run(const OpCheck *check, Arena *arena, OpCheckVisitor *visitor, void *context) {
     Checking checking = {.check = check, .arena = arena, .visitor = visitor, .context = context};

@@ -32,4 +32,9 @@ typedef struct OpCheck {
  * the nodes that compute them. */
 Status op_check_run(const OpCheck *check, Arena *arena, OpCheckVisitor *visitor, void *context);
 
+/* About how many bytes both take at once, rather too many than too few, with what the run and the
+ * interpreter hold, neither of which is needed: what is alive at the most demanding node, in
+ * double. */
+uint64_t op_check_memory(const OpCheck *check);
+
 #endif

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/machine.h"
 #include "base/text.h"
 #include "codegen/cpu/cpu.h"
 #include "passes/program.h"
@@ -40,6 +41,7 @@ typedef struct Checked {
     const EntryCase *entry;
     PassOptions pass;
     Graph *graph;
+    Graph *before; /* as it was before the rewrites; NULL: that is not compared */
     Program *program;
     LoweredValues values;
     Interpreter *interpreter;
@@ -255,12 +257,6 @@ static Status compile(Checked *checked, CpuTarget *target) {
 
 static Status check_program(Checked *checked) {
     CpuTarget target;
-    ProgramBuild build = {.arena = checked->arena,
-                          .graph = checked->graph,
-                          .values = &checked->values,
-                          .rewrites = checked->pass.rewrites};
-    status_return_if_failed(program_build(&build));
-    checked->code.program = checked->program = build.program;
     checked->interpreter = interpreter_create(checked->graph);
     Status status = checked->options->interpret ? STATUS_FINE : compile(checked, &target);
     if (status_fine(status))
@@ -271,33 +267,97 @@ static Status check_program(Checked *checked) {
     return status;
 }
 
-static Status check_entry(Arena *arena, const Graph *network, const SelfCheckOptions *options,
-                          const EntryCase *entry, Diagnostics *diagnostics,
-                          Comparison *comparison) {
-    Arena *own = arena_create();
-    Checked checked = {.arena = own,
-                       .options = options,
-                       .entry = entry,
-                       .pass = options->pass,
-                       .graph = graph_copy(network, own),
-                       .comparison = comparison};
-    checked.pass.entry = entry->entry;
-    checked.pass.training = checked.pass.stochastic = entry->training;
-    Status status = STATUS_FINE;
-    Graph *before = NULL;
-    bool fine = passes_run(checked.graph, &checked.pass, last_required, diagnostics, NULL, NULL);
+/* ---- How much memory that takes -------------------------------------------------------------- */
+
+/* With `check_memory` a second run stands beside the first. */
+static uint64_t needed_memory(const Checked *checked) {
+    OpCheck check = {
+        .graph = checked->graph, .program = checked->program, .values = &checked->values};
+    uint64_t bytes = op_check_memory(&check);
+    for (int region = 0; checked->options->check_memory && region <= REGION_SCRATCH; region++)
+        bytes += (uint64_t)kernel_region_bytes(checked->program, (Region)region);
+    return bytes;
+}
+
+static Status refuse_large(const Checked *checked) {
+    uint64_t needed = needed_memory(checked), free = checked->options->memory;
+    if (free == 0)
+        free = machine_free_memory();
+    if (needed <= free)
+        return STATUS_FINE;
+    bool updates = checked->entry->training && checked->pass.optimizer != OPTIMIZER_SGD;
+    return status_failure(checked->arena,
+                          "checking every value in double takes about %.2f GB of memory, and %.2f "
+                          "GB are free; %sa smaller --input, --batch or --decoder-width, or a "
+                          "smaller network by --set, takes less",
+                          1e-9 * (double)needed, 1e-9 * (double)free,
+                          updates ? "--optimizer sgd, " : "");
+}
+
+/* ---- All entries ----------------------------------------------------------------------------- */
+
+/* The entry's graph and program, in the arena `own`. */
+static Status prepare(Arena *own, const Graph *network, const SelfCheckOptions *options,
+                      const EntryCase *entry, Diagnostics *diagnostics, Checked *checked) {
+    *checked = (Checked){.arena = own,
+                         .options = options,
+                         .entry = entry,
+                         .pass = options->pass,
+                         .graph = graph_copy(network, own)};
+    checked->pass.entry = entry->entry;
+    checked->pass.training = checked->pass.stochastic = entry->training;
+    bool fine = passes_run(checked->graph, &checked->pass, last_required, diagnostics, NULL, NULL);
     if (fine && options->check_rewrites)
-        before = graph_copy(checked.graph, own);
-    if (!fine || !passes_run(checked.graph, &checked.pass, NULL, diagnostics, NULL, NULL))
-        status = status_failure(own, "the network cannot be run like this");
-    if (before && status_fine(status))
-        status = check_rewrites(&checked, before);
+        checked->before = graph_copy(checked->graph, own);
+    if (!fine || !passes_run(checked->graph, &checked->pass, NULL, diagnostics, NULL, NULL))
+        return status_failure(own, "the network cannot be run like this");
+    ProgramBuild build = {.arena = own,
+                          .graph = checked->graph,
+                          .values = &checked->values,
+                          .rewrites = checked->pass.rewrites};
+    status_return_if_failed(program_build(&build));
+    checked->code.program = checked->program = build.program;
+    return STATUS_FINE;
+}
+
+/* What is done with an entry that is prepared; failures are in its arena. */
+typedef Status Visit(Checked *checked, void *context);
+
+static Status visit_entry(Arena *arena, const Graph *network, const SelfCheckOptions *options,
+                          const EntryCase *entry, Diagnostics *diagnostics, Visit *visit,
+                          void *context) {
+    Arena *own = arena_create();
+    Checked checked;
+    Status status = prepare(own, network, options, entry, diagnostics, &checked);
     if (status_fine(status))
-        status = check_program(&checked);
+        status = visit(&checked, context);
     if (!status_fine(status))
         status = status_failure(arena, "%s: %s", entry->name, status.message);
     arena_destroy(own);
     return status;
+}
+
+/* Visits every entry that the network has, one after the other. */
+static Status visit_entries(Arena *arena, const Graph *network, const SelfCheckOptions *options,
+                            Diagnostics *diagnostics, Visit *visit, void *context) {
+    for (size_t i = 0; i < ENTRY_CASES; i++)
+        if (graph_find_output(network, entries[i].output))
+            status_return_if_failed(
+                visit_entry(arena, network, options, &entries[i], diagnostics, visit, context));
+    return STATUS_FINE;
+}
+
+static Status visit_to_refuse(Checked *checked, void *context) {
+    *(bool *)context = true;
+    return refuse_large(checked);
+}
+
+static Status visit_to_check(Checked *checked, void *context) {
+    checked->comparison = context;
+    status_return_if_failed(refuse_large(checked));
+    if (checked->before)
+        status_return_if_failed(check_rewrites(checked, checked->before));
+    return check_program(checked);
 }
 
 static bool is_training(Entry entry) {
@@ -310,7 +370,7 @@ Status self_check_entry(Arena *arena, const Graph *graph, const SelfCheckOptions
         .name = pass_settings_entries()[entry], .entry = entry, .training = is_training(entry)};
     if (options->check_rewrites)
         compare_require(comparison, "rewrites", "max", rewrites_tolerance);
-    return check_entry(arena, graph, options, &only, diagnostics, comparison);
+    return visit_entry(arena, graph, options, &only, diagnostics, visit_to_check, comparison);
 }
 
 Status self_check_network(Arena *arena, const Graph *network, const SelfCheckOptions *options,
@@ -318,17 +378,24 @@ Status self_check_network(Arena *arena, const Graph *network, const SelfCheckOpt
     bool any = false;
     if (options->check_rewrites)
         compare_require(comparison, "rewrites", "max", rewrites_tolerance);
-    for (size_t i = 0; i < ENTRY_CASES; i++) {
-        if (!graph_find_output(network, entries[i].output))
-            continue;
-        any = true;
-        status_return_if_failed(
-            check_entry(arena, network, options, &entries[i], diagnostics, comparison));
-    }
+    status_return_if_failed(
+        visit_entries(arena, network, options, diagnostics, visit_to_refuse, &any));
     if (!any)
         return status_failure(arena, "%s has neither a feature nor a head: nothing can be run",
                               network->network);
+    return visit_entries(arena, network, options, diagnostics, visit_to_check, comparison);
+}
+
+static Status visit_to_measure(Checked *checked, void *context) {
+    uint64_t *most = context, needed = needed_memory(checked);
+    *most = needed > *most ? needed : *most;
     return STATUS_FINE;
+}
+
+Status self_check_memory(Arena *arena, const Graph *network, const SelfCheckOptions *options,
+                         Diagnostics *diagnostics, uint64_t *bytes) {
+    *bytes = 0;
+    return visit_entries(arena, network, options, diagnostics, visit_to_measure, bytes);
 }
 
 /* ---- The smallest image ---------------------------------------------------------------------- */

@@ -15,15 +15,22 @@ typedef struct SelfCheckOptions {
     bool check_rewrites; /* also the graph before simplify against the one behind dce, as a whole */
     bool check_memory;   /* also in guarded memory and on memory full of NaN: the same bits */
     uint32_t seed;
+    uint64_t memory; /* bytes that a check may take; 0: what the machine has free */
 } SelfCheckOptions;
 
 /* Checks every entry that the network has: the training step, the update by accumulated gradients,
  * the reconstruction in evaluation mode, features and logits. A group per op kind; the error is the
- * largest one of a tensor over its largest element. */
+ * largest one of a tensor over its largest element. Refuses, before anything is compiled or
+ * computed, what would take more memory than there is. */
 Status self_check_network(Arena *arena, const Graph *network, const SelfCheckOptions *options,
                           Diagnostics *diagnostics, Comparison *comparison);
 
-/* Checks one entry of a graph that is at any stage; the passes that are left run first. */
+/* About how many bytes the most demanding entry takes to be checked. */
+Status self_check_memory(Arena *arena, const Graph *network, const SelfCheckOptions *options,
+                         Diagnostics *diagnostics, uint64_t *bytes);
+
+/* Checks one entry of a graph that is at any stage; the passes that are left run first.
+ * Refuses what is too large as well. */
 Status self_check_entry(Arena *arena, const Graph *graph, const SelfCheckOptions *options,
                         Entry entry, Diagnostics *diagnostics, Comparison *comparison);
 

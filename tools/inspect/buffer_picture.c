@@ -1,0 +1,72 @@
+#include "tools/inspect/buffer_picture.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "passes/plan_memory.h"
+#include "tools/inspect/costs.h"
+#include "tools/inspect/layer_tree.h"
+#include "tools/report/report_html.h"
+
+enum { WIDTH = 1000, HEIGHT = 400 };
+
+typedef struct Picture {
+    Text *page;
+    const Program *program;
+    LayerTree *labels; /* each first label has its number as its only item */
+    int label_count;
+    double kernels, bytes; /* what width and height stand for */
+} Picture;
+
+static int64_t bytes_of(const Buffer *buffer) {
+    return type_multiply(buffer->elements, (int64_t)dtype_size(buffer->dtype));
+}
+
+/* The colour of a name: that of its first label. */
+static int color_of(Picture *picture, const char *name) {
+    Arena *arena = picture->page->arena;
+    const char *label = arena_copy_text(arena, name, strcspn(name, "."));
+    LayerTree *layer = layer_tree_find(arena, picture->labels, label);
+    if (layer->items.count == 0)
+        vector_push(arena, &layer->items, picture->label_count++);
+    return layer->items.items[0] % BUFFER_PICTURE_CLASSES;
+}
+
+static void append_buffer(Picture *picture, const BufferLife *life) {
+    const Buffer *buffer = &picture->program->buffers.items[life->buffer];
+    double height = HEIGHT * (double)bytes_of(buffer) / picture->bytes;
+    double bottom = HEIGHT * (1 - (double)buffer->offset / picture->bytes);
+    text_append(picture->page,
+                "<rect class=\"buffer-%d\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" "
+                "height=\"%.2f\"><title>",
+                color_of(picture, buffer->name), WIDTH * (double)life->first / picture->kernels,
+                bottom - height, WIDTH * (double)(life->last - life->first + 1) / picture->kernels,
+                height);
+    html_name(picture->page, buffer->name);
+    text_append(picture->page, ", ");
+    cost_append(picture->page, bytes_of(buffer), "B");
+    text_append(picture->page, " at %" PRId64 ", kernels %" PRId64 " to %" PRId64, buffer->offset,
+                life->first, life->last);
+    text_append(picture->page, "</title></rect>\n");
+}
+
+void buffer_picture(Text *page, const Program *program) {
+    Arena *arena = page->arena;
+    const BufferLife *lives = plan_memory_lives(program, arena);
+    Picture picture = {.page = page,
+                       .program = program,
+                       .labels = layer_tree_create(arena),
+                       .kernels = (double)program->kernels.count,
+                       .bytes = (double)kernel_region_bytes(program, REGION_SCRATCH)};
+    if (program->kernels.count == 0)
+        return;
+    text_append(page,
+                "<svg class=\"buffers\" viewBox=\"0 0 %d %d\" role=\"img\" "
+                "preserveAspectRatio=\"none\">\n",
+                WIDTH, HEIGHT);
+    for (size_t i = 0; i < program->buffers.count; i++) {
+        if (program->buffers.items[i].region == REGION_SCRATCH && lives[i].first >= 0)
+            append_buffer(&picture, &lives[i]);
+    }
+    text_append(page, "</svg>\n");
+}
