@@ -152,7 +152,7 @@ static const char *const recipe_names[] = {[RECIPE_SMALL] = "small",
 _Static_assert(sizeof(OptimizerKind) == sizeof(int) && sizeof(FinetuneRecipe) == sizeof(int) &&
                    sizeof(NonfinitePolicy) == sizeof(int),
                "choices are set as int");
-static const Setting fields[] = {
+static const SettingEntry fields[] = {
     {"batch", SETTING_INTEGER, AT(batch), 1, 1e6, NULL},
     {"epochs", SETTING_NUMBER, AT(epochs), 0, 1e12, NULL},
     {"steps", SETTING_INTEGER, AT(steps), 1, 1e12, NULL},

@@ -122,7 +122,7 @@ static const char *const preset_names[] = {[PRESET_SMALL] = "small",
 _Static_assert(sizeof(OptimizerKind) == sizeof(int) && sizeof(DensifyNorm) == sizeof(int) &&
                    sizeof(NonfinitePolicy) == sizeof(int),
                "choices are set as int");
-static const Setting fields[] = {
+static const SettingEntry fields[] = {
     {"batch", SETTING_INTEGER, AT(pass.batch), 1, 1e9, NULL},
     {"micro_batch", SETTING_INTEGER, AT(micro_batch), 1, 1e6, NULL},
     {"mask_ratio", SETTING_NUMBER, AT(pass.mask_ratio), 0, 1, NULL},

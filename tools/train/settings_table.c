@@ -21,7 +21,7 @@ int64_t settings_batch(int64_t most, int64_t least, int64_t epoch_steps, size_t 
     return batch;
 }
 
-static json_t *setting_json(const void *settings, const Setting *setting) {
+static json_t *setting_json(const void *settings, const SettingEntry *setting) {
     const char *at = (const char *)settings + setting->offset;
     switch (setting->kind) {
     case SETTING_NUMBER:
@@ -58,7 +58,7 @@ Status settings_wrong(Arena *arena, const char *name) {
     return status_failure(arena, "the setting \"%s\" is missing or impossible", name);
 }
 
-static void set_number(const Setting *setting, void *settings, double number) {
+static void set_number(const SettingEntry *setting, void *settings, double number) {
     char *at = (char *)settings + setting->offset;
     switch (setting->kind) {
     case SETTING_NUMBER:
@@ -81,7 +81,7 @@ static void set_number(const Setting *setting, void *settings, double number) {
 }
 
 /* Sets a number if the setting may be it: whole numbers are below 2^53, which double holds. */
-static bool try_number(const Setting *setting, void *settings, double number) {
+static bool try_number(const SettingEntry *setting, void *settings, double number) {
     bool whole = setting->kind == SETTING_NUMBER || number == floor(number);
     if (!(number >= setting->least && number <= setting->most) || !whole)
         return false;
@@ -89,7 +89,7 @@ static bool try_number(const Setting *setting, void *settings, double number) {
     return true;
 }
 
-static bool try_word(const Setting *setting, void *settings, const char *word) {
+static bool try_word(const SettingEntry *setting, void *settings, const char *word) {
     for (int i = 0; i <= (int)setting->most; i++) {
         if (strcmp(setting->words[i], word) == 0) {
             set_number(setting, settings, i);
@@ -99,7 +99,7 @@ static bool try_word(const Setting *setting, void *settings, const char *word) {
     return false;
 }
 
-static Status read_setting(Arena *arena, const json_t *json, const Setting *setting,
+static Status read_setting(Arena *arena, const json_t *json, const SettingEntry *setting,
                            void *settings) {
     const json_t *value = json_object_get(json, setting->name);
     bool fine;
@@ -114,7 +114,7 @@ static Status read_setting(Arena *arena, const json_t *json, const Setting *sett
 
 Status settings_set(Arena *arena, SettingsTable table, void *settings, const char *name,
                     const char *text) {
-    const Setting *setting = table.items;
+    const SettingEntry *setting = table.items;
     while (strcmp(setting->name, name) != 0) {
         setting++;
         invariant(setting < table.items + table.count, "there is no setting %s", name);

@@ -21,20 +21,20 @@ typedef enum SettingKind {
 } SettingKind;
 
 /* A setting, and what it may be: numbers from least to most, or one of so many words. */
-typedef struct Setting {
+typedef struct SettingEntry {
     const char *name;
     SettingKind kind;
     size_t offset; /* in the structure of the settings */
     double least, most;
     const char *const *words; /* of a choice, by its values; `most` is the last value */
-} Setting;
+} SettingEntry;
 
 #define SETTING_WORDS(name, offset, words)                                                         \
     { name, SETTING_CHOICE, offset, 0, sizeof(words) / sizeof *(words)-1, words }
 
 /* The settings of a structure. */
 typedef struct SettingsTable {
-    const Setting *items;
+    const SettingEntry *items;
     size_t count;
 } SettingsTable;
 
