@@ -42,22 +42,7 @@ static const struct argp_option option_table[] = {
     {0},
 };
 
-/* The number of a name in a list, or a usage error. */
-static int choose(struct argp_state *state, const char *option, const char *name,
-                  const char *const *names, int count) {
-    for (int i = 0; i < count; i++)
-        if (names[i] && strcmp(name, names[i]) == 0)
-            return i;
-    argp_error(state, "there is no --%s %s", option, name);
-    return 0;
-}
-
-static Entry parse_entry(struct argp_state *state, const char *name) {
-    static const char *const names[] = {[ENTRY_FEATURES] = "features",
-                                        [ENTRY_LOGITS] = "logits",
-                                        [ENTRY_TRAIN_STEP] = "train_step"};
-    return (Entry)choose(state, "entry", name, names, sizeof names / sizeof *names);
-}
+static const unsigned entries = 1u << ENTRY_FEATURES | 1u << ENTRY_LOGITS | 1u << ENTRY_TRAIN_STEP;
 
 static ShipEmit parse_emit(struct argp_state *state, const char *name) {
     static const char *const names[] = {[SHIP_OBJECT] = "obj",
@@ -65,7 +50,11 @@ static ShipEmit parse_emit(struct argp_state *state, const char *name) {
                                         [SHIP_LLVM] = "llvm",
                                         [SHIP_BITCODE] = "bitcode",
                                         [SHIP_SHARED] = "shared"};
-    return (ShipEmit)choose(state, "emit", name, names, sizeof names / sizeof *names);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return (ShipEmit)i;
+    argp_error(state, "not supported: --emit %s; obj, asm, llvm, bitcode and shared are", name);
+    return SHIP_OBJECT;
 }
 
 static const char *parse_prefix(struct argp_state *state, const char *name) {
@@ -96,7 +85,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         ship->weights = argument;
         return 0;
     case KEY_ENTRY:
-        options->common.pass.entry = parse_entry(state, argument);
+        options->common.pass.entry = options_entry(state, argument, entries);
         return 0;
     case KEY_PREFIX:
         ship->prefix = parse_prefix(state, argument);

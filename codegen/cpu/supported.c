@@ -1,6 +1,7 @@
 /* PREFIX_supported: whether the processor that it runs on has all that an object's code uses. */
 #include <string.h>
 
+#include "base/fatal.h"
 #include "base/text.h"
 #include "codegen/cpu/artefact.h"
 
@@ -105,6 +106,8 @@ void emit_supported(Emitter *e, const char *name) {
     for (int i = 0; i < (int)(sizeof levels / sizeof *levels); i++)
         if (strcmp(e->target->cpu, levels[i].cpu) == 0)
             last = i;
+    bool asks = text_starts_with(e->target->cpu, "x86-64-");
+    invariant(last >= 0 || !asks, "it is not known what %s needs", e->target->cpu);
     for (int i = 0; i <= last; i++)
         emit_level(e, &levels[i], fine);
     LLVMBuildRet(e->builder, LLVMBuildZExt(e->builder, emit_get(e, e->i1, fine), e->i32, ""));

@@ -8,7 +8,7 @@
 #include "tools/inspect/layer_tree.h"
 #include "tools/report/report_html.h"
 
-enum { WIDTH = 1000, HEIGHT = 400 };
+static const double picture_width = 1000, picture_height = 400;
 
 typedef struct Picture {
     Text *page;
@@ -34,14 +34,14 @@ static int color_of(Picture *picture, const char *name) {
 
 static void append_buffer(Picture *picture, const BufferLife *life) {
     const Buffer *buffer = &picture->program->buffers.items[life->buffer];
-    double height = HEIGHT * (double)bytes_of(buffer) / picture->bytes;
-    double bottom = HEIGHT * (1 - (double)buffer->offset / picture->bytes);
+    double height = picture_height * (double)bytes_of(buffer) / picture->bytes;
+    double bottom = picture_height * (1 - (double)buffer->offset / picture->bytes);
     text_append(picture->page,
                 "<rect class=\"buffer-%d\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" "
                 "height=\"%.2f\"><title>",
-                color_of(picture, buffer->name), WIDTH * (double)life->first / picture->kernels,
-                bottom - height, WIDTH * (double)(life->last - life->first + 1) / picture->kernels,
-                height);
+                color_of(picture, buffer->name),
+                picture_width * (double)life->first / picture->kernels, bottom - height,
+                picture_width * (double)(life->last - life->first + 1) / picture->kernels, height);
     html_name(picture->page, buffer->name);
     text_append(picture->page, ", ");
     cost_append(picture->page, bytes_of(buffer), "B");
@@ -61,9 +61,9 @@ void buffer_picture(Text *page, const Program *program) {
     if (program->kernels.count == 0)
         return;
     text_append(page,
-                "<svg class=\"buffers\" viewBox=\"0 0 %d %d\" role=\"img\" "
+                "<svg class=\"buffers\" viewBox=\"0 0 %.0f %.0f\" role=\"img\" "
                 "preserveAspectRatio=\"none\">\n",
-                WIDTH, HEIGHT);
+                picture_width, picture_height);
     for (size_t i = 0; i < program->buffers.count; i++) {
         if (program->buffers.items[i].region == REGION_SCRATCH && lives[i].first >= 0)
             append_buffer(&picture, &lives[i]);

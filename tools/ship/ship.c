@@ -62,7 +62,8 @@ static bool is_known(const char *triple) {
         processor = processor || text_starts_with(triple, processors[i]);
     for (size_t i = 0; i < sizeof systems / sizeof *systems; i++)
         system = system || strstr(triple, systems[i]) != NULL;
-    return processor && system;
+    bool narrow = strstr(triple, "x32") || strstr(triple, "ilp32"); /* pointers of 32 bits */
+    return processor && system && !narrow;
 }
 
 /* An object names a level of processors, never all that this one happens to have. */

@@ -6,6 +6,7 @@
 
 #include "base/fatal.h"
 #include "base/text.h"
+#include "passes/settings.h"
 #include "runtime/train/mask.h"
 #include "tools/ship/ship.h"
 
@@ -142,16 +143,13 @@ static void append_shape(Text *text, const Tensor *tensor) {
     text_append(text, "]");
 }
 
-static const char *const entry_names[] = {
-    [ENTRY_FEATURES] = "features", [ENTRY_LOGITS] = "logits", [ENTRY_TRAIN_STEP] = "train_step"};
-
 static void append_start(Header *header) {
     const Shipment *shipment = header->shipment;
     const Geometry *geometry = &shipment->graph->geometry;
     text_append(&header->text, "/* ");
     text_append_c_comment(&header->text, shipment->graph->network);
-    text_append(&header->text, ", %s: %" PRId64 " x %" PRId64, entry_names[shipment->pass.entry],
-                geometry->batch, geometry->channels);
+    text_append(&header->text, ", %s: %" PRId64 " x %" PRId64,
+                pass_settings_entries()[shipment->pass.entry], geometry->batch, geometry->channels);
     for (int d = 0; d < geometry->space; d++)
         text_append(&header->text, " x %" PRId64, geometry->image[d]);
     text_append(&header->text, "; for %s, %s. Written by sparkc " SPARKC_VERSION ".\n",

@@ -15,20 +15,16 @@ static void add_problem(Shipment *shipment, const char *line) {
     vector_push(shipment->arena, &shipment->result->problems, line);
 }
 
-static const char *shape_text(Arena *arena, int rank, const int64_t *shape) {
-    return weights_shape_text(arena, rank, shape);
-}
-
 static void check_tensor(Shipment *shipment, const SafetensorsTensor *tensor, const char *name,
                          int rank, const int64_t *shape, bool fits) {
     Arena *arena = shipment->arena;
     if (!tensor)
         add_problem(shipment, arena_format(arena, "%s %s: not in the file", name,
-                                           shape_text(arena, rank, shape)));
+                                           weights_shape_text(arena, rank, shape)));
     else if (!fits)
         add_problem(shipment, arena_format(arena, "%s %s: the file has %s", name,
-                                           shape_text(arena, rank, shape),
-                                           shape_text(arena, tensor->rank, tensor->shape)));
+                                           weights_shape_text(arena, rank, shape),
+                                           weights_shape_text(arena, tensor->rank, tensor->shape)));
 }
 
 static void check_segments(Shipment *shipment, const Safetensors *file, bool *used) {
@@ -76,10 +72,10 @@ static void list_unused(Shipment *shipment, const Safetensors *file, const bool 
     const SafetensorsTensor *tensors = safetensors_tensors(file, &count);
     for (size_t i = 0; i < count; i++)
         if (!used[i] && !text_starts_with(tensors[i].name, "optimizer."))
-            add_problem(
-                shipment,
-                arena_format(shipment->arena, "%s %s: only in the file", tensors[i].name,
-                             shape_text(shipment->arena, tensors[i].rank, tensors[i].shape)));
+            add_problem(shipment,
+                        arena_format(shipment->arena, "%s %s: only in the file", tensors[i].name,
+                                     weights_shape_text(shipment->arena, tensors[i].rank,
+                                                        tensors[i].shape)));
 }
 
 static void shorten(Shipment *shipment) {
