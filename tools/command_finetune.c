@@ -20,6 +20,7 @@ enum {
     KEY_TEST,
     KEY_OUT,
     KEY_RESUME,
+    KEY_INPUT,
     KEY_DECODE_THREADS,
     KEY_TRAINING, /* those from here on decide the training */
     KEY_FROM = KEY_TRAINING,
@@ -63,6 +64,7 @@ static const struct argp_option option_table[] = {
      "Go on with a run; --data and --test say where its data are now", 0},
     {"from", KEY_FROM, "RUN", 0,
      "Network, image, mean, deviation and encoder of a pretraining (instead of MODEL.cnn)", 0},
+    {"input", KEY_INPUT, "CxHxW", 0, "The image: channels, height, width", 0},
     {"random", KEY_RANDOM, NULL, 0, "No weights from it: from scratch, to compare with", 0},
     {"init-weights", KEY_INIT, "FILE", 0,
      "Begin with the weights of a safetensors file: an encoder, a model or a checkpoint", 0},
@@ -264,6 +266,9 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         return 0;
     case KEY_RESUME:
         options->resume = text;
+        return 0;
+    case KEY_INPUT:
+        run->options.frontend.input = text;
         return 0;
     case KEY_DECODE_THREADS:
         run->decode_threads = (int)options_integer(state, "decode-threads", text, 1, 1024);
