@@ -93,9 +93,18 @@ static bool replace(Arena *arena, const char *path, const Pieces *pieces) {
     return false;
 }
 
+/* A device or a pipe that somebody named as an output, whom a file in its place would surprise. */
+static bool is_special(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+}
+
 Status file_replace_by(Arena *arena, const char *path, FilePieceMaker *make, const void *context,
                        size_t count) {
     Pieces pieces = {make, context, count};
+    if (is_special(path))
+        return status_failure(arena, "%s: cannot be written: it is a device or a pipe; name a file",
+                              path);
     int folder = open(folder_of(arena, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return status_failure(arena, "%s: cannot be written: its folder: %s", path,

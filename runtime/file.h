@@ -14,8 +14,9 @@ typedef struct FilePiece {
 
 /* Writes the pieces, one behind the other, into a temporary file beside `path`, flushes it to the
  * disk, renames it over `path` (mode 0644, whatever the umask) and flushes the folder. A link at
- * `path` is replaced, not followed. On failure `path` is as it was and the temporary file is gone;
- * only if the last flush fails is `path` new already. */
+ * `path` is replaced, not followed; a device or a pipe, or a link to one, is a failure. On failure
+ * `path` is as it was and the temporary file is gone; only if the last flush fails is `path` new
+ * already. */
 Status file_replace(Arena *arena, const char *path, const FilePiece *pieces, size_t count);
 
 /* The same for pieces that are made one at a time: `make` gives the piece of a number, from 0 on,

@@ -13,6 +13,11 @@ enum { PLAN_PARAMS, PLAN_STATE, PLAN_INPUTS, PLAN_OUTPUTS, PLAN_SCRATCH, PLAN_RE
  * last element, so that whole vectors may be loaded at its end. */
 enum { PLAN_ALIGNMENT = 64 };
 
+/* The next multiple of it. */
+static inline int64_t plan_round_up(int64_t bytes) {
+    return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+}
+
 /* Runs chunk `chunk` (0 <= chunk < the launch's chunks) of one kernel. Chunks of one launch touch
  * disjoint outputs and may run in any order, on any thread. `workspace` is private to the thread
  * (Plan.workspace_bytes). */

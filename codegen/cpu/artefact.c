@@ -65,10 +65,6 @@ static LLVMValueRef bytes_of(Emitter *e, const void *bytes, size_t count) {
     return LLVMConstStringInContext2(e->context, bytes, count, 1);
 }
 
-static int64_t round_up(int64_t bytes) {
-    return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
-}
-
 /* The inputs that never change, one behind the other, each with what may be read behind it. */
 static void add_constants(Driver *d) {
     int64_t end = 0;
@@ -80,7 +76,7 @@ static void add_constants(Driver *d) {
         buffers[i] = plan_find(d->plan, PLAN_INPUTS, name);
         invariant(buffers[i], "there is no input %s", name);
         d->constant_offsets[i] = end;
-        end += round_up(buffers[i]->elements * buffers[i]->element_bytes) + PLAN_ALIGNMENT;
+        end += plan_round_up(buffers[i]->elements * buffers[i]->element_bytes) + PLAN_ALIGNMENT;
     }
     char *bytes = arena_alloc(d->arena, (size_t)end + 1, 1);
     for (size_t i = 0; i < count; i++)
@@ -437,8 +433,8 @@ static void add_weights(Driver *d) {
 static Plan *plan_to_ship(const Binding *binding) {
     Plan *plan = bind_plan(binding);
     for (int r = 0; r < PLAN_REGIONS; r++)
-        plan->region_bytes[r] = round_up(plan->region_bytes[r]);
-    plan->workspace_bytes = round_up(plan->workspace_bytes + PLAN_ALIGNMENT);
+        plan->region_bytes[r] = plan_round_up(plan->region_bytes[r]);
+    plan->workspace_bytes = plan_round_up(plan->workspace_bytes + PLAN_ALIGNMENT);
     return plan;
 }
 

@@ -121,7 +121,7 @@ static int64_t scratch_bytes(const Program *program) {
         if (buffer->region == REGION_SCRATCH && last > end)
             end = last;
     }
-    return (end + 2 * PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+    return plan_round_up(end + PLAN_ALIGNMENT);
 }
 
 Binding bind_program(Arena *arena, const Program *program, const CpuTarget *target,

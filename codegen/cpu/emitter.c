@@ -43,7 +43,7 @@ void slots_finish(Slots *slots) {
 
 int slot_shared(Slots *slots, int64_t bytes) {
     PlanPointer pointer = {PLAN_SCRATCH, slots->shared_offset + slots->shared, -1};
-    slots->shared += (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+    slots->shared += plan_round_up(bytes);
     vector_push(slots->arena, &slots->pointers, pointer);
     return (int)slots->pointers.count - 1;
 }

@@ -90,9 +90,7 @@ Status cpu_target(Arena *arena, const char *triple, const char *name, bool cross
     if (!cross && !has_features(features, level->needs))
         return status_failure(arena, "this machine cannot run %s: it needs %s", level->name,
                               level->needs);
-    target->cpu = level->architecture[0] == 'x'                 ? level->name
-                  : text_starts_with(target->triple, "riscv64") ? "generic-rv64"
-                                                                : "generic";
+    target->cpu = level->name;
     target->features = sort_features(arena, name || cross ? level->features : features);
     target->lanes = level->lanes;
     target->registers = level->registers;

@@ -80,7 +80,7 @@ static ExecutorTensor read_output(Executor *executor, const char *name) {
 /* A region as a caller of the object has it: in inputs that are none of the object's is NaN. */
 static void write_region(FILE *file, const CompiledProgram *compiled, int region) {
     size_t bytes = (size_t)compiled->plan->region_bytes[region];
-    size_t whole = (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+    size_t whole = (size_t)plan_round_up((int64_t)bytes);
     Arena *arena = arena_create();
     char *copy = arena_alloc(arena, whole + 1, 1);
     memcpy(copy, plan_executor_region(compiled->executor, region), bytes);

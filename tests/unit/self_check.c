@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/machine.h"
 #include "passes/program.h"
 #include "runtime/weights.h"
 #include "tests/support/random_network.h"
@@ -312,6 +313,13 @@ static const char wide[] = "network n(image = [3, 16, 16]) {\n"
                            "    feature x\n"
                            "}\n";
 
+static void the_machine_says_what_is_free(void) {
+    uint64_t free = machine_free_memory();
+    double all = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    CU_ASSERT_TRUE(free > 16 << 20);
+    CU_ASSERT_TRUE((double)free < 16 * all); /* with swap */
+}
+
 static SelfCheckOptions wide_options(OptimizerKind optimizer) {
     SelfCheckOptions options = {.pass = pass_options_default(), .run = {.threads = 2}};
     options.pass.optimizer = optimizer;
@@ -379,6 +387,7 @@ static CU_TestInfo tests[] = {
     {"catches every wrong access", catches_every_wrong_access},
     {"gives scratch without values", gives_scratch_without_values},
     {"draws networks from a seed", draws_networks_from_a_seed},
+    {"the machine says how much memory is free", the_machine_says_what_is_free},
     {"refuses what takes more memory than there is", refuses_what_takes_more_memory_than_there_is},
     {"the estimate is near what is taken", the_estimate_is_near_what_is_taken},
     CU_TEST_INFO_NULL,

@@ -51,7 +51,10 @@ static void fails_where_it_cannot_write(void) {
                          "none/x: cannot be written: its folder: No such file or directory");
     store_expect_failure(file_replace(store.arena, store_path(&store, "file/x"), &piece, 1),
                          "file/x: cannot be written: its folder: Not a directory");
-    CU_ASSERT_EQUAL(store_count(store.folder), 2);
+    CU_ASSERT_EQUAL(mkfifo(store_path(&store, "pipe"), 0644), 0);
+    store_expect_failure(file_replace(store.arena, store_path(&store, "pipe"), &piece, 1),
+                         "pipe: cannot be written: it is a device or a pipe");
+    CU_ASSERT_EQUAL(store_count(store.folder), 3);
     store_end(&store);
 }
 

@@ -122,10 +122,6 @@ Status ship_load_weights(Shipment *shipment) {
 
 /* ---- The image ------------------------------------------------------------------------------- */
 
-static int64_t round_up(int64_t bytes) {
-    return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
-}
-
 /* The bytes of a region up to the last that is not zero. */
 static int64_t used_bytes(const char *region, int64_t bytes) {
     while (bytes > 0 && region[bytes - 1] == 0)
@@ -184,8 +180,8 @@ void ship_make_image(Shipment *shipment) {
     int64_t state_used = plan->region_bytes[PLAN_STATE];
     if (ship_trains(shipment))
         state_used = used_bytes(state, state_used);
-    image->params_bytes = round_up(params_used);
-    image->state_bytes = round_up(state_used);
+    image->params_bytes = plan_round_up(params_used);
+    image->state_bytes = plan_round_up(state_used);
     image->size = (size_t)(SHIP_HEAD_BYTES + image->params_bytes + image->state_bytes);
     image->bytes = arena_alloc(shipment->arena, image->size, 1);
     memcpy(image->bytes + SHIP_HEAD_BYTES, params, (size_t)params_used);

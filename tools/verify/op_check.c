@@ -17,6 +17,7 @@ typedef struct Held {
     View view;
     int after;      /* the kernel after which it can be read; or NOT_COMPUTED: it is a part of what
                        was set; NOWHERE: fusion left it no memory */
+    Arena *arena;   /* of `actual`; NULL: there is none */
     double *actual; /* the program's, from that kernel on until it is compared */
     double *bounds; /* of a value that is nowhere: how far the program's may be off */
     int readers;    /* that have not been checked */
@@ -138,20 +139,23 @@ static void place_held(Checking *checking) {
 /* ---- Reading --------------------------------------------------------------------------------- */
 
 static void read_value(const Checking *checking, Held *held) {
-    Arena *arena = arena_create();
-    Tensor tensor = kernel_interpreter_read(program_run_values(checking->check->run), arena,
-                                            &held->view, &held->value->type);
-    held->actual = malloc((tensor.count ? tensor.count : 1) * sizeof *held->actual);
-    if (!held->actual)
-        fatal("out of memory");
-    memcpy(held->actual, tensor.data, tensor.count * sizeof *held->actual);
-    arena_destroy(arena);
+    held->arena = arena_create();
+    held->actual = kernel_interpreter_read(program_run_values(checking->check->run), held->arena,
+                                           &held->view, &held->value->type)
+                       .data;
+}
+
+static void forget_actual(Held *held) {
+    if (held->arena)
+        arena_destroy(held->arena);
+    held->arena = NULL;
+    held->actual = NULL;
 }
 
 /* Runs the program until a value has been read. */
 static void advance_to(Checking *checking, const Held *held) {
     const OpCheck *check = checking->check;
-    while (!held->actual && status_fine(checking->status)) {
+    while (!held->arena && status_fine(checking->status)) {
         int kernel = checking->next++;
         checking->status = program_run_kernel(check->run, checking->arena, kernel);
         for (size_t i = 0; i < checking->after_kernel[kernel].count; i++)
@@ -227,8 +231,7 @@ static void check_value(Checking *checking, Arena *arena, Held *held, const Tens
         return;
     report(checking, held->value, held->actual, tensor->data, bounds, tensor->count);
     memcpy(tensor->data, held->actual, tensor->count * sizeof *tensor->data);
-    free(held->actual);
-    held->actual = NULL;
+    forget_actual(held);
 }
 
 static void release_operands(const Checking *checking, const Node *node) {
@@ -303,7 +306,7 @@ static void check_sinks(Checking *checking) {
 
 static void free_held(Checking *checking) {
     for (Held *held = checking->table; held; held = held->hh.next) {
-        free(held->actual);
+        forget_actual(held);
         free(held->bounds);
     }
     HASH_CLEAR(hh, checking->table);

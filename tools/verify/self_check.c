@@ -229,13 +229,16 @@ static Status check_memory(const Checked *checked, const ProgramRun *checked_run
     return STATUS_FINE;
 }
 
-static Status check_run(const Checked *checked) {
+/* The interpreter's values, which take the most memory, go before the program runs in others. */
+static Status check_run(Checked *checked) {
     bool guarded = checked->options->check_memory || checked->options->interpret;
     ProgramRun *run = NULL;
+    checked->interpreter = interpreter_create(checked->graph);
     Status status = program_run_create(checked->arena, &checked->code,
                                        guarded ? RUN_GUARDED : RUN_PLANNED, &run);
     if (status_fine(status))
         status = check_ops(checked, run);
+    interpreter_destroy(checked->interpreter);
     if (status_fine(status) && checked->options->check_memory)
         status = check_memory(checked, run);
     program_run_destroy(run);
@@ -257,26 +260,24 @@ static Status compile(Checked *checked, CpuTarget *target) {
 
 static Status check_program(Checked *checked) {
     CpuTarget target;
-    checked->interpreter = interpreter_create(checked->graph);
     Status status = checked->options->interpret ? STATUS_FINE : compile(checked, &target);
     if (status_fine(status))
         status = check_run(checked);
     threads_destroy(checked->code.threads);
     cpu_module_destroy(checked->module);
-    interpreter_destroy(checked->interpreter);
     return status;
 }
 
 /* ---- How much memory that takes -------------------------------------------------------------- */
 
-/* With `check_memory` a second run stands beside the first. */
+/* With `check_memory` a second run stands beside the first, when the interpreter is gone. */
 static uint64_t needed_memory(const Checked *checked) {
     OpCheck check = {
         .graph = checked->graph, .program = checked->program, .values = &checked->values};
-    uint64_t bytes = op_check_memory(&check);
+    uint64_t checking = op_check_memory(&check), runs = 0;
     for (int region = 0; checked->options->check_memory && region <= REGION_SCRATCH; region++)
-        bytes += (uint64_t)kernel_region_bytes(checked->program, (Region)region);
-    return bytes;
+        runs += 2 * (uint64_t)kernel_region_bytes(checked->program, (Region)region);
+    return checking > runs ? checking : runs;
 }
 
 static Status refuse_large(const Checked *checked) {
