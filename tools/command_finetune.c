@@ -118,13 +118,6 @@ static const struct argp_option option_table[] = {
 
 /* ---- Options --------------------------------------------------------------------------------- */
 
-static const char *option_name(int key) {
-    for (int i = 0; option_table[i].name; i++)
-        if (option_table[i].key == key)
-            return option_table[i].name;
-    return "";
-}
-
 /* Options that are a setting of run.json. */
 static const struct {
     int key;
@@ -162,7 +155,7 @@ static error_t parse_setting(int key, const char *text, struct argp_state *state
         Status status =
             finetune_settings_set(run->arena, &run->settings, settings_by_key[i].setting, text);
         if (!status_fine(status))
-            argp_error(state, "--%s %s", option_name(key), status.message);
+            argp_error(state, "--%s %s", training_options_name(option_table, key), status.message);
         return 0;
     }
     return ARGP_ERR_UNKNOWN;
@@ -249,7 +242,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     FinetuneOptions *options = state->input;
     FinetuneRun *run = &options->run;
     if (key >= KEY_TRAINING && key <= KEY_INIT)
-        options->training_option = option_name(key);
+        options->training_option = training_options_name(option_table, key);
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &run->options;
@@ -323,12 +316,8 @@ static void describe_plan(const FinetuneRun *run) {
     const FinetuneSettings *settings = &run->settings;
     size_t samples = run->train.pictures.count;
     Schedule schedule = finetune_schedule(settings, samples);
-    int64_t epoch = finetune_epoch_steps(settings, samples);
-    fprintf(stderr,
-            "plan      %" PRId64 " updates of %" PRId64 " images; %" PRId64
-            " an epoch, %.4g epochs; learning rate up to %.3g after %" PRId64 " updates\n",
-            schedule.total, settings->batch, epoch, (double)schedule.total / (double)epoch,
-            schedule.peak_lr, schedule.warmup);
+    training_options_plan(stderr, &schedule, settings->batch, settings->batch,
+                          finetune_epoch_steps(settings, samples));
 }
 
 static void describe(const FinetuneRun *run) {

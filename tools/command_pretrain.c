@@ -86,13 +86,6 @@ static const struct argp_option option_table[] = {
 
 /* ---- Options --------------------------------------------------------------------------------- */
 
-static const char *option_name(int key) {
-    for (int i = 0; option_table[i].name; i++)
-        if (option_table[i].key == key)
-            return option_table[i].name;
-    return "";
-}
-
 /* Options that are a setting of run.json. */
 static const struct {
     int key;
@@ -123,7 +116,7 @@ static error_t parse_setting(int key, const char *text, struct argp_state *state
         Status status =
             pretrain_settings_set(run->arena, &run->settings, settings_by_key[i].setting, text);
         if (!status_fine(status))
-            argp_error(state, "--%s %s", option_name(key), status.message);
+            argp_error(state, "--%s %s", training_options_name(option_table, key), status.message);
         return 0;
     }
     return ARGP_ERR_UNKNOWN;
@@ -189,7 +182,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     PretrainOptions *options = state->input;
     PretrainRun *run = &options->run;
     if (key >= KEY_TRAINING && key <= KEY_INIT)
-        options->training_option = option_name(key);
+        options->training_option = training_options_name(option_table, key);
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &run->options;
@@ -252,15 +245,8 @@ static void describe_plan(const PretrainRun *run) {
     const PretrainSettings *settings = &run->settings;
     size_t samples = run->source.samples.count;
     Schedule schedule = pretrain_schedule(settings, samples);
-    int64_t epoch = pretrain_epoch_steps(settings, samples);
-    fprintf(stderr, "plan      %" PRId64 " updates of %" PRId64 " images", schedule.total,
-            settings->pass.batch);
-    if (settings->micro_batch < settings->pass.batch)
-        fprintf(stderr, ", %" PRId64 " at a time", settings->micro_batch);
-    fprintf(stderr,
-            "; %" PRId64 " an epoch, %.4g epochs; learning rate up to %.3g after %" PRId64
-            " updates\n",
-            epoch, (double)schedule.total / (double)epoch, schedule.peak_lr, schedule.warmup);
+    training_options_plan(stderr, &schedule, settings->pass.batch, settings->micro_batch,
+                          pretrain_epoch_steps(settings, samples));
 }
 
 static void describe_costs(const PretrainRun *run) {

@@ -180,22 +180,14 @@ static Status finish(FinetuneRun *run) {
 
 /* ---- The whole ------------------------------------------------------------------------------- */
 
-static LoaderOptions loader_options(const FinetuneRun *run, MixingShape shape) {
+static LoaderOptions loader_options(const FinetuneRun *run) {
     const FinetuneSettings *settings = &run->settings;
-    const RunNormalization *normalization = &settings->normalization;
-    LoaderOptions options = {.height = shape.height,
-                             .width = shape.width,
-                             .channels = shape.channels,
-                             .batch = shape.batch,
-                             .augment = augment_pretraining_options,
-                             .limits = image_default_limits,
-                             .seed = settings->seed,
-                             .threads = run->decode_threads,
-                             .most_bad = settings->most_bad};
+    LoaderOptions options =
+        run_data_loader(&run->graph->geometry, &settings->normalization, settings->batch,
+                        run->decode_threads, settings->no_flip);
+    options.seed = settings->seed;
+    options.most_bad = settings->most_bad;
     options.augment.least_area = settings->least_area;
-    options.augment.flip = settings->no_flip ? 0 : options.augment.flip;
-    options.scale = augment_scale(options.channels, normalization->mean, normalization->deviation);
-    options.ahead = 2 * options.batch + 2 * options.threads;
     return options;
 }
 
@@ -213,7 +205,7 @@ Status finetune_train(FinetuneRun *run, bool *stopped) {
                            .trainer = run->trainer,
                            .state = &run->state,
                            .source = &run->chosen,
-                           .loader = loader_options(run, tuning.shape),
+                           .loader = loader_options(run),
                            .schedule = finetune_schedule(settings, samples),
                            .batch = settings->batch,
                            .epoch_steps = finetune_epoch_steps(settings, samples),

@@ -74,20 +74,11 @@ static Status look(void *context, Loop *loop, Arena *arena, LoopMoment moment) {
 
 static LoaderOptions loader_options(const PretrainRun *run) {
     const PretrainSettings *settings = &run->settings;
-    const Geometry *geometry = &run->graph->geometry;
-    LoaderOptions options = {.height = (int)geometry->image[0],
-                             .width = (int)geometry->image[1],
-                             .channels = (int)geometry->channels,
-                             .batch = (int)settings->micro_batch,
-                             .augment = augment_pretraining_options,
-                             .limits = image_default_limits,
-                             .seed = settings->seed,
-                             .threads = run->decode_threads,
-                             .most_bad = settings->most_bad};
-    options.augment.flip = settings->no_flip ? 0 : options.augment.flip;
-    options.scale = augment_scale(options.channels, settings->normalization.mean,
-                                  settings->normalization.deviation);
-    options.ahead = 2 * options.batch + 2 * options.threads;
+    LoaderOptions options =
+        run_data_loader(&run->graph->geometry, &settings->normalization, settings->micro_batch,
+                        run->decode_threads, settings->no_flip);
+    options.seed = settings->seed;
+    options.most_bad = settings->most_bad;
     return options;
 }
 

@@ -287,6 +287,22 @@ Status run_data_check(Arena *arena, const char *folder, const json_t *part, cons
     return STATUS_FINE;
 }
 
+LoaderOptions run_data_loader(const Geometry *geometry, const RunNormalization *normalization,
+                              int64_t batch, int threads, bool no_flip) {
+    LoaderOptions options = {.height = (int)geometry->image[0],
+                             .width = (int)geometry->image[1],
+                             .channels = (int)geometry->channels,
+                             .batch = (int)batch,
+                             .augment = augment_pretraining_options,
+                             .limits = image_default_limits,
+                             .threads = threads};
+    if (no_flip)
+        options.augment.flip = 0;
+    options.scale = augment_scale(options.channels, normalization->mean, normalization->deviation);
+    options.ahead = 2 * options.batch + 2 * threads;
+    return options;
+}
+
 json_t *run_classes_json(Arena *arena, const char *const *names, size_t count) {
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++) {

@@ -5,12 +5,19 @@
 
 #include <jansson.h>
 
+#include "runtime/data/loader.h"
 #include "runtime/data/scan.h"
 #include "runtime/data/source.h"
 #include "tools/network.h"
 #include "tools/train/trainer.h"
 
 typedef VECTOR(const char *) RunPaths;
+
+/* Mean and deviation of each channel. */
+typedef struct RunNormalization {
+    double mean[SCAN_MOST_CHANNELS], deviation[SCAN_MOST_CHANNELS];
+    int mean_count, deviation_count; /* how many are given; 0: measured */
+} RunNormalization;
 
 /* ---- run.json -------------------------------------------------------------------------------- */
 
@@ -78,14 +85,13 @@ Status run_data_open(Arena *arena, RunPaths *paths, bool terminal, Source *sourc
 json_t *run_data_json(Arena *arena, const RunPaths *paths, const Source *source);
 Status run_data_check(Arena *arena, const char *folder, const json_t *part, const Source *source);
 
+/* How a network's pictures are loaded in batches: crops as in pretraining, mirrored or not; seed
+ * and largest share of bad pictures are the caller's. */
+LoaderOptions run_data_loader(const Geometry *geometry, const RunNormalization *normalization,
+                              int64_t batch, int threads, bool no_flip);
+
 /* Names of classes, for results; those that are not UTF-8 are escaped. */
 json_t *run_classes_json(Arena *arena, const char *const *names, size_t count);
-
-/* Mean and deviation of each channel. */
-typedef struct RunNormalization {
-    double mean[SCAN_MOST_CHANNELS], deviation[SCAN_MOST_CHANNELS];
-    int mean_count, deviation_count; /* how many are given; 0: measured */
-} RunNormalization;
 
 /* Measures what is not given: both are given for every channel, or neither. A channel of one colour
  * counts as of deviation 1: there is nothing to scale. */

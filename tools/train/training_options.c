@@ -7,6 +7,12 @@
 
 #include "tools/options.h"
 
+const char *training_options_name(const struct argp_option *table, int key) {
+    while (table->key != key)
+        table++;
+    return table->name;
+}
+
 /* The count must be the network's, which is checked later. */
 static void parse_list(struct argp_state *state, const char *option, const char *text, double least,
                        double *values, int *count) {
@@ -56,6 +62,18 @@ void training_options_print(FILE *out, const RunNormalization *normalization, in
     print_values(out, "mean", normalization->mean, channels);
     print_values(out, ", deviation", normalization->deviation, channels);
     fputc('\n', out);
+}
+
+void training_options_plan(FILE *out, const Schedule *schedule, int64_t batch, int64_t micro_batch,
+                           int64_t epoch_steps) {
+    fprintf(out, "plan      %" PRId64 " updates of %" PRId64 " images", schedule->total, batch);
+    if (micro_batch < batch)
+        fprintf(out, ", %" PRId64 " at a time", micro_batch);
+    fprintf(out,
+            "; %" PRId64 " an epoch, %.4g epochs; learning rate up to %.3g after %" PRId64
+            " updates\n",
+            epoch_steps, (double)schedule->total / (double)epoch_steps, schedule->peak_lr,
+            schedule->warmup);
 }
 
 void training_options_costs(FILE *out, const TrainerCosts *costs, const char *remedy) {
