@@ -78,8 +78,8 @@ static void check_each(const PassList *list, const char *name, const char *befor
     if (!changed && !same_but_stage(before, after))
         diagnostics_report(list->diagnostics, SEVERITY_ERROR, (Location){0},
                            "%s says that it changed nothing", name);
-    pass_list_check_text(list->staged, list->diagnostics);
-    verify(list);
+    if (verify(list))
+        pass_list_check_text(list->staged, list->diagnostics);
 }
 
 /* ---- Running --------------------------------------------------------------------------------- */
