@@ -9,29 +9,20 @@
 typedef struct FinetuneOptions {
     FinetuneRun run;
     CodeOptions code;
-    const char *resume;
-    const char *training_option; /* the last option given that decides the training; NULL: none */
-    RunPaths *names;             /* that further names belong to */
+    TrainingOptions training;
+    RunPaths *names; /* that further names belong to */
     bool json;
 } FinetuneOptions;
 
 enum {
     KEY_DATA = 0x700,
     KEY_TEST,
-    KEY_OUT,
-    KEY_RESUME,
     KEY_INPUT,
-    KEY_DECODE_THREADS,
     KEY_TRAINING, /* those from here on decide the training */
     KEY_FROM = KEY_TRAINING,
     KEY_RANDOM,
     KEY_RECIPE,
     KEY_BATCH,
-    KEY_EPOCHS,
-    KEY_STEPS,
-    KEY_BASE_LR,
-    KEY_WARM_UP,
-    KEY_WEIGHT_DECAY,
     KEY_LAYER_DECAY,
     KEY_OPTIMIZER,
     KEY_CLIP,
@@ -41,43 +32,24 @@ enum {
     KEY_CUTMIX,
     KEY_SMOOTHING,
     KEY_LEAST_AREA,
-    KEY_NO_FLIP,
     KEY_COUNT,
     KEY_HOLD_OUT,
-    KEY_SEED,
-    KEY_MEAN,
-    KEY_STD,
-    KEY_MOST_BAD,
-    KEY_NONFINITE,
-    KEY_KEEP,
-    KEY_MINUTES,
-    KEY_EVALUATIONS,
-    KEY_INIT
+    KEY_EVALUATIONS
 };
 
 static const struct argp_option option_table[] = {
     {"data", KEY_DATA, "SOURCE", 0,
      "Labelled pictures to train on: folders of classes or tar shards; further ones may follow", 0},
     {"test", KEY_TEST, "SOURCE", 0, "Labelled pictures to judge; further ones may follow", 0},
-    {"out", KEY_OUT, "RUN", 0, "The folder that the run fills", 0},
-    {"resume", KEY_RESUME, "RUN", 0,
-     "Go on with a run; --data and --test say where its data are now", 0},
     {"from", KEY_FROM, "RUN", 0,
      "Network, image, mean, deviation and encoder of a pretraining (instead of MODEL.cnn)", 0},
     {"input", KEY_INPUT, "CxHxW", 0, "The image: channels, height, width", 0},
     {"random", KEY_RANDOM, NULL, 0, "No weights from it: from scratch, to compare with", 0},
-    {"init-weights", KEY_INIT, "FILE", 0,
-     "Begin with the weights of a safetensors file: an encoder, a model or a checkpoint", 0},
     {"recipe", KEY_RECIPE, "NAME", 0,
      "small (default), resnet50, resnet101, convnext-small, convnext-base, convnext-large or "
      "convnext-large-384",
      0},
     {"batch", KEY_BATCH, "N", 0, "Images of an update (8 to 64, by the number of pictures)", 0},
-    {"epochs", KEY_EPOCHS, "N", 0, "Passes over the training pictures", 0},
-    {"steps", KEY_STEPS, "N", 0, "Updates in all, instead of --epochs", 0},
-    {"base-lr", KEY_BASE_LR, "RATE", 0, "Peak learning rate for 256 images per update", 0},
-    {"warm-up", KEY_WARM_UP, "EPOCHS", 0, "Epochs of rising learning rate", 0},
-    {"weight-decay", KEY_WEIGHT_DECAY, "X", 0, "Weight decay", 0},
     {"layer-decay", KEY_LAYER_DECAY, "X", 0,
      "Factor of the learning rate from each group of layers to the one before it", 0},
     {"optimizer", KEY_OPTIMIZER, "NAME", 0, "lamb, adamw or sgd (default: the recipe's)", 0},
@@ -91,27 +63,11 @@ static const struct argp_option option_table[] = {
     {"smoothing", KEY_SMOOTHING, "SHARE", 0,
      "Share of each target that is spread over all classes (0.1)", 0},
     {"least-area", KEY_LEAST_AREA, "SHARE", 0, "Of a picture that a crop keeps", 0},
-    {"no-flip", KEY_NO_FLIP, NULL, 0, "Never mirror a picture", 0},
     {"count", KEY_COUNT, "N", 0,
      "Use so many of the training pictures, as many of each class as there are", 0},
     {"hold-out", KEY_HOLD_OUT, "SHARE", 0,
      "Judge so many of them, which are not trained on, instead of --test", 0},
-    {"seed", KEY_SEED, "N", 0,
-     "Of the choice of pictures, weights, order, crops, mixing and drop path (0)", 0},
-    {"mean", KEY_MEAN, "LIST", 0,
-     "Mean of each channel, values 0 to 1 such as 0.5,0.5,0.5; imagenet (with the deviation); "
-     "default: the pretraining's, or measured",
-     0},
-    {"std", KEY_STD, "LIST", 0, "Standard deviation of each channel", 0},
-    {"most-bad", KEY_MOST_BAD, "SHARE", 0, "Stop if more of the pictures are bad (0.1)", 0},
-    {"nonfinite", KEY_NONFINITE, "POLICY", 0,
-     "A batch whose loss or gradient is not finite: stop (default), or skip it", 0},
-    {"keep", KEY_KEEP, "N", 0, "Checkpoints kept, beside the best (1)", 0},
-    {"checkpoint-minutes", KEY_MINUTES, "X", 0, "Minutes between checkpoints within an epoch (10)",
-     0},
     {"evaluations", KEY_EVALUATIONS, "N", 0, "How often it is judged on the way (10)", 0},
-    {"decode-threads", KEY_DECODE_THREADS, "N", 0,
-     "Threads that decode pictures (default: all processors)", 0},
     OPTIONS_JSON,
     {0},
 };
@@ -119,46 +75,30 @@ static const struct argp_option option_table[] = {
 /* ---- Options --------------------------------------------------------------------------------- */
 
 /* Options that are a setting of run.json. */
-static const struct {
-    int key;
-    const char *setting;
-} settings_by_key[] = {{KEY_RECIPE, "recipe"},
-                       {KEY_BATCH, "batch"},
-                       {KEY_EPOCHS, "epochs"},
-                       {KEY_STEPS, "steps"},
-                       {KEY_BASE_LR, "base_lr"},
-                       {KEY_WARM_UP, "warmup_epochs"},
-                       {KEY_WEIGHT_DECAY, "weight_decay"},
-                       {KEY_LAYER_DECAY, "layer_decay"},
-                       {KEY_OPTIMIZER, "optimizer"},
-                       {KEY_CLIP, "clip"},
-                       {KEY_AVERAGE, "ema_decay"},
-                       {KEY_DROP_PATH, "drop_path"},
-                       {KEY_MIXUP, "mixup"},
-                       {KEY_CUTMIX, "cutmix"},
-                       {KEY_SMOOTHING, "smoothing"},
-                       {KEY_LEAST_AREA, "least_area"},
-                       {KEY_COUNT, "count"},
-                       {KEY_HOLD_OUT, "hold_out"},
-                       {KEY_SEED, "seed"},
-                       {KEY_MOST_BAD, "most_bad"},
-                       {KEY_NONFINITE, "nonfinite"},
-                       {KEY_KEEP, "keep"},
-                       {KEY_MINUTES, "checkpoint_minutes"},
-                       {KEY_EVALUATIONS, "evaluations"}};
+static const TrainingOption settings_by_key[] = {{KEY_RECIPE, "recipe"},
+                                                 {KEY_BATCH, "batch"},
+                                                 {KEY_LAYER_DECAY, "layer_decay"},
+                                                 {KEY_OPTIMIZER, "optimizer"},
+                                                 {KEY_CLIP, "clip"},
+                                                 {KEY_AVERAGE, "ema_decay"},
+                                                 {KEY_DROP_PATH, "drop_path"},
+                                                 {KEY_MIXUP, "mixup"},
+                                                 {KEY_CUTMIX, "cutmix"},
+                                                 {KEY_SMOOTHING, "smoothing"},
+                                                 {KEY_LEAST_AREA, "least_area"},
+                                                 {KEY_COUNT, "count"},
+                                                 {KEY_HOLD_OUT, "hold_out"},
+                                                 {KEY_EVALUATIONS, "evaluations"}};
 
 static error_t parse_setting(int key, const char *text, struct argp_state *state) {
     FinetuneRun *run = &((FinetuneOptions *)state->input)->run;
-    for (size_t i = 0; i < sizeof settings_by_key / sizeof *settings_by_key; i++) {
-        if (settings_by_key[i].key != key)
-            continue;
-        Status status =
-            finetune_settings_set(run->arena, &run->settings, settings_by_key[i].setting, text);
-        if (!status_fine(status))
-            argp_error(state, "--%s %s", training_options_name(option_table, key), status.message);
-        return 0;
-    }
-    return ARGP_ERR_UNKNOWN;
+    const char *setting = training_options_setting(
+        settings_by_key, sizeof settings_by_key / sizeof *settings_by_key, key);
+    if (!setting)
+        return ARGP_ERR_UNKNOWN;
+    training_options_require(state, option_table, key,
+                             finetune_settings_set(run->arena, &run->settings, setting, text));
+    return 0;
 }
 
 static error_t parse_training(int key, char *text, struct argp_state *state) {
@@ -170,18 +110,6 @@ static error_t parse_training(int key, char *text, struct argp_state *state) {
         return 0;
     case KEY_RANDOM:
         run->random = true;
-        return 0;
-    case KEY_INIT:
-        settings->init_weights = text;
-        return 0;
-    case KEY_MEAN:
-        training_options_mean(state, text, &settings->normalization);
-        return 0;
-    case KEY_STD:
-        training_options_deviation(state, text, &settings->normalization);
-        return 0;
-    case KEY_NO_FLIP:
-        settings->no_flip = true;
         return 0;
     case KEY_OPTIMIZER:
         settings->optimizer_given = true;
@@ -209,15 +137,9 @@ static error_t parse_set(FinetuneOptions *options, FinetuneSet *set, char *name)
 
 static void check_resume(struct argp_state *state, const FinetuneOptions *options) {
     const Options *network = &options->run.options;
-    const char *wrong = options->training_option;
-    if (options->run.folder)
-        wrong = "out";
-    if (network->frontend.network || network->frontend.input || network->settings.count)
-        wrong = "network, set and input";
-    if (network->model)
-        argp_error(state, "--resume knows its network: %s is one too many", network->model);
-    if (wrong)
-        argp_error(state, "a run keeps its settings: no --%s beside --resume", wrong);
+    bool given = network->frontend.network || network->frontend.input || network->settings.count;
+    training_options_check_resume(state, &options->training, network,
+                                  given ? "network, set and input" : NULL);
 }
 
 static void check_new(struct argp_state *state, const FinetuneOptions *options) {
@@ -227,26 +149,27 @@ static void check_new(struct argp_state *state, const FinetuneOptions *options) 
         argp_error(state, "name a .cnn file, or a pretraining by --from, or a run by --resume");
     if (run->from && run->options.frontend.network)
         argp_error(state, "--from knows its network: no --network beside it");
-    if (run->random && (!run->from || run->settings.init_weights))
+    if (run->random && (!run->from || run->settings.training.init_weights))
         argp_error(state, "--random is for --from without --init-weights");
     if (run->train.paths.count == 0)
         argp_error(state, "name labelled pictures to train on by --data");
     if ((run->test.paths.count == 0) != holds_out)
         argp_error(state, "name labelled pictures to judge by --test, or hold some out by "
                           "--hold-out, not both");
-    if (!run->folder)
+    if (!options->training.out)
         argp_error(state, "name the folder of the run by --out");
 }
 
 static error_t parse(int key, char *text, struct argp_state *state) {
     FinetuneOptions *options = state->input;
     FinetuneRun *run = &options->run;
-    if (key >= KEY_TRAINING && key <= KEY_INIT)
-        options->training_option = training_options_name(option_table, key);
+    if (key >= KEY_TRAINING && key <= KEY_EVALUATIONS)
+        options->training.given = training_options_name(option_table, key);
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &run->options;
         state->child_inputs[1] = &options->code;
+        state->child_inputs[2] = &options->training;
         return 0;
     case ARGP_KEY_ARG:
         return parse_name(options, text, state);
@@ -254,23 +177,14 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         return parse_set(options, &run->train, text);
     case KEY_TEST:
         return parse_set(options, &run->test, text);
-    case KEY_OUT:
-        run->folder = text;
-        return 0;
-    case KEY_RESUME:
-        options->resume = text;
-        return 0;
     case KEY_INPUT:
         run->options.frontend.input = text;
-        return 0;
-    case KEY_DECODE_THREADS:
-        run->decode_threads = (int)options_integer(state, "decode-threads", text, 1, 1024);
         return 0;
     case OPTIONS_KEY_JSON:
         options->json = true;
         return 0;
     case ARGP_KEY_SUCCESS:
-        if (options->resume)
+        if (options->training.resume)
             check_resume(state, options);
         else
             check_new(state, options);
@@ -280,8 +194,10 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     }
 }
 
-static const struct argp_child children[] = {
-    {&options_network_argp, 0, NULL, 0}, {&code_options_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&options_network_argp, 0, NULL, 0},
+                                             {&code_options_argp, 0, NULL, 0},
+                                             {&training_options_argp, 0, NULL, 0},
+                                             {0}};
 
 static const struct argp argp = {
     option_table,
@@ -309,7 +225,7 @@ static void describe_data(const FinetuneRun *run) {
     const FinetuneSettings *settings = &run->settings;
     fprintf(stderr, "data      %zu pictures of %zu classes to train on, %zu to judge; ",
             run->train.pictures.count, run->class_count, run->test.pictures.count);
-    training_options_print(stderr, &settings->normalization, settings->channels);
+    training_options_print(stderr, &settings->training.normalization, settings->training.channels);
 }
 
 static void describe_plan(const FinetuneRun *run) {
@@ -334,10 +250,10 @@ static void describe(const FinetuneRun *run) {
 
 static Status go(FinetuneOptions *options, bool *stopped) {
     FinetuneRun *run = &options->run;
-    status_return_if_failed(options->resume ? finetune_resume(run) : finetune_create(run));
+    status_return_if_failed(options->training.resume ? finetune_resume(run) : finetune_create(run));
     describe(run);
-    if (options->resume)
-        fprintf(stderr, "resume    after update %" PRId64 "\n", run->state.updates);
+    if (options->training.resume)
+        training_options_resumed(stderr, &run->state);
     return finetune_train(run, stopped);
 }
 
@@ -364,19 +280,20 @@ int command_finetune(int argc, char **argv) {
     *run = (FinetuneRun){.arena = arena,
                          .options = options_default(arena),
                          .settings = finetune_settings_default(),
-                         .decode_threads = options.code.run.threads,
                          .progress = isatty(STDERR_FILENO)};
+    options.training = (TrainingOptions){.arena = arena,
+                                         .settings = &run->settings.training,
+                                         .decode_threads = options.code.run.threads};
     options_parse_in_order(&argp, argc, argv, &options);
     code_options_open_cache(arena, &options.code);
     run->code = options.code.run;
-    if (options.resume)
-        run->folder = options.resume;
+    run->decode_threads = options.training.decode_threads;
+    run->folder = options.training.resume ? options.training.resume : options.training.out;
     Status status = go(&options, &stopped);
     if (!status_fine(status))
         options_print_failure("finetune", status);
     else if (stopped)
-        fprintf(stderr, "stopped after update %" PRId64 "; go on by: sparkc finetune --resume %s\n",
-                run->state.updates, run->folder);
+        training_options_stopped(stderr, &run->state, "finetune", run->folder);
     else
         print_result(&options);
     finetune_close(run);

@@ -9,117 +9,59 @@
 typedef struct PretrainOptions {
     PretrainRun run;
     CodeOptions code;
-    const char *resume;
-    const char *training_option; /* the last option given that decides the training; NULL: none */
+    TrainingOptions training;
 } PretrainOptions;
 
 enum {
     KEY_DATA = 0x400,
-    KEY_OUT,
-    KEY_RESUME,
-    KEY_DECODE_THREADS,
     KEY_TRAINING, /* those from here on decide the training */
     KEY_PRESET = KEY_TRAINING,
-    KEY_EPOCHS,
-    KEY_STEPS,
     KEY_MICRO_BATCH,
-    KEY_BASE_LR,
-    KEY_WARM_UP,
-    KEY_WEIGHT_DECAY,
     KEY_WEIGHT_DECAY_END,
     KEY_OPTIMIZER,
     KEY_CLIP,
     KEY_DENSIFY_NORM,
     KEY_NO_DROP,
-    KEY_SEED,
-    KEY_MEAN,
-    KEY_STD,
-    KEY_NO_FLIP,
-    KEY_MOST_BAD,
-    KEY_NONFINITE,
-    KEY_KEEP,
-    KEY_MINUTES,
-    KEY_PICTURES,
-    KEY_INIT
+    KEY_PICTURES
 };
 
 static const struct argp_option option_table[] = {
     {"data", KEY_DATA, "SOURCE", 0,
      "A folder of pictures, a tar shard or a picture; further ones may follow", 0},
-    {"out", KEY_OUT, "RUN", 0, "The folder that the run fills", 0},
-    {"resume", KEY_RESUME, "RUN", 0, "Go on with a run; --data says where its data are now", 0},
     {"preset", KEY_PRESET, "NAME", 0,
      "small (default), imagenet-400, imagenet-800 or imagenet-1600", 0},
-    {"epochs", KEY_EPOCHS, "N", 0, "Passes over the data", 0},
-    {"steps", KEY_STEPS, "N", 0, "Updates in all, instead of --epochs", 0},
     {"micro-batch", KEY_MICRO_BATCH, "N", 0,
      "Images computed at a time; their gradients are averaged over --batch (at most 32)", 0},
-    {"base-lr", KEY_BASE_LR, "RATE", 0, "Peak learning rate for 256 images per update", 0},
-    {"warm-up", KEY_WARM_UP, "EPOCHS", 0, "Epochs of rising learning rate", 0},
-    {"weight-decay", KEY_WEIGHT_DECAY, "X", 0, "Weight decay at first (0.04)", 0},
     {"weight-decay-end", KEY_WEIGHT_DECAY_END, "X", 0, "Weight decay at last (0.2)", 0},
     {"optimizer", KEY_OPTIMIZER, "NAME", 0, "lamb (default), adamw or sgd", 0},
     {"clip", KEY_CLIP, "NORM", 0, "Largest norm of the gradient (5); 0: any", 0},
     {"densify-norm", KEY_DENSIFY_NORM, "NAME", 0,
      "auto (default: as the network), batch_norm or layer_norm", 0},
     {"no-drop", KEY_NO_DROP, NULL, 0, "No drop path and no dropout", 0},
-    {"seed", KEY_SEED, "N", 0, "Of weights, order, crops, masks and drop path (0)", 0},
-    {"mean", KEY_MEAN, "LIST", 0,
-     "Mean of each channel, values 0 to 1 such as 0.5,0.5,0.5; imagenet (with the deviation); "
-     "default: measured",
-     0},
-    {"std", KEY_STD, "LIST", 0, "Standard deviation of each channel", 0},
-    {"no-flip", KEY_NO_FLIP, NULL, 0, "Never mirror a picture", 0},
-    {"most-bad", KEY_MOST_BAD, "SHARE", 0, "Stop if more of the pictures are bad (0.1)", 0},
-    {"nonfinite", KEY_NONFINITE, "POLICY", 0,
-     "A batch whose loss or gradient is not finite: stop (default), or skip it", 0},
-    {"keep", KEY_KEEP, "N", 0, "Checkpoints kept, beside the best (3)", 0},
-    {"checkpoint-minutes", KEY_MINUTES, "X", 0, "Minutes between checkpoints within an epoch (10)",
-     0},
     {"pictures", KEY_PICTURES, "EPOCHS", 0, "Epochs between reconstructions (10); 0: none", 0},
-    {"init-weights", KEY_INIT, "FILE", 0,
-     "Begin with the weights of a safetensors file: an encoder alone, or a checkpoint", 0},
-    {"decode-threads", KEY_DECODE_THREADS, "N", 0,
-     "Threads that decode pictures (default: all processors)", 0},
     {0},
 };
 
 /* ---- Options --------------------------------------------------------------------------------- */
 
 /* Options that are a setting of run.json. */
-static const struct {
-    int key;
-    const char *setting;
-} settings_by_key[] = {{KEY_PRESET, "preset"},
-                       {KEY_EPOCHS, "epochs"},
-                       {KEY_STEPS, "steps"},
-                       {KEY_MICRO_BATCH, "micro_batch"},
-                       {KEY_BASE_LR, "base_lr"},
-                       {KEY_WARM_UP, "warmup_epochs"},
-                       {KEY_WEIGHT_DECAY, "weight_decay"},
-                       {KEY_WEIGHT_DECAY_END, "weight_decay_end"},
-                       {KEY_OPTIMIZER, "optimizer"},
-                       {KEY_CLIP, "clip"},
-                       {KEY_DENSIFY_NORM, "densify_norm"},
-                       {KEY_SEED, "seed"},
-                       {KEY_MOST_BAD, "most_bad"},
-                       {KEY_NONFINITE, "nonfinite"},
-                       {KEY_KEEP, "keep"},
-                       {KEY_MINUTES, "checkpoint_minutes"},
-                       {KEY_PICTURES, "picture_epochs"}};
+static const TrainingOption settings_by_key[] = {{KEY_PRESET, "preset"},
+                                                 {KEY_MICRO_BATCH, "micro_batch"},
+                                                 {KEY_WEIGHT_DECAY_END, "weight_decay_end"},
+                                                 {KEY_OPTIMIZER, "optimizer"},
+                                                 {KEY_CLIP, "clip"},
+                                                 {KEY_DENSIFY_NORM, "densify_norm"},
+                                                 {KEY_PICTURES, "picture_epochs"}};
 
 static error_t parse_setting(int key, const char *text, struct argp_state *state) {
     PretrainRun *run = &((PretrainOptions *)state->input)->run;
-    for (size_t i = 0; i < sizeof settings_by_key / sizeof *settings_by_key; i++) {
-        if (settings_by_key[i].key != key)
-            continue;
-        Status status =
-            pretrain_settings_set(run->arena, &run->settings, settings_by_key[i].setting, text);
-        if (!status_fine(status))
-            argp_error(state, "--%s %s", training_options_name(option_table, key), status.message);
-        return 0;
-    }
-    return ARGP_ERR_UNKNOWN;
+    const char *setting = training_options_setting(
+        settings_by_key, sizeof settings_by_key / sizeof *settings_by_key, key);
+    if (!setting)
+        return ARGP_ERR_UNKNOWN;
+    training_options_require(state, option_table, key,
+                             pretrain_settings_set(run->arena, &run->settings, setting, text));
+    return 0;
 }
 
 static error_t parse_rest(int key, char *text, struct argp_state *state) {
@@ -127,18 +69,6 @@ static error_t parse_rest(int key, char *text, struct argp_state *state) {
     switch (key) {
     case KEY_NO_DROP:
         settings->pass.stochastic = false;
-        return 0;
-    case KEY_MEAN:
-        training_options_mean(state, text, &settings->normalization);
-        return 0;
-    case KEY_STD:
-        training_options_deviation(state, text, &settings->normalization);
-        return 0;
-    case KEY_NO_FLIP:
-        settings->no_flip = true;
-        return 0;
-    case KEY_INIT:
-        settings->init_weights = text;
         return 0;
     default:
         return parse_setting(key, text, state);
@@ -156,17 +86,12 @@ static error_t parse_name(PretrainOptions *options, char *name) {
 static void check_resume(struct argp_state *state, const PretrainOptions *options) {
     const Options *network = &options->run.options;
     PassOptions standard = pass_options_default();
-    const char *wrong = options->training_option;
-    if (options->run.folder)
-        wrong = "out";
-    if (network->frontend.network || network->frontend.input || network->settings.count ||
-        network->pass.batch || network->pass.mask_ratio != standard.mask_ratio ||
-        network->pass.decoder_width != standard.decoder_width)
-        wrong = "network, set, input, batch, mask-ratio and decoder-width";
-    if (network->model)
-        argp_error(state, "--resume knows its network: %s is one too many", network->model);
-    if (wrong)
-        argp_error(state, "a run keeps its settings: no --%s beside --resume", wrong);
+    bool given = network->frontend.network || network->frontend.input || network->settings.count ||
+                 network->pass.batch || network->pass.mask_ratio != standard.mask_ratio ||
+                 network->pass.decoder_width != standard.decoder_width;
+    training_options_check_resume(state, &options->training, network,
+                                  given ? "network, set, input, batch, mask-ratio and decoder-width"
+                                        : NULL);
 }
 
 static void check_new(struct argp_state *state, const PretrainOptions *options) {
@@ -174,36 +99,28 @@ static void check_new(struct argp_state *state, const PretrainOptions *options) 
         argp_error(state, "name a .cnn file, or a run by --resume");
     if (options->run.sources.count == 0)
         argp_error(state, "name the pictures by --data");
-    if (!options->run.folder)
+    if (!options->training.out)
         argp_error(state, "name the folder of the run by --out");
 }
 
 static error_t parse(int key, char *text, struct argp_state *state) {
     PretrainOptions *options = state->input;
     PretrainRun *run = &options->run;
-    if (key >= KEY_TRAINING && key <= KEY_INIT)
-        options->training_option = training_options_name(option_table, key);
+    if (key >= KEY_TRAINING && key <= KEY_PICTURES)
+        options->training.given = training_options_name(option_table, key);
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &run->options;
         state->child_inputs[1] = &options->code;
+        state->child_inputs[2] = &options->training;
         return 0;
     case ARGP_KEY_ARG:
         return parse_name(options, text);
     case KEY_DATA:
         vector_push(run->arena, &run->sources, text);
         return 0;
-    case KEY_OUT:
-        run->folder = text;
-        return 0;
-    case KEY_RESUME:
-        options->resume = text;
-        return 0;
-    case KEY_DECODE_THREADS:
-        run->decode_threads = (int)options_integer(state, "decode-threads", text, 1, 1024);
-        return 0;
     case ARGP_KEY_SUCCESS:
-        if (options->resume)
+        if (options->training.resume)
             check_resume(state, options);
         else
             check_new(state, options);
@@ -213,8 +130,10 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     }
 }
 
-static const struct argp_child children[] = {
-    {&options_program_argp, 0, NULL, 0}, {&code_options_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&options_program_argp, 0, NULL, 0},
+                                             {&code_options_argp, 0, NULL, 0},
+                                             {&training_options_argp, 0, NULL, 0},
+                                             {0}};
 
 static const struct argp argp = {
     option_table,
@@ -238,7 +157,7 @@ static const struct argp argp = {
 static void describe_data(const PretrainRun *run) {
     const PretrainSettings *settings = &run->settings;
     fprintf(stderr, "data      %zu pictures; ", run->source.samples.count);
-    training_options_print(stderr, &settings->normalization, settings->channels);
+    training_options_print(stderr, &settings->training.normalization, settings->training.channels);
 }
 
 static void describe_plan(const PretrainRun *run) {
@@ -253,7 +172,7 @@ static void describe_costs(const PretrainRun *run) {
     TrainerCosts costs = trainer_costs(run->trainer);
     training_options_costs(stderr, &costs, "a smaller --micro-batch");
     fprintf(stderr, "disk      checkpoints of %.0f MB, %d and the best are kept\n",
-            12e-6 * (double)costs.parameters, run->settings.keep);
+            12e-6 * (double)costs.parameters, run->settings.training.keep);
 }
 
 static void describe(const PretrainRun *run) {
@@ -272,17 +191,16 @@ static void describe(const PretrainRun *run) {
 
 static Status go(PretrainOptions *options, bool *stopped) {
     PretrainRun *run = &options->run;
-    status_return_if_failed(options->resume ? pretrain_resume(run) : pretrain_create(run));
+    status_return_if_failed(options->training.resume ? pretrain_resume(run) : pretrain_create(run));
     describe(run);
-    if (options->resume)
-        fprintf(stderr, "resume    after update %" PRId64 "\n", run->state.updates);
+    if (options->training.resume)
+        training_options_resumed(stderr, &run->state);
     return pretrain_train(run, stopped);
 }
 
 static void say_end(const PretrainRun *run, bool stopped) {
     if (stopped)
-        fprintf(stderr, "stopped after update %" PRId64 "; go on by: sparkc pretrain --resume %s\n",
-                run->state.updates, run->folder);
+        training_options_stopped(stderr, &run->state, "pretrain", run->folder);
     else
         printf("%s/checkpoints/step-%08" PRId64 ".encoder.safetensors\n", run->folder,
                run->state.updates);
@@ -295,8 +213,8 @@ static void take_options(PretrainOptions *options) {
     run->settings.pass.mask_ratio = run->options.pass.mask_ratio;
     run->settings.pass.decoder_width = run->options.pass.decoder_width;
     run->code = options->code.run;
-    if (options->resume)
-        run->folder = options->resume;
+    run->decode_threads = options->training.decode_threads;
+    run->folder = options->training.resume ? options->training.resume : options->training.out;
 }
 
 int command_pretrain(int argc, char **argv) {
@@ -307,8 +225,10 @@ int command_pretrain(int argc, char **argv) {
     *run = (PretrainRun){.arena = arena,
                          .options = options_default(arena),
                          .settings = pretrain_settings_default(),
-                         .decode_threads = options.code.run.threads,
                          .progress = isatty(STDERR_FILENO)};
+    options.training = (TrainingOptions){.arena = arena,
+                                         .settings = &run->settings.training,
+                                         .decode_threads = options.code.run.threads};
     options_parse(&argp, argc, argv, &options);
     code_options_open_cache(arena, &options.code);
     take_options(&options);

@@ -154,15 +154,15 @@ static Status draw(Work *work) {
     const PretrainSettings *settings = &run->settings;
     status_return_if_failed(take_weights(work));
     status_return_if_failed(
-        reconstruction_load(run->arena, &run->source, settings->normalization.mean,
-                            settings->normalization.deviation, work->reconstruction));
+        reconstruction_load(run->arena, &run->source, settings->training.normalization.mean,
+                            settings->training.normalization.deviation, work->reconstruction));
     if (work->mask.list)
         reconstruction_set_mask(work->reconstruction, work->mask.list);
     else
         reconstruction_mask(work->reconstruction, work->options->seed);
-    status_return_if_failed(
-        reconstruction_draw(run->arena, work->reconstruction, settings->normalization.mean,
-                            settings->normalization.deviation, &work->picture, &work->loss));
+    status_return_if_failed(reconstruction_draw(
+        run->arena, work->reconstruction, settings->training.normalization.mean,
+        settings->training.normalization.deviation, &work->picture, &work->loss));
     return picture_write(run->arena, &work->picture, work->options->output);
 }
 

@@ -28,9 +28,9 @@ static void set(Arena *arena, FinetuneSettings *settings, const char *name, cons
 static FinetuneSettings completed(Arena *arena, const char *recipe, size_t samples) {
     FinetuneSettings settings = finetune_settings_default();
     set(arena, &settings, "recipe", recipe);
-    settings.channels = 3;
+    settings.training.channels = 3;
     for (int i = 0; i < 3; i++)
-        settings.normalization.deviation[i] = 0.25;
+        settings.training.normalization.deviation[i] = 0.25;
     CU_ASSERT_PTR_NULL_FATAL(finetune_settings_complete(arena, &settings, samples).message);
     return settings;
 }
@@ -62,11 +62,11 @@ static void recipes_are_official(void) {
         TrainerOptions trainer = finetune_trainer_options(&settings);
         bool lamb = official[i].lamb;
         CU_ASSERT_EQUAL(settings.recipe, official[i].recipe);
-        CU_ASSERT_EQUAL(settings.epochs, official[i].epochs);
-        CU_ASSERT_EQUAL(settings.warmup_epochs, official[i].warmup);
-        CU_ASSERT_EQUAL(settings.base_lr, official[i].base_lr);
+        CU_ASSERT_EQUAL(settings.training.epochs, official[i].epochs);
+        CU_ASSERT_EQUAL(settings.training.warmup_epochs, official[i].warmup);
+        CU_ASSERT_EQUAL(settings.training.base_lr, official[i].base_lr);
         CU_ASSERT_EQUAL(settings.layer_decay, official[i].layer_decay);
-        CU_ASSERT_EQUAL(settings.weight_decay, official[i].weight_decay);
+        CU_ASSERT_EQUAL(settings.training.weight_decay, official[i].weight_decay);
         CU_ASSERT_EQUAL(settings.mixing.mixup, official[i].mixup);
         CU_ASSERT(settings.mixing.cutmix == 1 && settings.mixing.smoothing == 0.1);
         CU_ASSERT_EQUAL(settings.drop_path, official[i].drop_path);
@@ -134,7 +134,7 @@ static void short_runs_warm_up_shortly(void) {
     CU_ASSERT_PTR_NULL_FATAL(finetune_settings_complete(arena, &settings, 400).message);
     Schedule schedule = finetune_schedule(&settings, 400);
     CU_ASSERT(schedule.total == 120 && schedule.warmup == 10); /* 5 of 60 epochs */
-    CU_ASSERT_EQUAL(settings.epochs, 0);
+    CU_ASSERT_EQUAL(settings.training.epochs, 0);
     arena_destroy(arena);
 }
 
@@ -172,10 +172,10 @@ static void what_does_not_fit_is_refused(void) {
     check_fails(finetune_settings_complete(arena, &settings, 63),
                 "63 pictures do not fill a batch of 64; choose a smaller --batch");
     settings = finetune_settings_default();
-    settings.epochs = 0;
+    settings.training.epochs = 0;
     check_fails(finetune_settings_complete(arena, &settings, 63), "0 epochs train nothing");
     settings = finetune_settings_default();
-    settings.epochs = 1e12;
+    settings.training.epochs = 1e12;
     check_fails(finetune_settings_complete(arena, &settings, 63), "epochs are too many");
     settings = finetune_settings_default();
     settings.optimizer_given = true;
@@ -204,14 +204,14 @@ static void impossible_values_are_refused(void) {
 
 static FinetuneSettings unusual(Arena *arena) {
     FinetuneSettings settings = completed(arena, "convnext-large-384", 12345);
-    settings.base_lr = 0.1 / 3;
-    settings.normalization.mean[1] = 1.0 / 3;
-    settings.seed = UINT32_MAX;
-    settings.nonfinite = NONFINITE_SKIP;
+    settings.training.base_lr = 0.1 / 3;
+    settings.training.normalization.mean[1] = 1.0 / 3;
+    settings.training.seed = UINT32_MAX;
+    settings.training.nonfinite = NONFINITE_SKIP;
     settings.optimizer = OPTIMIZER_SGD;
     settings.hold_out = 1.0 / 7;
     settings.count = 777;
-    settings.no_flip = true;
+    settings.training.no_flip = true;
     return settings;
 }
 
@@ -224,10 +224,13 @@ static void json_comes_back(void) {
     CU_ASSERT_PTR_NULL_FATAL(finetune_settings_read(arena, json, &back).message);
     json_t *again = finetune_settings_json(&back);
     CU_ASSERT_TRUE(json_equal(first, again));
-    CU_ASSERT(back.base_lr == 0.1 / 3 && back.normalization.mean[1] == 1.0 / 3);
-    CU_ASSERT(back.seed == UINT32_MAX && back.optimizer == OPTIMIZER_SGD && back.no_flip);
-    CU_ASSERT(back.recipe == RECIPE_CONVNEXT_LARGE_384 && back.nonfinite == NONFINITE_SKIP);
-    CU_ASSERT(back.count == 777 && back.hold_out == 1.0 / 7 && back.steps == settings.steps);
+    CU_ASSERT(back.training.base_lr == 0.1 / 3 && back.training.normalization.mean[1] == 1.0 / 3);
+    CU_ASSERT(back.training.seed == UINT32_MAX && back.optimizer == OPTIMIZER_SGD &&
+              back.training.no_flip);
+    CU_ASSERT(back.recipe == RECIPE_CONVNEXT_LARGE_384 &&
+              back.training.nonfinite == NONFINITE_SKIP);
+    CU_ASSERT(back.count == 777 && back.hold_out == 1.0 / 7 &&
+              back.training.steps == settings.training.steps);
     CU_ASSERT(back.mixing.mixup == 0.8 && back.mixing.cutmix == 1 && back.mixing.smoothing == 0.1);
     json_decref(first);
     json_decref(again);

@@ -8,9 +8,9 @@
 static PretrainSettings completed(Arena *arena, PretrainPreset preset, size_t samples) {
     PretrainSettings settings = pretrain_settings_default();
     settings.preset = preset;
-    settings.channels = 3;
+    settings.training.channels = 3;
     for (int i = 0; i < 3; i++)
-        settings.normalization.deviation[i] = 0.25;
+        settings.training.normalization.deviation[i] = 0.25;
     CU_ASSERT_PTR_NULL_FATAL(pretrain_settings_complete(arena, &settings, samples).message);
     return settings;
 }
@@ -61,8 +61,8 @@ static void batches_follow_the_data(void) {
 static void short_runs_warm_up_shortly(void) {
     Arena *arena = arena_create();
     PretrainSettings settings = pretrain_settings_default();
-    settings.channels = 3;
-    settings.steps = 100;
+    settings.training.channels = 3;
+    settings.training.steps = 100;
     settings.pass.batch = 8;
     CU_ASSERT_PTR_NULL(pretrain_settings_complete(arena, &settings, 400).message);
     Schedule schedule = pretrain_schedule(&settings, 400);
@@ -103,7 +103,7 @@ static void what_does_not_fit_is_refused(void) {
     CU_ASSERT_PTR_NOT_NULL_FATAL(status.message);
     CU_ASSERT_PTR_NOT_NULL(strstr(status.message, "63 pictures do not fill a batch of 64"));
     settings = pretrain_settings_default();
-    settings.epochs = 0;
+    settings.training.epochs = 0;
     CU_ASSERT_PTR_NOT_NULL(pretrain_settings_complete(arena, &settings, 63).message);
     arena_destroy(arena);
 }
@@ -111,10 +111,10 @@ static void what_does_not_fit_is_refused(void) {
 static void json_comes_back(void) {
     Arena *arena = arena_create();
     PretrainSettings settings = completed(arena, PRESET_SMALL, 12345), back;
-    settings.base_lr = 0.1 / 3;
-    settings.normalization.mean[1] = 1.0 / 3;
-    settings.seed = UINT32_MAX;
-    settings.nonfinite = NONFINITE_SKIP;
+    settings.training.base_lr = 0.1 / 3;
+    settings.training.normalization.mean[1] = 1.0 / 3;
+    settings.training.seed = UINT32_MAX;
+    settings.training.nonfinite = NONFINITE_SKIP;
     settings.pass.optimizer = OPTIMIZER_SGD;
     settings.pass.densify_norm = DENSIFY_LAYER_NORM;
     settings.pass.stochastic = false;
@@ -126,9 +126,9 @@ static void json_comes_back(void) {
     CU_ASSERT_PTR_NULL_FATAL(pretrain_settings_read(arena, json, &back).message);
     json_t *again = pretrain_settings_json(&back);
     CU_ASSERT_TRUE(json_equal(json, again));
-    CU_ASSERT(back.base_lr == settings.base_lr &&
-              back.normalization.mean[1] == settings.normalization.mean[1]);
-    CU_ASSERT(back.seed == UINT32_MAX && !back.pass.stochastic);
+    CU_ASSERT(back.training.base_lr == settings.training.base_lr &&
+              back.training.normalization.mean[1] == settings.training.normalization.mean[1]);
+    CU_ASSERT(back.training.seed == UINT32_MAX && !back.pass.stochastic);
     json_decref(again);
     json_decref(json);
     free(text);

@@ -108,8 +108,8 @@ static Status extract(const Extractor *extractor, Loading *loading) {
     const PretrainSettings *settings = &loading->probe->run.settings;
     ExtractorListener listener = {loading, hear_bad, show_progress};
     status_return_if_failed(extractor_run(
-        loading->probe->run.arena, extractor, &loading->pictures, settings->normalization.mean,
-        settings->normalization.deviation, &listener, &loading->features));
+        loading->probe->run.arena, extractor, &loading->pictures, settings->training.normalization.mean,
+        settings->training.normalization.deviation, &listener, &loading->features));
     loading->set->used = loading->features.count;
     return STATUS_FINE;
 }

@@ -26,8 +26,8 @@ static void fill(void *context, const LoaderBatch *batch) {
     const MixingOptions *mixing = &run->settings.mixing;
     for (int i = 0; i < tuning->shape.batch; i++)
         tuning->classes[i] = run->train.pictures.classes[batch->samples[i]];
-    MixingChoice choice =
-        mixing_choose(mixing, tuning->shape, run->settings.seed, (uint32_t)run->state.updates);
+    MixingChoice choice = mixing_choose(mixing, tuning->shape, run->settings.training.seed,
+                                        (uint32_t)run->state.updates);
     mixing_pictures(choice, tuning->shape, trainer_images(run->trainer));
     mixing_targets(choice, mixing->smoothing, tuning->shape.batch, tuning->classes,
                    run->class_count, trainer_targets(run->trainer));
@@ -72,7 +72,7 @@ static FinetuneScore score_of(const ProbeFeatures *logits) {
 /* Judges weights and running statistics; `arena` holds what lies between. */
 static Status judge(Arena *arena, FinetuneRun *run, const TrainingMemory *memory,
                     FinetuneScore *score) {
-    const RunNormalization *normalization = &run->settings.normalization;
+    const RunNormalization *normalization = &run->settings.training.normalization;
     ExtractorListener listener = {.context = run, .bad = run->warned ? NULL : hear_bad};
     ProbeFeatures logits;
     tensors_copy(memory, extractor_memory(run->extractor));
@@ -116,7 +116,7 @@ static Status log_scores(const FinetuneRun *run, Loop *loop) {
 
 static Status look(void *context, Loop *loop, Arena *arena, LoopMoment moment) {
     FinetuneRun *run = ((Tuning *)context)->run;
-    int64_t count = run->settings.evaluations, total = run->settings.steps;
+    int64_t count = run->settings.evaluations, total = run->settings.training.steps;
     bool due = moment.updates * count / total > (moment.updates - 1) * count / total;
     if (!due)
         return STATUS_FINE;
@@ -183,10 +183,10 @@ static Status finish(FinetuneRun *run) {
 static LoaderOptions loader_options(const FinetuneRun *run) {
     const FinetuneSettings *settings = &run->settings;
     LoaderOptions options =
-        run_data_loader(&run->graph->geometry, &settings->normalization, settings->batch,
-                        run->decode_threads, settings->no_flip);
-    options.seed = settings->seed;
-    options.most_bad = settings->most_bad;
+        run_data_loader(&run->graph->geometry, &settings->training.normalization, settings->batch,
+                        run->decode_threads, settings->training.no_flip);
+    options.seed = settings->training.seed;
+    options.most_bad = settings->training.most_bad;
     options.augment.least_area = settings->least_area;
     return options;
 }
@@ -209,9 +209,9 @@ Status finetune_train(FinetuneRun *run, bool *stopped) {
                            .schedule = finetune_schedule(settings, samples),
                            .batch = settings->batch,
                            .epoch_steps = finetune_epoch_steps(settings, samples),
-                           .nonfinite = settings->nonfinite,
-                           .checkpoint_minutes = settings->checkpoint_minutes,
-                           .keep = settings->keep,
+                           .nonfinite = settings->training.nonfinite,
+                           .checkpoint_minutes = settings->training.checkpoint_minutes,
+                           .keep = settings->training.keep,
                            .terminal = run->progress,
                            .context = &tuning,
                            .fill = fill,

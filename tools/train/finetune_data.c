@@ -20,8 +20,8 @@ static Status choose(FinetuneRun *run, const Labels *labels) {
     LabelsChoice kept, held = {0};
     Status status = settings->hold_out > 0
                         ? labels_hold_out(run->arena, labels, count, settings->hold_out,
-                                          settings->seed, &kept, &held)
-                        : labels_choose(run->arena, labels, count, settings->seed, &kept);
+                                          settings->training.seed, &kept, &held)
+                        : labels_choose(run->arena, labels, count, settings->training.seed, &kept);
     status_return_if_failed(status);
     take(&kept, &run->train.source, &run->train.pictures);
     take(&held, &run->train.source, &run->test.pictures);

@@ -81,10 +81,10 @@ static Status fit_drop_path(FinetuneRun *run, bool given) {
 
 static Status find_weights(FinetuneRun *run) {
     const char *path;
-    if (run->random || run->settings.init_weights)
+    if (run->random || run->settings.training.init_weights)
         return STATUS_FINE;
     status_return_if_failed(run_tensors_newest(run->arena, run->from, &path));
-    run->settings.init_weights = checkpoint_encoder_path(run->arena, path);
+    run->settings.training.init_weights = checkpoint_encoder_path(run->arena, path);
     return STATUS_FINE;
 }
 
@@ -92,7 +92,7 @@ static Status find_weights(FinetuneRun *run) {
 static Status take_pretraining(FinetuneRun *run) {
     PretrainRun from = {.arena = run->arena, .folder = run->from};
     Options own = run->options;
-    RunNormalization *normalization = &run->settings.normalization;
+    RunNormalization *normalization = &run->settings.training.normalization;
     Status status = pretrain_open(&from);
     pretrain_close(&from);
     status_return_if_failed(status);
@@ -102,7 +102,7 @@ static Status take_pretraining(FinetuneRun *run) {
     for (size_t i = 0; i < own.settings.count; i++)
         set_parameter(run, own.settings.items[i]);
     if (!normalization->mean_count && !normalization->deviation_count)
-        *normalization = from.settings.normalization;
+        *normalization = from.settings.training.normalization;
     return find_weights(run);
 }
 
@@ -130,7 +130,7 @@ static Status compile(FinetuneRun *run) {
 static Status write_record(FinetuneRun *run, const char *model) {
     Arena *arena = run->arena;
     json_t *record = run_record_create(arena, kind);
-    run_record_set_text(record, "init_weights", run->settings.init_weights);
+    run_record_set_text(record, "init_weights", run->settings.training.init_weights);
     json_object_set_new(record, "network", run_network_json(&run->options, model));
     json_object_set_new(record, "data",
                         run_data_json(arena, &run->train.paths, &run->train.source));
@@ -144,7 +144,7 @@ static Status write_record(FinetuneRun *run, const char *model) {
 }
 
 static Status take_weights(FinetuneRun *run) {
-    const char *path = run->settings.init_weights;
+    const char *path = run->settings.training.init_weights;
     if (path)
         status_return_if_failed(
             run_tensors_initialise(run->arena, path, trainer_memory(run->trainer), stderr));
@@ -161,7 +161,7 @@ static Status make_network(FinetuneRun *run, const char *model, bool drop_path_g
     status_return_if_failed(fit_head(run));
     status_return_if_failed(fit_drop_path(run, drop_path_given));
     status_return_if_failed(run_network_check_texts(arena, &run->options, model));
-    status_return_if_failed(run_record_check_text(arena, run->settings.init_weights));
+    status_return_if_failed(run_record_check_text(arena, run->settings.training.init_weights));
     status_return_if_failed(run_record_check_free(arena, run->folder));
     status_return_if_failed(run_folder_lock(arena, run->folder, &run->lock));
     status_return_if_failed(run_record_check_free(arena, run->folder));
@@ -171,9 +171,10 @@ static Status make_network(FinetuneRun *run, const char *model, bool drop_path_g
 }
 
 static Status find_normalization(FinetuneRun *run) {
-    run->settings.channels = (int)run->graph->geometry.channels;
-    return run_normalization(run->arena, &run->train.source, run->settings.channels,
-                             run->decode_threads, run->progress, &run->settings.normalization);
+    run->settings.training.channels = (int)run->graph->geometry.channels;
+    return run_normalization(run->arena, &run->train.source, run->settings.training.channels,
+                             run->decode_threads, run->progress,
+                             &run->settings.training.normalization);
 }
 
 Status finetune_create(FinetuneRun *run) {
@@ -191,7 +192,7 @@ Status finetune_create(FinetuneRun *run) {
     status_return_if_failed(take_weights(run));
     status_return_if_failed(run_tensors_save(arena, run->folder, run->graph->network,
                                              trainer_memory(run->trainer), &run->state, NAN,
-                                             run->settings.keep));
+                                             run->settings.training.keep));
     return write_record(run, model); /* from here on it is a run, with a checkpoint */
 }
 
@@ -207,7 +208,7 @@ static Status read_record(FinetuneRun *run) {
 
 static Status check_record(const FinetuneRun *run) {
     const char *wrong = NULL;
-    if (run->graph->geometry.channels != run->settings.channels)
+    if (run->graph->geometry.channels != run->settings.training.channels)
         wrong = "its channels are not those of network.cnn";
     else if (class_outputs(run->graph) != (int64_t)run->class_count)
         wrong = "the classes of its pictures are not those of network.cnn";

@@ -3,8 +3,7 @@
 #define SPARKC_TOOLS_TRAIN_FINETUNE_SETTINGS_H
 
 #include "runtime/data/mixing.h"
-#include "tools/train/loop.h"
-#include "tools/train/run_record.h"
+#include "tools/train/training_settings.h"
 
 /* Recipes: one for small data sets, and the official ones of ImageNet by network, with gradient
  * clipping, without repeated augmentation, automatic augmentation and erasing. */
@@ -22,27 +21,16 @@ typedef enum FinetuneRecipe {
 typedef struct FinetuneSettings {
     FinetuneRecipe recipe;
     int64_t batch;
-    double epochs; /* over the training pictures; 0: `steps` counts */
-    int64_t steps; /* updates in all */
+    TrainingSettings training;
     OptimizerKind optimizer;
     bool optimizer_given; /* else the recipe's */
-    double base_lr;       /* peak learning rate for 256 images per update */
-    double warmup_epochs, weight_decay, layer_decay, clip, ema_decay;
+    double layer_decay, clip, ema_decay;
     double drop_path;  /* the network's parameter of that name; -1: as the network has it */
     double least_area; /* of the crops */
     MixingOptions mixing;
-    uint32_t seed;
-    bool no_flip;
-    int channels; /* of the network's image */
-    RunNormalization normalization;
-    int64_t count;   /* labelled pictures taken; 0: all */
-    double hold_out; /* share of them that is judged instead of test pictures */
-    double most_bad; /* share of bad pictures */
-    NonfinitePolicy nonfinite;
-    int keep;                  /* checkpoints, beside the best */
-    double checkpoint_minutes; /* between checkpoints; one is taken after each epoch, too */
-    int64_t evaluations;       /* over the run, evenly; the last at its end */
-    const char *init_weights;  /* a file; NULL: none */
+    int64_t count;       /* labelled pictures taken; 0: all */
+    double hold_out;     /* share of them that is judged instead of test pictures */
+    int64_t evaluations; /* over the run, evenly; the last at its end */
 } FinetuneSettings;
 
 /* Nothing chosen: recipe "small". */

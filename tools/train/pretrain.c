@@ -17,11 +17,12 @@ static Status draw(Arena *arena, const PretrainRun *run, Reconstruction *reconst
                    Image *picture, double *loss) {
     const PretrainSettings *settings = &run->settings;
     tensors_copy(trainer_memory(run->trainer), reconstruction_memory(reconstruction));
-    status_return_if_failed(reconstruction_load(arena, &run->source, settings->normalization.mean,
-                                                settings->normalization.deviation, reconstruction));
-    reconstruction_mask(reconstruction, settings->seed);
-    return reconstruction_draw(arena, reconstruction, settings->normalization.mean,
-                               settings->normalization.deviation, picture, loss);
+    status_return_if_failed(
+        reconstruction_load(arena, &run->source, settings->training.normalization.mean,
+                            settings->training.normalization.deviation, reconstruction));
+    reconstruction_mask(reconstruction, settings->training.seed);
+    return reconstruction_draw(arena, reconstruction, settings->training.normalization.mean,
+                               settings->training.normalization.deviation, picture, loss);
 }
 
 static Status write_picture(Arena *arena, const PretrainRun *run, Loop *loop, const Image *picture,
@@ -75,10 +76,10 @@ static Status look(void *context, Loop *loop, Arena *arena, LoopMoment moment) {
 static LoaderOptions loader_options(const PretrainRun *run) {
     const PretrainSettings *settings = &run->settings;
     LoaderOptions options =
-        run_data_loader(&run->graph->geometry, &settings->normalization, settings->micro_batch,
-                        run->decode_threads, settings->no_flip);
-    options.seed = settings->seed;
-    options.most_bad = settings->most_bad;
+        run_data_loader(&run->graph->geometry, &settings->training.normalization,
+                        settings->micro_batch, run->decode_threads, settings->training.no_flip);
+    options.seed = settings->training.seed;
+    options.most_bad = settings->training.most_bad;
     return options;
 }
 
@@ -95,9 +96,9 @@ Status pretrain_train(PretrainRun *run, bool *stopped) {
                            .schedule = pretrain_schedule(settings, samples),
                            .batch = settings->pass.batch,
                            .epoch_steps = pretrain_epoch_steps(settings, samples),
-                           .nonfinite = settings->nonfinite,
-                           .checkpoint_minutes = settings->checkpoint_minutes,
-                           .keep = settings->keep,
+                           .nonfinite = settings->training.nonfinite,
+                           .checkpoint_minutes = settings->training.checkpoint_minutes,
+                           .keep = settings->training.keep,
                            .terminal = run->progress,
                            .context = run,
                            .look = look};

@@ -11,7 +11,7 @@ static Status compile(PretrainRun *run) {
     TrainerOptions options = {.pass = run->settings.pass,
                               .run = run->code,
                               .micro_batches = run->settings.pass.batch / run->settings.micro_batch,
-                              .seed = run->settings.seed};
+                              .seed = run->settings.training.seed};
     options.pass.batch = run->settings.micro_batch;
     Diagnostics *diagnostics = diagnostics_create(run->arena, FRONTEND_ERROR_LIMIT);
     Status status = trainer_create(run->arena, run->graph, &options, diagnostics, &run->trainer);
@@ -34,13 +34,13 @@ Status pretrain_open_source(PretrainRun *run) {
 /* ---- A new run ------------------------------------------------------------------------------- */
 
 static Status check_texts(const PretrainRun *run, const char *model) {
-    status_return_if_failed(run_record_check_text(run->arena, run->settings.init_weights));
+    status_return_if_failed(run_record_check_text(run->arena, run->settings.training.init_weights));
     return run_network_check_texts(run->arena, &run->options, model);
 }
 
 static Status write_record(PretrainRun *run, const char *model) {
     json_t *record = run_record_create(run->arena, kind);
-    run_record_set_text(record, "init_weights", run->settings.init_weights);
+    run_record_set_text(record, "init_weights", run->settings.training.init_weights);
     json_object_set_new(record, "network", run_network_json(&run->options, model));
     json_object_set_new(record, "data", run_data_json(run->arena, &run->sources, &run->source));
     json_object_set_new(record, "settings", pretrain_settings_json(&run->settings));
@@ -50,7 +50,7 @@ static Status write_record(PretrainRun *run, const char *model) {
 }
 
 static Status initialise_weights(PretrainRun *run) {
-    const char *path = run->settings.init_weights;
+    const char *path = run->settings.training.init_weights;
     if (!path)
         return STATUS_FINE;
     return run_tensors_initialise(run->arena, path, trainer_memory(run->trainer), stderr);
@@ -62,23 +62,23 @@ Status pretrain_create(PretrainRun *run) {
     Arena *arena = run->arena;
     status_return_if_failed(
         run_network_build(arena, &run->options, model, &run->graph, &flattened));
-    settings->channels = (int)run->graph->geometry.channels;
+    settings->training.channels = (int)run->graph->geometry.channels;
     status_return_if_failed(check_texts(run, model));
     status_return_if_failed(pretrain_open_source(run));
     status_return_if_failed(pretrain_settings_complete(arena, settings, run->source.samples.count));
     status_return_if_failed(run_record_check_free(arena, run->folder));
     status_return_if_failed(run_folder_lock(arena, run->folder, &run->lock));
     status_return_if_failed(run_record_check_free(arena, run->folder));
-    status_return_if_failed(run_normalization(arena, &run->source, settings->channels,
+    status_return_if_failed(run_normalization(arena, &run->source, settings->training.channels,
                                               run->decode_threads, run->progress,
-                                              &settings->normalization));
+                                              &settings->training.normalization));
     status_return_if_failed(
         run_network_keep(arena, run->folder, &run->options, flattened, &run->graph));
     status_return_if_failed(compile(run));
     status_return_if_failed(initialise_weights(run));
     status_return_if_failed(run_tensors_save(arena, run->folder, run->graph->network,
                                              trainer_memory(run->trainer), &run->state, NAN,
-                                             settings->keep));
+                                             settings->training.keep));
     return write_record(run, model); /* from here on it is a run, with a checkpoint */
 }
 
@@ -97,7 +97,7 @@ Status pretrain_open(PretrainRun *run) {
     status_return_if_failed(read_record(run));
     status_return_if_failed(
         run_network_open(run->arena, run->folder, run->record, &run->options, &run->graph));
-    if (run->graph->geometry.channels != run->settings.channels)
+    if (run->graph->geometry.channels != run->settings.training.channels)
         return run_record_damaged(run->arena, run->folder,
                                   "its channels are not those of network.cnn");
     return STATUS_FINE;

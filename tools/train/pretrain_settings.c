@@ -28,16 +28,12 @@ static const Preset presets[] = {
 enum { MOST_MICRO_BATCH = 32 };
 
 PretrainSettings pretrain_settings_default(void) {
-    return (PretrainSettings){.pass = pass_options_default(),
-                              .epochs = NAN,
-                              .base_lr = NAN,
-                              .warmup_epochs = NAN,
-                              .weight_decay = NAN,
-                              .weight_decay_end = NAN,
-                              .most_bad = 0.1,
-                              .keep = 3,
-                              .checkpoint_minutes = 10,
-                              .picture_epochs = 10};
+    PretrainSettings settings = {.pass = pass_options_default(),
+                                 .training = training_settings_default(),
+                                 .weight_decay_end = NAN,
+                                 .picture_epochs = 10};
+    settings.training.keep = 3;
+    return settings;
 }
 
 /* The largest divisor of the batch that is no more than MOST_MICRO_BATCH. */
@@ -46,10 +42,6 @@ static int64_t default_micro_batch(int64_t batch) {
     while (batch % micro)
         micro--;
     return micro;
-}
-
-static double or_preset(double value, double preset) {
-    return isnan(value) ? preset : value;
 }
 
 static Status complete_batch(Arena *arena, PretrainSettings *settings, const Preset *preset,
@@ -64,35 +56,18 @@ static Status complete_batch(Arena *arena, PretrainSettings *settings, const Pre
                               "a batch of %" PRId64 " cannot be computed %" PRId64
                               " images at a time; choose a --micro-batch that divides it",
                               settings->pass.batch, settings->micro_batch);
-    if ((size_t)settings->pass.batch > samples)
-        return status_failure(
-            arena, "%zu pictures do not fill a batch of %" PRId64 "; choose a smaller --batch",
-            samples, settings->pass.batch);
-    return STATUS_FINE;
+    return training_settings_check_batch(arena, settings->pass.batch, samples);
 }
 
 Status pretrain_settings_complete(Arena *arena, PretrainSettings *settings, size_t samples) {
     const Preset *preset = &presets[settings->preset];
     status_return_if_failed(complete_batch(arena, settings, preset, samples));
-    if (settings->steps > 0)
-        settings->epochs = 0;
-    settings->epochs = or_preset(settings->epochs, preset->epochs);
-    settings->base_lr = or_preset(settings->base_lr, preset->base_lr);
-    settings->weight_decay = or_preset(settings->weight_decay, preset->weight_decay);
-    settings->weight_decay_end = or_preset(settings->weight_decay_end, preset->weight_decay_end);
-    double epoch_steps = (double)pretrain_epoch_steps(settings, samples);
-    if (settings->steps == 0 && !(settings->epochs > 0))
-        return status_failure(arena, "0 epochs train nothing");
-    if (settings->steps == 0 && settings->epochs * epoch_steps > 1e12)
-        return status_failure(arena, "%g epochs are too many", settings->epochs);
-    if (settings->steps == 0)
-        settings->steps = (int64_t)fmax(1, nearbyint(settings->epochs * epoch_steps));
-    /* A shorter run than the preset's warms up for the same share of it. */
-    double share = preset->warmup_epochs / preset->epochs;
-    settings->warmup_epochs =
-        or_preset(settings->warmup_epochs,
-                  fmin(preset->warmup_epochs, share * (double)settings->steps / epoch_steps));
-    return STATUS_FINE;
+    TrainingSettings *training = &settings->training;
+    settings_take(&training->base_lr, preset->base_lr);
+    settings_take(&training->weight_decay, preset->weight_decay);
+    settings_take(&settings->weight_decay_end, preset->weight_decay_end);
+    return training_settings_complete(arena, training, preset->epochs, preset->warmup_epochs,
+                                      pretrain_epoch_steps(settings, samples));
 }
 
 int64_t pretrain_epoch_steps(const PretrainSettings *settings, size_t samples) {
@@ -100,12 +75,9 @@ int64_t pretrain_epoch_steps(const PretrainSettings *settings, size_t samples) {
 }
 
 Schedule pretrain_schedule(const PretrainSettings *settings, size_t samples) {
-    double epoch_steps = (double)pretrain_epoch_steps(settings, samples);
-    return (Schedule){.peak_lr = schedule_peak_lr(settings->base_lr, settings->pass.batch),
-                      .weight_decay = settings->weight_decay,
-                      .weight_decay_end = settings->weight_decay_end,
-                      .warmup = schedule_warmup(settings->warmup_epochs * epoch_steps),
-                      .total = settings->steps};
+    return training_settings_schedule(&settings->training, settings->pass.batch,
+                                      pretrain_epoch_steps(settings, samples),
+                                      settings->weight_decay_end);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
@@ -119,8 +91,7 @@ static const char *const preset_names[] = {[PRESET_SMALL] = "small",
                                            [PRESET_IMAGENET_1600] = "imagenet-1600"};
 
 #define AT(member) offsetof(PretrainSettings, member)
-_Static_assert(sizeof(OptimizerKind) == sizeof(int) && sizeof(DensifyNorm) == sizeof(int) &&
-                   sizeof(NonfinitePolicy) == sizeof(int),
+_Static_assert(sizeof(OptimizerKind) == sizeof(int) && sizeof(DensifyNorm) == sizeof(int),
                "choices are set as int");
 static const SettingEntry fields[] = {
     {"batch", SETTING_INTEGER, AT(pass.batch), 1, 1e9, NULL},
@@ -133,42 +104,32 @@ static const SettingEntry fields[] = {
     {"epsilon", SETTING_NUMBER, AT(pass.epsilon), 0, 1, NULL},
     {"momentum", SETTING_NUMBER, AT(pass.momentum), 0, 1, NULL},
     {"clip", SETTING_NUMBER, AT(pass.clip), 0, 1e30, NULL},
-    {"epochs", SETTING_NUMBER, AT(epochs), 0, 1e12, NULL},
-    {"steps", SETTING_INTEGER, AT(steps), 1, 1e12, NULL},
-    {"base_lr", SETTING_NUMBER, AT(base_lr), 0, 1e6, NULL},
-    {"warmup_epochs", SETTING_NUMBER, AT(warmup_epochs), 0, 1e12, NULL},
-    {"weight_decay", SETTING_NUMBER, AT(weight_decay), 0, 1e6, NULL},
     {"weight_decay_end", SETTING_NUMBER, AT(weight_decay_end), 0, 1e6, NULL},
-    {"seed", SETTING_SEED, AT(seed), 0, UINT32_MAX, NULL},
-    {"no_flip", SETTING_BOOL, AT(no_flip), 0, 1, NULL},
-    {"channels", SETTING_INT, AT(channels), 1, SCAN_MOST_CHANNELS, NULL},
-    {"most_bad", SETTING_NUMBER, AT(most_bad), 0, 1, NULL},
-    {"keep", SETTING_INT, AT(keep), 1, 1e6, NULL},
-    {"checkpoint_minutes", SETTING_NUMBER, AT(checkpoint_minutes), 0, 1e9, NULL},
     {"picture_epochs", SETTING_NUMBER, AT(picture_epochs), 0, 1e9, NULL},
     SETTING_WORDS("preset", AT(preset), preset_names),
     SETTING_WORDS("optimizer", AT(pass.optimizer), settings_optimizers),
     SETTING_WORDS("densify_norm", AT(pass.densify_norm), densify_names),
-    SETTING_WORDS("nonfinite", AT(nonfinite), settings_nonfinite),
 };
 static const SettingsTable table = {fields, sizeof fields / sizeof *fields};
 
 Status pretrain_settings_set(Arena *arena, PretrainSettings *settings, const char *name,
                              const char *text) {
-    return settings_set(arena, table, settings, name, text);
+    return settings_has(table, name)
+               ? settings_set(arena, table, settings, name, text)
+               : training_settings_set(arena, &settings->training, name, text);
 }
 
 json_t *pretrain_settings_json(const PretrainSettings *settings) {
-    json_t *json = settings_json(table, settings);
-    run_normalization_json(json, &settings->normalization, settings->channels);
+    json_t *json = json_object();
+    settings_json(json, table, settings);
+    training_settings_json(json, &settings->training);
     return json;
 }
 
 Status pretrain_settings_read(Arena *arena, const json_t *json, PretrainSettings *settings) {
     *settings = pretrain_settings_default();
     status_return_if_failed(settings_read(arena, json, table, settings));
-    status_return_if_failed(
-        run_normalization_read(arena, json, settings->channels, &settings->normalization));
+    status_return_if_failed(training_settings_read(arena, json, &settings->training));
     if (settings->pass.batch % settings->micro_batch)
         return settings_wrong(arena, "micro_batch");
     return STATUS_FINE;

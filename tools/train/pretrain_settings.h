@@ -7,8 +7,7 @@
 #include "passes/passes.h"
 #include "runtime/train/schedule.h"
 #include "tools/options.h"
-#include "tools/train/loop.h"
-#include "tools/train/run_record.h"
+#include "tools/train/training_settings.h"
 
 /* Recipes; the official one lasts 400, 800 or 1600 epochs of ImageNet. */
 typedef enum PretrainPreset {
@@ -23,21 +22,9 @@ typedef struct PretrainSettings {
     PretrainPreset preset;
     PassOptions pass;    /* batch: images of an update */
     int64_t micro_batch; /* images that are computed at a time */
-    double epochs;       /* over the data; 0: `steps` counts */
-    int64_t steps;       /* updates in all */
-    double base_lr;      /* peak learning rate for 256 images per update */
-    double warmup_epochs;
-    double weight_decay, weight_decay_end;
-    uint32_t seed;
-    bool no_flip;
-    int channels; /* of the network's image */
-    RunNormalization normalization;
-    double most_bad; /* share of bad pictures */
-    NonfinitePolicy nonfinite;
-    int keep;                  /* checkpoints, beside the best */
-    double checkpoint_minutes; /* between checkpoints; one is taken after each epoch, too */
-    double picture_epochs;     /* between reconstruction pictures; 0: none */
-    const char *init_weights;  /* a file; NULL: none */
+    TrainingSettings training;
+    double weight_decay_end;
+    double picture_epochs; /* between reconstruction pictures; 0: none */
 } PretrainSettings;
 
 /* Nothing chosen: preset "small". */

@@ -6,11 +6,9 @@
 
 #include "base/fatal.h"
 #include "passes/passes.h"
-#include "tools/train/loop.h"
 
 const char *const settings_optimizers[] = {
     [OPTIMIZER_LAMB] = "lamb", [OPTIMIZER_ADAMW] = "adamw", [OPTIMIZER_SGD] = "sgd"};
-const char *const settings_nonfinite[] = {[NONFINITE_STOP] = "stop", [NONFINITE_SKIP] = "skip"};
 
 int64_t settings_batch(int64_t most, int64_t least, int64_t epoch_steps, size_t samples) {
     int64_t batch = most;
@@ -47,11 +45,13 @@ json_t *settings_numbers_json(const double *values, int count) {
     return list;
 }
 
-json_t *settings_json(SettingsTable table, const void *settings) {
-    json_t *json = json_object();
+void settings_take(double *setting, double otherwise) {
+    *setting = isnan(*setting) ? otherwise : *setting;
+}
+
+void settings_json(json_t *json, SettingsTable table, const void *settings) {
     for (size_t i = 0; i < table.count; i++)
         json_object_set_new(json, table.items[i].name, setting_json(settings, &table.items[i]));
-    return json;
 }
 
 Status settings_wrong(Arena *arena, const char *name) {
@@ -112,13 +112,21 @@ static Status read_setting(Arena *arena, const json_t *json, const SettingEntry 
     return fine ? STATUS_FINE : settings_wrong(arena, setting->name);
 }
 
+static const SettingEntry *find(SettingsTable table, const char *name) {
+    for (size_t i = 0; i < table.count; i++)
+        if (strcmp(table.items[i].name, name) == 0)
+            return &table.items[i];
+    return NULL;
+}
+
+bool settings_has(SettingsTable table, const char *name) {
+    return find(table, name);
+}
+
 Status settings_set(Arena *arena, SettingsTable table, void *settings, const char *name,
                     const char *text) {
-    const SettingEntry *setting = table.items;
-    while (strcmp(setting->name, name) != 0) {
-        setting++;
-        invariant(setting < table.items + table.count, "there is no setting %s", name);
-    }
+    const SettingEntry *setting = find(table, name);
+    invariant(setting, "there is no setting %s", name);
     bool fine;
     if (setting->kind == SETTING_CHOICE) {
         fine = try_word(setting, settings, text);

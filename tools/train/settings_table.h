@@ -43,9 +43,15 @@ typedef struct SettingsTable {
 Status settings_set(Arena *arena, SettingsTable table, void *settings, const char *name,
                     const char *text);
 
-/* As JSON by name, and back, exactly; reading fails on missing or impossible entries, naming them.
- */
-json_t *settings_json(SettingsTable table, const void *settings);
+/* Whether a table has a setting of that name. */
+bool settings_has(SettingsTable table, const char *name);
+
+/* Replaces a number that is NaN, not given. */
+void settings_take(double *setting, double otherwise);
+
+/* As entries of an object by name, and back, exactly; reading fails on missing or impossible
+ * entries, naming them. */
+void settings_json(json_t *json, SettingsTable table, const void *settings);
 Status settings_read(Arena *arena, const json_t *json, SettingsTable table, void *settings);
 
 /* Lists of numbers, for settings that are no single value. Reading needs `count` finite numbers, of
@@ -54,8 +60,8 @@ json_t *settings_numbers_json(const double *values, int count);
 Status settings_read_numbers(Arena *arena, const json_t *json, const char *name, int count,
                              bool positive, double *values);
 
-/* The words of choices that several tables have: OptimizerKind, NonfinitePolicy. */
-extern const char *const settings_optimizers[3], *const settings_nonfinite[2];
+/* The words of a choice that several tables have, OptimizerKind. */
+extern const char *const settings_optimizers[3];
 
 /* A batch for a data set of `samples` pictures: the largest power of two from `least` to `most`
  * with which an epoch still has `epoch_steps` updates, and no more than the pictures. Both bounds
