@@ -14,7 +14,7 @@
 #include "runtime/weights.h"
 #include "tests/support/text_network.h"
 #include "tests/unit/harness.h"
-#include "tools/probe/extractor.h"
+#include "tools/execute/extractor.h"
 
 enum { PICTURES = 7, BAD = 2, SIDE = 16, CHANNELS = 3, WIDTH = 12, SEED = 5 };
 
@@ -142,8 +142,8 @@ static void hear_progress(void *context, size_t done, size_t all) {
     hearing->all = all;
 }
 
-static ProbeFeatures extract(Arena *arena, const Graph *network, const Folder *folder,
-                             int64_t batch, int threads) {
+static Features extract(Arena *arena, const Graph *network, const Folder *folder, int64_t batch,
+                        int threads) {
     static const size_t samples[] = {6, 0, 1, 2, 3, 4, 5};
     static const uint32_t classes[] = {9, 1, 2, 3, 4, 5, 6};
     PassOptions pass = pass_options_default();
@@ -152,7 +152,7 @@ static ProbeFeatures extract(Arena *arena, const Graph *network, const Folder *f
     Hearing hearing = {0};
     ExtractorListener listener = {&hearing, hear_bad, hear_progress};
     ExtractorPictures pictures = {&folder->source, samples, classes, PICTURES};
-    ProbeFeatures features = {0};
+    Features features = {0};
     pass.entry = ENTRY_FEATURES;
     pass.batch = batch;
     Diagnostics *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
@@ -172,7 +172,7 @@ static void features_are_means_of_the_deepest_map(void) {
     static const uint32_t classes[] = {9, 1, 2, 4, 5, 6};
     Folder folder = make_folder();
     const Graph *network = read_network(folder.arena);
-    ProbeFeatures features = extract(folder.arena, network, &folder, 4, 2);
+    Features features = extract(folder.arena, network, &folder, 4, 2);
     Executor *executor = start_interpreter(folder.arena, network);
     CU_ASSERT_FATAL(features.count == PICTURES - 1 && features.width == WIDTH);
     for (size_t i = 0; i < features.count; i++) {
@@ -190,9 +190,9 @@ static void features_are_means_of_the_deepest_map(void) {
 static void batches_and_threads_change_nothing(void) {
     Folder folder = make_folder();
     const Graph *network = read_network(folder.arena);
-    ProbeFeatures first = extract(folder.arena, network, &folder, 4, 1);
+    Features first = extract(folder.arena, network, &folder, 4, 1);
     for (int64_t batch = 1; batch <= 16; batch *= 4) {
-        ProbeFeatures other = extract(folder.arena, network, &folder, batch, 3);
+        Features other = extract(folder.arena, network, &folder, batch, 3);
         CU_ASSERT_EQUAL_FATAL(other.count, first.count);
         for (size_t i = 0; i < first.count * first.stride; i++)
             CU_ASSERT_DOUBLE_EQUAL((double)first.values[i], (double)other.values[i], 1e-6);

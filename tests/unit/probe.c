@@ -14,9 +14,9 @@ static Threads *start_threads(Arena *arena, int count) {
 }
 
 /* A set of rows of `width` floats each. */
-static ProbeFeatures rows_of(Arena *arena, size_t count, size_t width, const float *values,
-                             const uint32_t *classes) {
-    ProbeFeatures features = probe_features(arena, count, width);
+static Features rows_of(Arena *arena, size_t count, size_t width, const float *values,
+                        const uint32_t *classes) {
+    Features features = features_create(arena, count, width);
     for (size_t i = 0; i < count; i++) {
         memcpy(features.values + i * features.stride, values + i * width, width * sizeof *values);
         features.classes[i] = classes[i];
@@ -32,9 +32,9 @@ static double normal(uint32_t stream, uint64_t index) {
 
 /* Rows of normal noise around the middle of their class: `distance` along the axis of the class's
  * number. */
-static ProbeFeatures clusters(Arena *arena, uint32_t stream, size_t count, size_t width,
-                              uint32_t classes, double distance) {
-    ProbeFeatures features = probe_features(arena, count, width);
+static Features clusters(Arena *arena, uint32_t stream, size_t count, size_t width,
+                         uint32_t classes, double distance) {
+    Features features = features_create(arena, count, width);
     for (size_t i = 0; i < count; i++) {
         features.classes[i] = (uint32_t)(i * 7 % classes);
         for (size_t k = 0; k < width; k++) {
@@ -48,11 +48,11 @@ static ProbeFeatures clusters(Arena *arena, uint32_t stream, size_t count, size_
 
 /* ---- Neighbours ------------------------------------------------------------------------------ */
 
-static uint32_t predict_one(const ProbeFeatures *train, float x, float y, int k) {
+static uint32_t predict_one(const Features *train, float x, float y, int k) {
     Arena *arena = arena_create();
     Threads *threads = start_threads(arena, 1);
     uint32_t class = 0, prediction = 99;
-    ProbeFeatures test = rows_of(arena, 1, 2, (float[]){x, y}, &class);
+    Features test = rows_of(arena, 1, 2, (float[]){x, y}, &class);
     knn_predict(threads, train, &test, 3, k, &prediction);
     threads_destroy(threads);
     arena_destroy(arena);
@@ -61,7 +61,7 @@ static uint32_t predict_one(const ProbeFeatures *train, float x, float y, int k)
 
 static void neighbours_vote_by_their_angle(void) {
     Arena *arena = arena_create();
-    ProbeFeatures train =
+    Features train =
         rows_of(arena, 4, 2, (float[]){5, 0, 0, 1, 0.1F, 2, -3, 0}, (uint32_t[]){0, 1, 1, 2});
     CU_ASSERT_EQUAL(predict_one(&train, 0.9F, 0.1F, 1), 0);
     CU_ASSERT_EQUAL(predict_one(&train, 0.001F, 0.01F, 1), 1);
@@ -75,7 +75,7 @@ static void neighbours_vote_by_their_angle(void) {
 
 static void of_equal_neighbours_the_earlier_count(void) {
     Arena *arena = arena_create();
-    ProbeFeatures train =
+    Features train =
         rows_of(arena, 4, 2, (float[]){0, 1, 1, 0, 2, 0, 3, 0}, (uint32_t[]){1, 2, 0, 0});
     CU_ASSERT_EQUAL(predict_one(&train, 1, 0, 1), 2);
     CU_ASSERT_EQUAL(predict_one(&train, 1, 0, 2), 0); /* a vote for 2, one for 0: the smaller */
@@ -88,7 +88,7 @@ static void of_equal_neighbours_the_earlier_count(void) {
 }
 
 /* The definition, in double, one row after the other. */
-static uint32_t slow_prediction(const ProbeFeatures *train, const float *wanted, int k) {
+static uint32_t slow_prediction(const Features *train, const float *wanted, int k) {
     double votes[8] = {0}, *cosines = NULL;
     Arena *arena = arena_create();
     cosines = arena_new_array(arena, double, train->count);
@@ -118,8 +118,8 @@ static uint32_t slow_prediction(const ProbeFeatures *train, const float *wanted,
 
 static void neighbours_are_those_of_the_definition(void) {
     Arena *arena = arena_create();
-    ProbeFeatures train = clusters(arena, 1, 700, 37, 5, 3);
-    ProbeFeatures test = clusters(arena, 2, 150, 37, 5, 3);
+    Features train = clusters(arena, 1, 700, 37, 5, 3);
+    Features test = clusters(arena, 2, 150, 37, 5, 3);
     uint32_t *predictions = arena_new_array(arena, uint32_t, test.count);
     for (int threads = 1; threads <= 3; threads++) {
         Threads *pool = start_threads(arena, threads);
@@ -140,7 +140,7 @@ static void neighbours_are_those_of_the_definition(void) {
 static void every_row_is_compared(void) {
     Arena *arena = arena_create();
     Threads *threads = start_threads(arena, 2);
-    ProbeFeatures rows = clusters(arena, 7, 1000, 19, 1, 0);
+    Features rows = clusters(arena, 7, 1000, 19, 1, 0);
     uint32_t *predictions = arena_new_array(arena, uint32_t, rows.count);
     for (size_t i = 0; i < rows.count; i++)
         rows.classes[i] = (uint32_t)i;
@@ -161,8 +161,8 @@ static LinearRows all_rows(Arena *arena, size_t count) {
 
 static void standardises_by_the_training_rows(void) {
     Arena *arena = arena_create();
-    ProbeFeatures train = rows_of(arena, 2, 2, (float[]){1, 7, 5, 7}, (uint32_t[]){0, 1}), made;
-    ProbeFeatures test = rows_of(arena, 1, 2, (float[]){7, 9}, (uint32_t[]){1}), made_test;
+    Features train = rows_of(arena, 2, 2, (float[]){1, 7, 5, 7}, (uint32_t[]){0, 1}), made;
+    Features test = rows_of(arena, 1, 2, (float[]){7, 9}, (uint32_t[]){1}), made_test;
     linear_standardise(arena, &train, &test, &made, &made_test);
     CU_ASSERT_EQUAL(made.width, 3);
     const float first[] = {-1, 0, 1, 0}, second[] = {1, 0, 1, 0}, other[] = {2, 0, 1, 0};
@@ -179,7 +179,7 @@ static void reaches_an_optimum_that_is_known(void) {
     Arena *arena = arena_create();
     Threads *threads = start_threads(arena, 2);
     static const uint32_t classes[] = {1, 1, 1, 0, 1, 1, 0, 0, 0};
-    ProbeFeatures rows = probe_features(arena, 9, 2);
+    Features rows = features_create(arena, 9, 2);
     double weights[32] = {0}, loss;
     for (size_t i = 0; i < 9; i++) {
         rows.values[i * rows.stride] = i < 4 ? 1 : -1;
@@ -201,7 +201,7 @@ static void reaches_an_optimum_that_is_known(void) {
 }
 
 /* What linear_fit minimises, in double. */
-static double objective(const ProbeFeatures *rows, size_t class_count, double l2,
+static double objective(const Features *rows, size_t class_count, double l2,
                         const double *weights) {
     double sum = 0, squares = 0, logits[8];
     for (size_t i = 0; i < rows->count; i++) {
@@ -224,7 +224,7 @@ static double objective(const ProbeFeatures *rows, size_t class_count, double l2
 static void no_weight_can_be_bettered(void) {
     Arena *arena = arena_create();
     Threads *threads = start_threads(arena, 2);
-    ProbeFeatures raw = clusters(arena, 3, 203, 5, 3, 1), rows, same;
+    Features raw = clusters(arena, 3, 203, 5, 3, 1), rows, same;
     double weights[48] = {0}, loss, l2 = 0.1;
     linear_standardise(arena, &raw, &raw, &rows, &same);
     CU_ASSERT(status_fine(
@@ -250,8 +250,8 @@ static void no_weight_can_be_bettered(void) {
 static LinearResult probe_clusters(Arena *arena, int threads, size_t count, double distance) {
     LinearResult result = {0};
     Threads *pool = start_threads(arena, threads);
-    ProbeFeatures train = clusters(arena, 4, count, 10, 2, distance);
-    ProbeFeatures test = clusters(arena, 5, 4000, 10, 2, distance);
+    Features train = clusters(arena, 4, count, 10, 2, distance);
+    Features test = clusters(arena, 5, 4000, 10, 2, distance);
     CU_ASSERT(status_fine(linear_probe(arena, pool, &train, &test, 2, &result)));
     threads_destroy(pool);
     return result;
@@ -290,7 +290,7 @@ static void a_few_rows_are_no_ground_to_choose_by(void) {
 
 static void threads_change_nothing(void) {
     Arena *arena = arena_create();
-    ProbeFeatures raw = clusters(arena, 6, 517, 21, 4, 1), rows, same;
+    Features raw = clusters(arena, 6, 517, 21, 4, 1), rows, same;
     double first[128] = {0}, loss_first = 0;
     linear_standardise(arena, &raw, &raw, &rows, &same);
     CU_ASSERT_FATAL(rows.stride == 32);

@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "runtime/data/labels.h"
 #include "runtime/train/checkpoint.h"
-#include "tools/probe/extractor.h"
+#include "tools/execute/extractor.h"
 #include "tools/probe/probe_knn.h"
 #include "tools/train/run_tensors.h"
 
@@ -20,7 +20,7 @@ typedef struct Loading {
     Source source;
     Labels labels;
     ExtractorPictures pictures;
-    ProbeFeatures features;
+    Features features;
 } Loading;
 
 /* ---- Pictures -------------------------------------------------------------------------------- */
@@ -107,9 +107,10 @@ static Status take_weights(Probe *probe, const Extractor *extractor) {
 static Status extract(const Extractor *extractor, Loading *loading) {
     const PretrainSettings *settings = &loading->probe->run.settings;
     ExtractorListener listener = {loading, hear_bad, show_progress};
-    status_return_if_failed(extractor_run(
-        loading->probe->run.arena, extractor, &loading->pictures, settings->training.normalization.mean,
-        settings->training.normalization.deviation, &listener, &loading->features));
+    status_return_if_failed(extractor_run(loading->probe->run.arena, extractor, &loading->pictures,
+                                          settings->training.normalization.mean,
+                                          settings->training.normalization.deviation, &listener,
+                                          &loading->features));
     loading->set->used = loading->features.count;
     return STATUS_FINE;
 }
@@ -122,8 +123,8 @@ static void show_stage(const Probe *probe, const char *words) {
         fprintf(stderr, "\r\033[K%s", words);
 }
 
-static void judge_neighbours(Probe *probe, Threads *threads, const ProbeFeatures *train,
-                             const ProbeFeatures *test) {
+static void judge_neighbours(Probe *probe, Threads *threads, const Features *train,
+                             const Features *test) {
     double start = clock_seconds();
     uint32_t *predictions = arena_new_array(probe->run.arena, uint32_t, test->count);
     knn_predict(threads, train, test, probe->class_count, probe->k, predictions);
@@ -131,8 +132,7 @@ static void judge_neighbours(Probe *probe, Threads *threads, const ProbeFeatures
     probe->knn_seconds = clock_seconds() - start;
 }
 
-static Status judge(Probe *probe, Threads *threads, const ProbeFeatures *train,
-                    const ProbeFeatures *test) {
+static Status judge(Probe *probe, Threads *threads, const Features *train, const Features *test) {
     show_stage(probe, "nearest neighbours");
     judge_neighbours(probe, threads, train, test);
     show_stage(probe, "linear classifier");

@@ -19,7 +19,7 @@ typedef struct Nearest {
 } Nearest;
 
 typedef struct Search {
-    ProbeFeatures train, test; /* rows of length 1 */
+    Features train, test; /* rows of length 1 */
     size_t k, class_count;
     uint32_t *predictions;
 } Search;
@@ -28,7 +28,7 @@ typedef struct Search {
 
 static void normalise_rows(void *context, int64_t chunk, int thread) {
     (void)thread;
-    ProbeFeatures *features = context;
+    Features *features = context;
     size_t first = (size_t)chunk * TRAIN_ROWS, end = first + TRAIN_ROWS;
     for (size_t row = first; row < end && row < features->count; row++) {
         float *values = features->values + row * features->stride;
@@ -45,8 +45,8 @@ static int64_t chunks_of(size_t count, size_t size) {
     return (int64_t)((count + size - 1) / size);
 }
 
-static ProbeFeatures normalised(Arena *arena, Threads *threads, const ProbeFeatures *features) {
-    ProbeFeatures copy = probe_features(arena, features->count, features->width);
+static Features normalised(Arena *arena, Threads *threads, const Features *features) {
+    Features copy = features_create(arena, features->count, features->width);
     memcpy(copy.values, features->values, copy.count * copy.stride * sizeof *copy.values);
     memcpy(copy.classes, features->classes, copy.count * sizeof *copy.classes);
     threads_run(threads, normalise_rows, &copy, chunks_of(copy.count, TRAIN_ROWS));
@@ -87,7 +87,7 @@ static uint32_t vote(const Search *search, const Nearest *nearest, double *votes
 static void search_rows(void *context, int64_t chunk, int thread) {
     (void)thread;
     const Search *search = context;
-    const ProbeFeatures *train = &search->train, *test = &search->test;
+    const Features *train = &search->train, *test = &search->test;
     size_t first = (size_t)chunk * TEST_ROWS, rows = test->count - first;
     Arena *arena = arena_create();
     Nearest nearest[TEST_ROWS];
@@ -100,7 +100,7 @@ static void search_rows(void *context, int64_t chunk, int thread) {
             const float *wanted = test->values + (first + i) * test->stride;
             for (size_t row = block; row < end; row++)
                 offer(&nearest[i],
-                      probe_dot(wanted, train->values + row * train->stride, train->stride),
+                      features_dot(wanted, train->values + row * train->stride, train->stride),
                       (uint32_t)row);
         }
     }
@@ -112,8 +112,8 @@ static void search_rows(void *context, int64_t chunk, int thread) {
     arena_destroy(arena);
 }
 
-void knn_predict(Threads *threads, const ProbeFeatures *train, const ProbeFeatures *test,
-                 size_t class_count, int k, uint32_t *predictions) {
+void knn_predict(Threads *threads, const Features *train, const Features *test, size_t class_count,
+                 int k, uint32_t *predictions) {
     Arena *arena = arena_create();
     size_t most = (size_t)k < train->count ? (size_t)k : train->count;
     Search search = {normalised(arena, threads, train), normalised(arena, threads, test), most,
@@ -122,7 +122,7 @@ void knn_predict(Threads *threads, const ProbeFeatures *train, const ProbeFeatur
     arena_destroy(arena);
 }
 
-double knn_accuracy(const ProbeFeatures *test, const uint32_t *predictions) {
+double knn_accuracy(const Features *test, const uint32_t *predictions) {
     size_t right = 0;
     for (size_t i = 0; i < test->count; i++)
         right += predictions[i] == test->classes[i];

@@ -3,7 +3,7 @@
 #define SPARKC_TOOLS_PROBE_PROBE_KNN_H
 
 #include "runtime/threads.h"
-#include "tools/probe/probe_features.h"
+#include "tools/execute/features.h"
 
 enum { KNN_DEFAULT = 20, KNN_MOST = 1000 };
 
@@ -11,10 +11,10 @@ enum { KNN_DEFAULT = 20, KNN_MOST = 1000 };
  * cosine vote, each with weight exp(cosine / 0.07). Of equal neighbours the earlier are taken, of
  * equal votes the smaller class. k is 1 to KNN_MOST; where there are fewer training rows all vote.
  * Needs copies of both sets; the result does not depend on the number of threads. */
-void knn_predict(Threads *threads, const ProbeFeatures *train, const ProbeFeatures *test,
-                 size_t class_count, int k, uint32_t *predictions);
+void knn_predict(Threads *threads, const Features *train, const Features *test, size_t class_count,
+                 int k, uint32_t *predictions);
 
 /* The share of rows whose class is the predicted one. */
-double knn_accuracy(const ProbeFeatures *test, const uint32_t *predictions);
+double knn_accuracy(const Features *test, const uint32_t *predictions);
 
 #endif

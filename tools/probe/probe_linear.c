@@ -22,7 +22,7 @@ static const double coarse = 1e-3, fine = 1e-5; /* tolerances: to choose, to sta
 
 /* ---- Standardising --------------------------------------------------------------------------- */
 
-static void find_moments(const ProbeFeatures *train, double *mean, double *scale) {
+static void find_moments(const Features *train, double *mean, double *scale) {
     double count = (double)train->count;
     for (size_t row = 0; row < train->count; row++)
         for (size_t i = 0; i < train->width; i++)
@@ -37,9 +37,9 @@ static void find_moments(const ProbeFeatures *train, double *mean, double *scale
         scale[i] = scale[i] > 1e-12 * mean[i] * mean[i] ? 1 / sqrt(scale[i]) : 0;
 }
 
-static ProbeFeatures standardised(Arena *arena, const ProbeFeatures *features, const double *mean,
-                                  const double *scale) {
-    ProbeFeatures made = probe_features(arena, features->count, features->width + 1);
+static Features standardised(Arena *arena, const Features *features, const double *mean,
+                             const double *scale) {
+    Features made = features_create(arena, features->count, features->width + 1);
     memcpy(made.classes, features->classes, made.count * sizeof *made.classes);
     for (size_t row = 0; row < made.count; row++) {
         const float *from = features->values + row * features->stride;
@@ -51,8 +51,8 @@ static ProbeFeatures standardised(Arena *arena, const ProbeFeatures *features, c
     return made;
 }
 
-void linear_standardise(Arena *arena, const ProbeFeatures *train, const ProbeFeatures *test,
-                        ProbeFeatures *train_result, ProbeFeatures *test_result) {
+void linear_standardise(Arena *arena, const Features *train, const Features *test,
+                        Features *train_result, Features *test_result) {
     double *mean = arena_new_array(arena, double, train->width);
     double *scale = arena_new_array(arena, double, train->width);
     find_moments(train, mean, scale);
@@ -70,7 +70,7 @@ typedef struct Slice {
 } Slice;
 
 typedef struct Fit {
-    const ProbeFeatures *features;
+    const Features *features;
     LinearRows rows;
     size_t class_count, weight_count;
     double l2;
@@ -79,7 +79,7 @@ typedef struct Fit {
     Slice slices[SLICES];
 } Fit;
 
-static Fit begin_fit(Arena *arena, Threads *threads, const ProbeFeatures *features, LinearRows rows,
+static Fit begin_fit(Arena *arena, Threads *threads, const Features *features, LinearRows rows,
                      size_t class_count, bool gradient) {
     Fit fit = {.features = features, .rows = rows, .class_count = class_count, .threads = threads};
     fit.weight_count = class_count * features->stride;
@@ -123,7 +123,7 @@ static void do_group(const Fit *fit, Slice *slice, const uint32_t *rows, size_t 
     for (size_t k = 0; k < classes; k++)
         for (size_t i = 0; i < count; i++)
             slice->logits[i * classes + k] =
-                probe_dot(fit->weights + k * stride, values[i], stride);
+                features_dot(fit->weights + k * stride, values[i], stride);
     for (size_t i = 0; i < count; i++)
         slice->loss += judge_row(slice->logits + i * classes, classes,
                                  fit->features->classes[rows[i]], &slice->right);
@@ -210,7 +210,7 @@ static Status judge_end(Arena *arena, int code) {
     }
 }
 
-Status linear_fit(Arena *arena, Threads *threads, const ProbeFeatures *features, LinearRows rows,
+Status linear_fit(Arena *arena, Threads *threads, const Features *features, LinearRows rows,
                   size_t class_count, double l2, double tolerance, double *weights, double *loss) {
     lbfgs_parameter_t parameters;
     size_t count = class_count * features->stride;
@@ -236,7 +236,7 @@ Status linear_fit(Arena *arena, Threads *threads, const ProbeFeatures *features,
     return judge_end(arena, code);
 }
 
-double linear_accuracy(Threads *threads, const ProbeFeatures *features, LinearRows rows,
+double linear_accuracy(Threads *threads, const Features *features, LinearRows rows,
                        size_t class_count, const double *weights) {
     Arena *scratch = arena_create();
     Fit fit = begin_fit(scratch, threads, features, rows, class_count, false);
@@ -258,7 +258,7 @@ static LinearRows all_rows(Arena *arena, size_t count) {
 }
 
 /* The rows sorted by class, in their order within each. */
-static uint32_t *rows_by_class(Arena *arena, const ProbeFeatures *features, size_t class_count) {
+static uint32_t *rows_by_class(Arena *arena, const Features *features, size_t class_count) {
     size_t *next = arena_new_array(arena, size_t, class_count + 1);
     uint32_t *sorted = arena_new_array(arena, uint32_t, features->count);
     for (size_t i = 0; i < features->count; i++)
@@ -271,8 +271,8 @@ static uint32_t *rows_by_class(Arena *arena, const ProbeFeatures *features, size
 }
 
 /* Each tenth row is held out. */
-static void split_rows(Arena *arena, const ProbeFeatures *features, size_t class_count,
-                       LinearRows *used, LinearRows *held_out) {
+static void split_rows(Arena *arena, const Features *features, size_t class_count, LinearRows *used,
+                       LinearRows *held_out) {
     const uint32_t *sorted = rows_by_class(arena, features, class_count);
     uint32_t *most = arena_new_array(arena, uint32_t, features->count);
     uint32_t *tenth = arena_new_array(arena, uint32_t, features->count);
@@ -287,7 +287,7 @@ static void split_rows(Arena *arena, const ProbeFeatures *features, size_t class
 }
 
 /* Each fit goes on from the one with a larger penalty. */
-static Status choose_penalty(Arena *arena, Threads *threads, const ProbeFeatures *train,
+static Status choose_penalty(Arena *arena, Threads *threads, const Features *train,
                              size_t class_count, double *weights, LinearResult *result) {
     LinearRows used, held_out;
     double loss;
@@ -311,9 +311,9 @@ static Status choose_penalty(Arena *arena, Threads *threads, const ProbeFeatures
     return STATUS_FINE;
 }
 
-static Status probe(Arena *arena, Threads *threads, const ProbeFeatures *train,
-                    const ProbeFeatures *test, size_t class_count, LinearResult *result) {
-    ProbeFeatures standard_train, standard_test;
+static Status probe(Arena *arena, Threads *threads, const Features *train, const Features *test,
+                    size_t class_count, LinearResult *result) {
+    Features standard_train, standard_test;
     double loss;
     linear_standardise(arena, train, test, &standard_train, &standard_test);
     double *weights = arena_alloc(arena, class_count, standard_train.stride * sizeof *weights);
@@ -327,8 +327,8 @@ static Status probe(Arena *arena, Threads *threads, const ProbeFeatures *train,
     return STATUS_FINE;
 }
 
-Status linear_probe(Arena *arena, Threads *threads, const ProbeFeatures *train,
-                    const ProbeFeatures *test, size_t class_count, LinearResult *result) {
+Status linear_probe(Arena *arena, Threads *threads, const Features *train, const Features *test,
+                    size_t class_count, LinearResult *result) {
     Arena *scratch = arena_create();
     Status status = probe(scratch, threads, train, test, class_count, result);
     if (!status_fine(status))

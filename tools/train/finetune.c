@@ -56,7 +56,7 @@ static double row_loss(const float *logits, size_t count, uint32_t class, bool *
     return log(sum) + (double)logits[best] - (double)logits[class];
 }
 
-static FinetuneScore score_of(const ProbeFeatures *logits) {
+static FinetuneScore score_of(const Features *logits) {
     FinetuneScore score = {.pictures = logits->count};
     for (size_t i = 0; i < logits->count; i++) {
         bool right;
@@ -74,7 +74,7 @@ static Status judge(Arena *arena, FinetuneRun *run, const TrainingMemory *memory
                     FinetuneScore *score) {
     const RunNormalization *normalization = &run->settings.training.normalization;
     ExtractorListener listener = {.context = run, .bad = run->warned ? NULL : hear_bad};
-    ProbeFeatures logits;
+    Features logits;
     tensors_copy(memory, extractor_memory(run->extractor));
     status_return_if_failed(extractor_run(arena, run->extractor, &run->test.pictures,
                                           normalization->mean, normalization->deviation, &listener,

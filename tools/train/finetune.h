@@ -10,7 +10,7 @@
 
 #include "runtime/data/labels.h"
 #include "runtime/train/run_folder.h"
-#include "tools/probe/extractor.h"
+#include "tools/execute/extractor.h"
 #include "tools/train/finetune_settings.h"
 
 /* Labelled pictures: those that are trained on, or judged. */

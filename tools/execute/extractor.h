@@ -1,13 +1,13 @@
 /* A network on whole pictures: features or logits of the pictures of a source. */
-#ifndef SPARKC_TOOLS_PROBE_EXTRACTOR_H
-#define SPARKC_TOOLS_PROBE_EXTRACTOR_H
+#ifndef SPARKC_TOOLS_EXECUTE_EXTRACTOR_H
+#define SPARKC_TOOLS_EXECUTE_EXTRACTOR_H
 
 #include "passes/passes.h"
 #include "runtime/data/source.h"
 #include "runtime/threads.h"
 #include "runtime/train/tensors.h"
 #include "tools/execute/executor.h"
-#include "tools/probe/probe_features.h"
+#include "tools/execute/features.h"
 
 typedef struct Extractor Extractor;
 
@@ -47,6 +47,6 @@ typedef struct ExtractorPictures {
  * value is not finite. */
 Status extractor_run(Arena *arena, const Extractor *extractor, const ExtractorPictures *pictures,
                      const double *mean, const double *deviation, const ExtractorListener *listener,
-                     ProbeFeatures *features);
+                     Features *features);
 
 #endif

@@ -1,4 +1,4 @@
-#include "tools/probe/extractor.h"
+#include "tools/execute/extractor.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -118,7 +118,7 @@ static bool average(const Extractor *extractor, size_t row, float *values) {
 }
 
 static Status take_features(Arena *arena, const Batch *batch, const ExtractorListener *listener,
-                            ProbeFeatures *features) {
+                            Features *features) {
     for (size_t i = 0; i < batch->count; i++) {
         size_t at = batch->first + i;
         const char *name =
@@ -140,7 +140,7 @@ static Status take_features(Arena *arena, const Batch *batch, const ExtractorLis
 
 /* What stands in the rows behind a last, smaller batch is computed and left alone. */
 static Status run_batch(Arena *arena, Batch *batch, const ExtractorListener *listener,
-                        ProbeFeatures *features) {
+                        Features *features) {
     Arena *scratch = arena_create();
     batch->arenas = arena_new_array(scratch, Arena *, batch->count);
     batch->failures = arena_new_array(scratch, const char *, batch->count);
@@ -157,11 +157,11 @@ static Status run_batch(Arena *arena, Batch *batch, const ExtractorListener *lis
 
 Status extractor_run(Arena *arena, const Extractor *extractor, const ExtractorPictures *pictures,
                      const double *mean, const double *deviation, const ExtractorListener *listener,
-                     ProbeFeatures *features) {
+                     Features *features) {
     const Geometry *geometry = &extractor->graph->geometry;
     AugmentScale scale = augment_scale((int)geometry->channels, mean, deviation);
     Batch batch = {.extractor = extractor, .pictures = pictures, .scale = &scale};
-    *features = probe_features(arena, pictures->count, extractor->width);
+    *features = features_create(arena, pictures->count, extractor->width);
     features->count = 0;
     for (; batch.first < pictures->count; batch.first += batch.count) {
         size_t left = pictures->count - batch.first, most = (size_t)geometry->batch;
