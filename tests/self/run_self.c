@@ -15,11 +15,10 @@
 #include "base/machine.h"
 #include "base/text.h"
 #include "runtime/threads.h"
-#include "runtime/weights.h"
 #include "tests/support/random_network.h"
 #include "tests/support/text_network.h"
 #include "tools/execute/executor.h"
-#include "tools/execute/synthetic.h"
+#include "tools/execute/synthetic_fill.h"
 #include "tools/verify/self_check.h"
 
 enum { STEPS = 24, WARM_UP = 8 };
@@ -42,51 +41,20 @@ static void report(Run *run, const char *name, const char *input, const char *pr
 
 /* ---- Training -------------------------------------------------------------------------------- */
 
-static Status set_parameters(Executor *executor, Arena *arena, const Graph *graph, uint32_t seed) {
-    for (size_t i = 0; i < graph->segments.count; i++) {
-        const Segment *segment = &graph->segments.items[i];
-        size_t count = weights_count(segment);
-        double *values = arena_new_array(arena, double, count);
-        synthetic_parameter(segment, seed, false, values);
-        status_return_if_failed(
-            executor->operations->write_param(executor, arena, segment->name, values, count));
-    }
-    return STATUS_FINE;
-}
-
 /* Rises as in training: Adam's first steps move every weight by the whole rate. */
 static double learning_rate(uint32_t step) {
     return 2e-2 * fmin(1, (step + 1.0) / (double)WARM_UP);
 }
 
 /* The same pictures and cells in every step; a learning rate that shows within a few. */
-static Status set_inputs(Executor *executor, Arena *arena, const Graph *graph,
-                         const PassOptions *pass, uint32_t seed, uint32_t step) {
-    for (const Node *node = graph->first; node; node = node->next) {
-        if (node->op != OP_input && node->op != OP_scalar)
-            continue;
-        const char *name = node_text(node, "name");
-        double value =
-            strcmp(name, "lr") == 0 ? learning_rate(step) : synthetic_scalar(pass, name, step);
-        if (node->op == OP_scalar) {
-            status_return_if_failed(
-                executor->operations->write_scalar(executor, arena, name, value));
-            continue;
-        }
-        size_t count = (size_t)graph_elements(graph, &node->results[0].type);
-        double *values = arena_new_array(arena, double, count);
-        synthetic_input(graph, node, seed, 0, values);
-        status_return_if_failed(
-            executor->operations->write_input(executor, arena, name, values, count));
-    }
-    return STATUS_FINE;
-}
-
-static Status run_steps(Executor *executor, Arena *arena, const Graph *graph,
-                        const PassOptions *pass, uint32_t seed, double *losses) {
-    status_return_if_failed(set_parameters(executor, arena, graph, seed));
+static Status run_steps(Executor *executor, const SyntheticFill *fill, double *losses) {
+    Arena *arena = fill->arena;
+    status_return_if_failed(synthetic_fill_params(fill));
+    status_return_if_failed(synthetic_fill_inputs(fill, 0));
     for (uint32_t step = 0; step < STEPS; step++) {
-        status_return_if_failed(set_inputs(executor, arena, graph, pass, seed, step));
+        status_return_if_failed(synthetic_fill_scalars(fill, step));
+        status_return_if_failed(
+            executor->operations->write_scalar(executor, arena, "lr", learning_rate(step)));
         status_return_if_failed(executor->operations->run(executor, arena));
         losses[step] = executor->operations->output(executor, "loss").data[0];
     }
@@ -119,7 +87,12 @@ static const char *train(const Run *run, Arena *arena, const Graph *network) {
     Status status = executor_compiled.create(arena, graph, &run->options.run, &executor);
     if (!status_fine(status))
         return status.message;
-    status = run_steps(executor, arena, graph, &pass, run->options.seed, losses);
+    SyntheticFill fill = {.arena = arena,
+                          .graph = graph,
+                          .options = &pass,
+                          .seed = run->options.seed,
+                          .receivers = {synthetic_to_executor(executor)}};
+    status = run_steps(executor, &fill, losses);
     executor->operations->destroy(executor);
     return status_fine(status) ? judge(arena, losses) : status.message;
 }

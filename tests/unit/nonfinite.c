@@ -9,7 +9,7 @@
 #include "runtime/weights.h"
 #include "tests/support/network.h"
 #include "tests/unit/harness.h"
-#include "tools/execute/synthetic.h"
+#include "tools/execute/synthetic_fill.h"
 
 static const SmallNetwork network = {
     .levels = 3, .batch = 3, .channels = 3, .height = 32, .width = 16, .batch_norm = true};
@@ -26,32 +26,16 @@ static void expect_fine(Status status) {
     CU_ASSERT_PTR_NULL_FATAL(status.message);
 }
 
-static void set_source(const Step *step, const PassOptions *options, const Node *node) {
-    const ExecutorOperations *set = step->executor->operations;
-    const char *name = node_text(node, "name");
-    if (node->op == OP_scalar) {
-        expect_fine(set->write_scalar(step->executor, step->arena, name,
-                                      synthetic_scalar(options, name, 1)));
-        return;
-    }
-    size_t count = (size_t)graph_elements(step->graph, &node->results[0].type);
-    double *values = arena_new_array(step->arena, double, count);
-    synthetic_input(step->graph, node, 1, 0, values);
-    expect_fine(set->write_input(step->executor, step->arena, name, values, count));
-}
-
 static void set_sources(const Step *step, const PassOptions *options) {
-    for (const Node *node = step->graph->first; node; node = node->next)
-        if (node->op == OP_input || node->op == OP_scalar)
-            set_source(step, options, node);
-    for (size_t i = 0; i < step->graph->segments.count; i++) {
-        const Segment *segment = &step->graph->segments.items[i];
-        size_t count = weights_count(segment);
-        double *values = arena_new_array(step->arena, double, count);
-        synthetic_parameter(segment, 1, true, values);
-        expect_fine(step->executor->operations->write_param(step->executor, step->arena,
-                                                            segment->name, values, count));
-    }
+    SyntheticFill fill = {.arena = step->arena,
+                          .graph = step->graph,
+                          .options = options,
+                          .seed = 1,
+                          .lively = true,
+                          .receivers = {synthetic_to_executor(step->executor)}};
+    expect_fine(synthetic_fill_params(&fill));
+    expect_fine(synthetic_fill_inputs(&fill, 0));
+    expect_fine(synthetic_fill_scalars(&fill, 1));
 }
 
 static void compile(Step *step) {

@@ -7,12 +7,11 @@
 
 #include "base/machine.h"
 #include "passes/program.h"
-#include "runtime/weights.h"
 #include "tests/support/random_network.h"
 #include "tests/support/text_network.h"
 #include "tests/unit/harness.h"
 #include "tools/execute/guarded_memory.h"
-#include "tools/execute/synthetic.h"
+#include "tools/execute/synthetic_fill.h"
 #include "tools/verify/op_check.h"
 #include "tools/verify/self_check.h"
 
@@ -49,39 +48,14 @@ static Subject create_subject(void) {
 }
 
 static void set_all(const Subject *s, Interpreter *interpreter, KernelInterpreter *values) {
-    for (size_t i = 0; i < s->graph->segments.count; i++) {
-        const Segment *segment = &s->graph->segments.items[i];
-        size_t count = weights_count(segment);
-        double *numbers = arena_new_array(s->arena, double, count);
-        synthetic_parameter(segment, 1, true, numbers);
-        memcpy(interpreter_param(interpreter, segment->name).data, numbers,
-               count * sizeof *numbers);
-        kernel_interpreter_set_param(values, s->arena, segment->name, numbers, count);
-    }
-    for (size_t i = 0; i < s->graph->states.count; i++) {
-        const StateSlot *slot = &s->graph->states.items[i];
-        size_t count = (size_t)graph_elements(s->graph, &slot->type);
-        double *numbers = arena_new_array(s->arena, double, count);
-        synthetic_state(s->graph, slot, 1, true, numbers);
-        memcpy(interpreter_state(interpreter, slot->name).data, numbers, count * sizeof *numbers);
-        kernel_interpreter_set_state(values, s->arena, slot->name, numbers, count);
-    }
-    for (const Node *node = s->graph->first; node; node = node->next) {
-        if (node->op != OP_input && node->op != OP_scalar)
-            continue;
-        const char *name = node_text(node, "name");
-        double scalar = synthetic_scalar(&s->pass, name, 3);
-        size_t count = (size_t)graph_elements(s->graph, &node->results[0].type);
-        double *numbers = arena_new_array(s->arena, double, count);
-        if (node->op == OP_scalar) {
-            interpreter_set_scalar(interpreter, name, scalar);
-            kernel_interpreter_set_scalar(values, name, scalar);
-            continue;
-        }
-        synthetic_input(s->graph, node, 1, 0, numbers);
-        interpreter_set_input(interpreter, s->arena, name, numbers, count);
-        kernel_interpreter_set_input(values, s->arena, name, numbers, count);
-    }
+    SyntheticFill fill = {
+        .arena = s->arena,
+        .graph = s->graph,
+        .options = &s->pass,
+        .seed = 1,
+        .lively = true,
+        .receivers = {synthetic_to_interpreter(interpreter), synthetic_to_kernels(values)}};
+    CU_ASSERT_PTR_NULL_FATAL(synthetic_fill(&fill).message);
 }
 
 /* The worst result beyond its bound. */

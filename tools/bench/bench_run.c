@@ -10,7 +10,7 @@
 #include "tools/bench/bench.h"
 #include "tools/execute/executor_program.h"
 #include "tools/execute/program_interface.h"
-#include "tools/execute/synthetic.h"
+#include "tools/execute/synthetic_fill.h"
 #include "tools/inspect/labels.h"
 
 typedef struct Bench {
@@ -100,43 +100,18 @@ static int64_t resident_peak(void) {
 
 /* ---- Inputs ---------------------------------------------------------------------------------- */
 
-static Status set_parameters(Bench *bench) {
-    Executor *executor = bench->result->executor;
-    for (size_t i = 0; i < bench->graph->segments.count; i++) {
-        const Segment *segment = &bench->graph->segments.items[i];
-        Arena *arena = arena_create();
-        size_t count = weights_count(segment);
-        double *values = arena_new_array(arena, double, count);
-        synthetic_parameter(segment, bench->settings->seed, false, values);
-        Status status =
-            executor->operations->write_param(executor, bench->arena, segment->name, values, count);
-        arena_destroy(arena);
-        status_return_if_failed(status);
-    }
-    return STATUS_FINE;
+static SyntheticFill fill_of(const Bench *bench) {
+    return (SyntheticFill){.arena = bench->arena,
+                           .graph = bench->graph,
+                           .options = &bench->settings->pass,
+                           .seed = bench->settings->seed,
+                           .receivers = {synthetic_to_executor(bench->result->executor)}};
 }
 
-static Status set_input(Bench *bench, const Node *node, uint32_t step, Arena *arena) {
-    Executor *executor = bench->result->executor;
-    const char *name = node_text(node, "name");
-    if (node->op == OP_scalar)
-        return executor->operations->write_scalar(
-            executor, bench->arena, name, synthetic_scalar(&bench->settings->pass, name, step));
-    size_t count = (size_t)graph_elements(bench->graph, &node->results[0].type);
-    double *values = arena_new_array(arena, double, count);
-    synthetic_input(bench->graph, node, bench->settings->seed, step, values);
-    return executor->operations->write_input(executor, bench->arena, name, values, count);
-}
-
-static Status set_inputs(Bench *bench, uint32_t step) {
-    Status status = STATUS_FINE;
-    Arena *arena = arena_create();
-    graph_each(bench->graph, node) {
-        if ((node->op == OP_input || node->op == OP_scalar) && status_fine(status))
-            status = set_input(bench, node, step, arena);
-    }
-    arena_destroy(arena);
-    return status;
+static Status set_inputs(const Bench *bench, uint32_t step) {
+    SyntheticFill fill = fill_of(bench);
+    status_return_if_failed(synthetic_fill_inputs(&fill, step));
+    return synthetic_fill_scalars(&fill, step);
 }
 
 /* ---- Steps ----------------------------------------------------------------------------------- */
@@ -269,7 +244,8 @@ static Status measure(Bench *bench) {
         arena_new_array(bench->arena, TimeSpan, (size_t)result->launch_count * steps + 1);
     result->steps = arena_new_array(bench->arena, TimeSpan, steps);
     result->step_seconds = arena_new_array(bench->arena, double, steps);
-    status_return_if_failed(set_parameters(bench));
+    SyntheticFill fill = fill_of(bench);
+    status_return_if_failed(synthetic_fill_params(&fill));
     status_return_if_failed(warm_up(bench));
     status_return_if_failed(time_steps(bench));
     collect_kernels(bench);

@@ -4,11 +4,10 @@
 #include <string.h>
 
 #include "ir/kernel_names.h"
-#include "runtime/weights.h"
 #include "tools/execute/compiled_program.h"
 #include "tools/execute/program_interface.h"
 #include "tools/execute/program_run.h"
-#include "tools/execute/synthetic.h"
+#include "tools/execute/synthetic_fill.h"
 
 /* Sums of up to millions of terms in another order; a wrong term is far beyond. */
 static const double tolerance = 1e-4;
@@ -21,59 +20,6 @@ typedef struct ProgramCheck {
     Comparison *comparison;
     ProgramRun *code, *interpreted;
 } ProgramCheck;
-
-/* ---- Setting everything ---------------------------------------------------------------------- */
-
-static Status set_tables(const ProgramCheck *check, KernelInterpreter *values, Arena *arena) {
-    const Graph *graph = check->interface;
-    for (size_t i = 0; i < graph->segments.count; i++) {
-        const Segment *segment = &graph->segments.items[i];
-        size_t count = weights_count(segment);
-        double *numbers = arena_new_array(arena, double, count);
-        synthetic_parameter(segment, check->options->seed, true, numbers);
-        status_return_if_failed(
-            kernel_interpreter_set_param(values, check->arena, segment->name, numbers, count));
-    }
-    for (size_t i = 0; i < graph->states.count; i++) {
-        const StateSlot *slot = &graph->states.items[i];
-        size_t count = (size_t)graph_elements(graph, &slot->type);
-        double *numbers = arena_new_array(arena, double, count);
-        synthetic_state(graph, slot, check->options->seed, true, numbers);
-        status_return_if_failed(
-            kernel_interpreter_set_state(values, check->arena, slot->name, numbers, count));
-    }
-    return STATUS_FINE;
-}
-
-static Status set_inputs(const ProgramCheck *check, KernelInterpreter *values, Arena *arena) {
-    const Graph *graph = check->interface;
-    uint32_t seed = check->options->seed;
-    for (const Node *node = graph->first; node; node = node->next) {
-        if (node->op == OP_scalar) {
-            const char *name = node_text(node, "name");
-            kernel_interpreter_set_scalar(
-                values, name, synthetic_scalar(&check->options->pass, name, seed % 100));
-        }
-        if (node->op != OP_input)
-            continue;
-        size_t count = (size_t)graph_elements(graph, &node->results[0].type);
-        double *numbers = arena_new_array(arena, double, count);
-        synthetic_input(graph, node, seed, 0, numbers);
-        status_return_if_failed(kernel_interpreter_set_input(
-            values, check->arena, node_text(node, "name"), numbers, count));
-    }
-    return STATUS_FINE;
-}
-
-static Status set_everything(const ProgramCheck *check, ProgramRun *run) {
-    Arena *arena = arena_create();
-    KernelInterpreter *values = program_run_values(run);
-    Status status = set_tables(check, values, arena);
-    if (status_fine(status))
-        status = set_inputs(check, values, arena);
-    arena_destroy(arena);
-    return status;
-}
 
 /* ---- Kernel by kernel ------------------------------------------------------------------------ */
 
@@ -118,11 +64,21 @@ static Status check_kernel(const ProgramCheck *check, int k) {
     return STATUS_FINE;
 }
 
+static Status fill(const ProgramCheck *check, ProgramRun *run) {
+    SyntheticFill values = {.arena = check->arena,
+                            .graph = check->interface,
+                            .options = &check->options->pass,
+                            .seed = check->options->seed,
+                            .lively = true,
+                            .receivers = {synthetic_to_kernels(program_run_values(run))}};
+    return synthetic_fill(&values);
+}
+
 /* Both runs begin with the same memory: what no kernel writes of a buffer is equal as well. */
 static Status check_kernels(const ProgramCheck *check) {
-    Status status = set_everything(check, check->code);
+    Status status = fill(check, check->code);
     if (status_fine(status))
-        status = set_everything(check, check->interpreted);
+        status = fill(check, check->interpreted);
     program_run_begin(check->code);
     program_run_begin(check->interpreted);
     for (int k = 0; k < (int)check->program->kernels.count && status_fine(status); k++)

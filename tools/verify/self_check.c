@@ -9,7 +9,7 @@
 #include "passes/program.h"
 #include "passes/settings.h"
 #include "runtime/weights.h"
-#include "tools/execute/synthetic.h"
+#include "tools/execute/synthetic_fill.h"
 #include "tools/verify/op_check.h"
 
 typedef struct EntryCase {
@@ -50,95 +50,26 @@ typedef struct Checked {
     Comparison *comparison;
 } Checked;
 
-/* The same failure in an arena that lives longer. */
-static Status outlive(Arena *arena, Status status) {
-    return status_fine(status) ? status : status_failure(arena, "%s", status.message);
-}
-
 /* ---- Setting everything, the same for all that run it ---------------------------------------- */
 
-/* The interpreter and a run's values; either may be NULL. */
-typedef struct Receivers {
-    Interpreter *interpreter;
-    KernelInterpreter *values;
-} Receivers;
-
-static void copy_in(Tensor to, const double *values, size_t count) {
-    memcpy(to.data, values, count * sizeof *values);
+static SyntheticFill fill_of(const Checked *checked) {
+    return (SyntheticFill){.arena = checked->arena,
+                           .graph = checked->graph,
+                           .options = &checked->pass,
+                           .seed = checked->options->seed,
+                           .lively = true};
 }
 
-static Status set_parameter(const Checked *checked, Receivers to, Arena *arena,
-                            const Segment *segment) {
-    size_t count = weights_count(segment);
-    double *values = arena_new_array(arena, double, count);
-    synthetic_parameter(segment, checked->options->seed, true, values);
-    if (to.interpreter)
-        copy_in(interpreter_param(to.interpreter, segment->name), values, count);
-    return to.values ? kernel_interpreter_set_param(to.values, arena, segment->name, values, count)
-                     : STATUS_FINE;
+static Status fill_interpreter(const Checked *checked, Interpreter *interpreter) {
+    SyntheticFill fill = fill_of(checked);
+    fill.receivers[0] = synthetic_to_interpreter(interpreter);
+    return synthetic_fill(&fill);
 }
 
-static Status set_state(const Checked *checked, Receivers to, Arena *arena, const StateSlot *slot) {
-    size_t count = (size_t)graph_elements(checked->graph, &slot->type);
-    double *values = arena_new_array(arena, double, count);
-    synthetic_state(checked->graph, slot, checked->options->seed, true, values);
-    if (to.interpreter)
-        copy_in(interpreter_state(to.interpreter, slot->name), values, count);
-    return to.values ? kernel_interpreter_set_state(to.values, arena, slot->name, values, count)
-                     : STATUS_FINE;
-}
-
-static void set_scalar(const Checked *checked, Receivers to, const char *name) {
-    double value = synthetic_scalar(&checked->pass, name, checked->options->seed % 100);
-    if (to.interpreter)
-        interpreter_set_scalar(to.interpreter, name, value);
-    if (to.values)
-        kernel_interpreter_set_scalar(to.values, name, value);
-}
-
-static Status set_input(const Checked *checked, Receivers to, Arena *arena, const Node *node) {
-    const char *name = node_text(node, "name");
-    size_t count = (size_t)graph_elements(checked->graph, &node->results[0].type);
-    double *values = arena_new_array(arena, double, count);
-    synthetic_input(checked->graph, node, checked->options->seed, 0, values);
-    if (to.interpreter)
-        status_return_if_failed(interpreter_set_input(to.interpreter, arena, name, values, count));
-    return to.values ? kernel_interpreter_set_input(to.values, arena, name, values, count)
-                     : STATUS_FINE;
-}
-
-static Status set_parameters(const Checked *checked, Receivers to) {
-    Status status = STATUS_FINE;
-    for (size_t i = 0; i < checked->graph->segments.count && status_fine(status); i++) {
-        Arena *arena = arena_create();
-        status = outlive(checked->arena,
-                         set_parameter(checked, to, arena, &checked->graph->segments.items[i]));
-        arena_destroy(arena);
-    }
-    return status;
-}
-
-static Status set_states(const Checked *checked, Receivers to) {
-    Status status = STATUS_FINE;
-    for (size_t i = 0; i < checked->graph->states.count && status_fine(status); i++) {
-        Arena *arena = arena_create();
-        status = outlive(checked->arena,
-                         set_state(checked, to, arena, &checked->graph->states.items[i]));
-        arena_destroy(arena);
-    }
-    return status;
-}
-
-static Status set_everything(const Checked *checked, Receivers to) {
-    status_return_if_failed(set_parameters(checked, to));
-    status_return_if_failed(set_states(checked, to));
-    for (const Node *node = checked->graph->first; node; node = node->next) {
-        if (node->op == OP_scalar)
-            set_scalar(checked, to, node_text(node, "name"));
-        if (node->op == OP_input)
-            status_return_if_failed(set_input(checked, to, checked->arena, node));
-    }
-    return STATUS_FINE;
+static Status fill_run(const Checked *checked, const ProgramRun *run) {
+    SyntheticFill fill = fill_of(checked);
+    fill.receivers[0] = synthetic_to_kernels(program_run_values(run));
+    return synthetic_fill(&fill);
 }
 
 /* ---- Before and after the rewrites ----------------------------------------------------------- */
@@ -148,7 +79,7 @@ static Status run_graph(const Checked *checked, const Graph *graph, Interpreter 
     Checked own = *checked;
     own.graph = (Graph *)(uintptr_t)graph;
     *run = interpreter_create(graph);
-    status_return_if_failed(set_everything(&own, (Receivers){.interpreter = *run}));
+    status_return_if_failed(fill_interpreter(&own, *run));
     return interpreter_run(*run, checked->arena);
 }
 
@@ -205,8 +136,8 @@ static void record(void *context, const OpCheckResult *result) {
 
 static Status check_ops(const Checked *checked, ProgramRun *run) {
     OpCheck check = {checked->interpreter, checked->graph, checked->program, &checked->values, run};
-    Receivers both = {checked->interpreter, program_run_values(run)};
-    status_return_if_failed(set_everything(checked, both));
+    status_return_if_failed(fill_interpreter(checked, checked->interpreter));
+    status_return_if_failed(fill_run(checked, run));
     Checked *context = (Checked *)(uintptr_t)checked;
     return op_check_run(&check, checked->arena, record, context);
 }
@@ -218,7 +149,7 @@ static Status check_memory(const Checked *checked, const ProgramRun *checked_run
         ProgramRun *run = NULL;
         Status status = program_run_create(checked->arena, &checked->code, memories[i], &run);
         if (status_fine(status))
-            status = set_everything(checked, (Receivers){.values = program_run_values(run)});
+            status = fill_run(checked, run);
         if (status_fine(status))
             status = program_run_all(run, checked->arena);
         if (status_fine(status))

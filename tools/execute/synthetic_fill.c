@@ -1,0 +1,182 @@
+#include "tools/execute/synthetic_fill.h"
+
+#include <string.h>
+
+#include "runtime/weights.h"
+
+enum { SCALAR_STEPS = 100 };
+
+/* ---- Receivers ------------------------------------------------------------------------------- */
+
+static Status executor_param(void *to, Arena *arena, const char *name, const double *values,
+                             size_t count) {
+    return ((Executor *)to)->operations->write_param(to, arena, name, values, count);
+}
+
+static Status executor_state(void *to, Arena *arena, const char *name, const double *values,
+                             size_t count) {
+    return ((Executor *)to)->operations->write_state(to, arena, name, values, count);
+}
+
+static Status executor_input(void *to, Arena *arena, const char *name, const double *values,
+                             size_t count) {
+    return ((Executor *)to)->operations->write_input(to, arena, name, values, count);
+}
+
+static Status executor_scalar(void *to, Arena *arena, const char *name, double value) {
+    return ((Executor *)to)->operations->write_scalar(to, arena, name, value);
+}
+
+SyntheticReceiver synthetic_to_executor(Executor *executor) {
+    return (SyntheticReceiver){executor, executor_param, executor_state, executor_input,
+                               executor_scalar};
+}
+
+static Status copy_in(Arena *arena, Tensor to, const char *name, const double *values,
+                      size_t count) {
+    if (to.count != count)
+        return status_failure(arena, "there is no %s of %zu elements", name, count);
+    memcpy(to.data, values, count * sizeof *values);
+    return STATUS_FINE;
+}
+
+static Status graph_param(void *to, Arena *arena, const char *name, const double *values,
+                          size_t count) {
+    return copy_in(arena, interpreter_param(to, name), name, values, count);
+}
+
+static Status graph_state(void *to, Arena *arena, const char *name, const double *values,
+                          size_t count) {
+    return copy_in(arena, interpreter_state(to, name), name, values, count);
+}
+
+static Status graph_input(void *to, Arena *arena, const char *name, const double *values,
+                          size_t count) {
+    return interpreter_set_input(to, arena, name, values, count);
+}
+
+static Status graph_scalar(void *to, Arena *arena, const char *name, double value) {
+    (void)arena;
+    interpreter_set_scalar(to, name, value);
+    return STATUS_FINE;
+}
+
+SyntheticReceiver synthetic_to_interpreter(Interpreter *interpreter) {
+    return (SyntheticReceiver){interpreter, graph_param, graph_state, graph_input, graph_scalar};
+}
+
+static Status kernels_param(void *to, Arena *arena, const char *name, const double *values,
+                            size_t count) {
+    return kernel_interpreter_set_param(to, arena, name, values, count);
+}
+
+static Status kernels_state(void *to, Arena *arena, const char *name, const double *values,
+                            size_t count) {
+    return kernel_interpreter_set_state(to, arena, name, values, count);
+}
+
+static Status kernels_input(void *to, Arena *arena, const char *name, const double *values,
+                            size_t count) {
+    return kernel_interpreter_set_input(to, arena, name, values, count);
+}
+
+static Status kernels_scalar(void *to, Arena *arena, const char *name, double value) {
+    (void)arena;
+    kernel_interpreter_set_scalar(to, name, value);
+    return STATUS_FINE;
+}
+
+SyntheticReceiver synthetic_to_kernels(KernelInterpreter *interpreter) {
+    return (SyntheticReceiver){interpreter, kernels_param, kernels_state, kernels_input,
+                               kernels_scalar};
+}
+
+/* ---- One value ------------------------------------------------------------------------------- */
+
+static Status fill_param(const SyntheticFill *fill, Arena *own, const Segment *segment) {
+    size_t count = weights_count(segment);
+    double *values = arena_new_array(own, double, count);
+    synthetic_parameter(segment, fill->seed, fill->lively, values);
+    for (int i = 0; i < SYNTHETIC_MAX_RECEIVERS && fill->receivers[i].param; i++)
+        status_return_if_failed(fill->receivers[i].param(fill->receivers[i].to, fill->arena,
+                                                         segment->name, values, count));
+    return STATUS_FINE;
+}
+
+static Status fill_state(const SyntheticFill *fill, Arena *own, const StateSlot *slot) {
+    size_t count = (size_t)graph_elements(fill->graph, &slot->type);
+    double *values = arena_new_array(own, double, count);
+    synthetic_state(fill->graph, slot, fill->seed, fill->lively, values);
+    for (int i = 0; i < SYNTHETIC_MAX_RECEIVERS && fill->receivers[i].state; i++)
+        status_return_if_failed(fill->receivers[i].state(fill->receivers[i].to, fill->arena,
+                                                         slot->name, values, count));
+    return STATUS_FINE;
+}
+
+static Status fill_input(const SyntheticFill *fill, Arena *own, const Node *node, uint32_t step) {
+    size_t count = (size_t)graph_elements(fill->graph, &node->results[0].type);
+    double *values = arena_new_array(own, double, count);
+    synthetic_input(fill->graph, node, fill->seed, step, values);
+    for (int i = 0; i < SYNTHETIC_MAX_RECEIVERS && fill->receivers[i].input; i++)
+        status_return_if_failed(fill->receivers[i].input(fill->receivers[i].to, fill->arena,
+                                                         node_text(node, "name"), values, count));
+    return STATUS_FINE;
+}
+
+static Status fill_scalar(const SyntheticFill *fill, const Node *node, uint32_t step) {
+    const char *name = node_text(node, "name");
+    double value = synthetic_scalar(fill->options, name, step);
+    for (int i = 0; i < SYNTHETIC_MAX_RECEIVERS && fill->receivers[i].scalar; i++)
+        status_return_if_failed(
+            fill->receivers[i].scalar(fill->receivers[i].to, fill->arena, name, value));
+    return STATUS_FINE;
+}
+
+/* ---- All of a kind --------------------------------------------------------------------------- */
+
+Status synthetic_fill_params(const SyntheticFill *fill) {
+    Status status = STATUS_FINE;
+    for (size_t i = 0; i < fill->graph->segments.count && status_fine(status); i++) {
+        Arena *own = arena_create();
+        status = fill_param(fill, own, &fill->graph->segments.items[i]);
+        arena_destroy(own);
+    }
+    return status;
+}
+
+Status synthetic_fill_states(const SyntheticFill *fill) {
+    Status status = STATUS_FINE;
+    for (size_t i = 0; i < fill->graph->states.count && status_fine(status); i++) {
+        Arena *own = arena_create();
+        status = fill_state(fill, own, &fill->graph->states.items[i]);
+        arena_destroy(own);
+    }
+    return status;
+}
+
+Status synthetic_fill_inputs(const SyntheticFill *fill, uint32_t step) {
+    Status status = STATUS_FINE;
+    for (const Node *node = fill->graph->first; node && status_fine(status); node = node->next) {
+        if (node->op != OP_input)
+            continue;
+        Arena *own = arena_create();
+        status = fill_input(fill, own, node, step);
+        arena_destroy(own);
+    }
+    return status;
+}
+
+Status synthetic_fill_scalars(const SyntheticFill *fill, uint32_t step) {
+    for (const Node *node = fill->graph->first; node; node = node->next)
+        if (node->op == OP_scalar)
+            status_return_if_failed(fill_scalar(fill, node, step));
+    return STATUS_FINE;
+}
+
+Status synthetic_fill(const SyntheticFill *fill) {
+    uint32_t step = fill->seed % SCALAR_STEPS;
+    status_return_if_failed(synthetic_fill_params(fill));
+    status_return_if_failed(synthetic_fill_states(fill));
+    status_return_if_failed(synthetic_fill_inputs(fill, 0));
+    return synthetic_fill_scalars(fill, step);
+}
