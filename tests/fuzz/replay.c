@@ -7,69 +7,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/text.h"
+#include "tests/fuzz/mutate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { LARGEST_SEED = 1 << 20, LONGEST_RUN = 40, MOST_CHANGES = 4 };
-
-/* Texts that break what mere bytes seldom do. */
-static const char *const pieces[] = {
-    "0",     "-1",   "2147483647", "2147483648", "9223372036854775807",
-    "\"",    "\n",   "{}",         "()",         "_",
-    "x",     ", ",   "//",         "%",          "nan",
-    "\\x00", "1e999"};
-
-static uint64_t next_random(uint64_t *state) {
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return *state >> 33;
-}
-
-static size_t below(uint64_t *state, size_t limit) {
-    return limit ? (size_t)next_random(state) % limit : 0;
-}
-
-/* A stretch of a text. */
-typedef struct Stretch {
-    size_t begin, length;
-} Stretch;
-
-static Stretch choose(uint64_t *state, const Text *text) {
-    size_t begin = below(state, text->length), rest = text->length - begin;
-    size_t length = 1 + below(state, LONGEST_RUN);
-    return (Stretch){begin, length < rest ? length : rest};
-}
-
-/* `text` with a stretch replaced by `length` bytes. */
-static Text splice(const Text *text, Stretch stretch, const char *bytes, size_t length) {
-    Text result = text_create(text->arena);
-    size_t end = stretch.begin + stretch.length;
-    text_append_bytes(&result, text->data, stretch.begin);
-    text_append_bytes(&result, bytes, length);
-    text_append_bytes(&result, text->data + end, text->length - end);
-    return result;
-}
-
-/* Removes, replaces, inserts, or copies a stretch to elsewhere. */
-static Text mutate(uint64_t *state, const Text *text) {
-    Stretch stretch = choose(state, text), other = choose(state, text);
-    const char *piece = pieces[below(state, sizeof pieces / sizeof *pieces)];
-    char byte = (char)below(state, 256);
-    switch (below(state, 5)) {
-    case 0:
-        return splice(text, stretch, "", 0);
-    case 1:
-        return splice(text, stretch, piece, strlen(piece));
-    case 2:
-        return splice(text, (Stretch){stretch.begin, 0}, piece, strlen(piece));
-    case 3:
-        return splice(text, (Stretch){stretch.begin, 0}, text->data + other.begin, other.length);
-    default:
-        return splice(text, (Stretch){stretch.begin, stretch.length > 0}, &byte, 1);
-    }
-}
+enum { LARGEST_SEED = 1 << 20, MOST_CHANGES = 4 };
 
 static void run(const Text *text) {
     LLVMFuzzerTestOneInput((const uint8_t *)text->data, text->length);
@@ -90,8 +33,9 @@ static bool replay(const char *path, long mutants) {
     uint64_t state = length;
     for (long i = 0; data && i < mutants; i++) {
         Text mutant = seed;
-        for (size_t changes = 1 + below(&state, MOST_CHANGES); changes > 0; changes--)
-            mutant = mutate(&state, &mutant);
+        bool bytes = mutate_below(&state, 2) == 0;
+        for (size_t changes = 1 + mutate_below(&state, MOST_CHANGES); changes > 0; changes--)
+            mutant = bytes ? mutate_bytes(&state, &mutant) : mutate_number(&state, &mutant);
         run(&mutant);
     }
     arena_destroy(arena);

@@ -37,6 +37,12 @@ struct GuardedMemory {
 /* Read by the handler of faults, which gets no context: whose kernel is running. */
 static const GuardedMemory *volatile watched;
 
+static void fail(void) {
+    _exit(1);
+}
+
+static void (*volatile end_process)(void) = fail;
+
 /* ---- Faults ---------------------------------------------------------------------------------- */
 
 static const char *describe(const Stretch *stretch, const unsigned char *address, int kernel) {
@@ -71,7 +77,7 @@ static void handle_fault(int number, siginfo_t *info, void *context) {
                 address - stretch->data, stretch->name, describe(stretch, address, memory->kernel));
     else
         dprintf(STDERR_FILENO, "sparkc: kernel %s touches memory of no buffer\n", kernel);
-    _exit(1);
+    end_process();
 }
 
 static void catch_faults(void) {
@@ -243,6 +249,10 @@ void guarded_memory_release(GuardedMemory *memory, int kernel) {
         if (stretch->scratch && stretch->last == kernel)
             forbid(stretch);
     }
+}
+
+void guarded_memory_end_with(void (*end)(void)) {
+    end_process = end;
 }
 
 void guarded_memory_poison(void *bytes, size_t count) {

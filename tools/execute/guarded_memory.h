@@ -2,9 +2,9 @@
  * ends at an inaccessible page and begins behind one. Scratch buffers are inaccessible before their
  * first kernel and after their last one, and not a number at birth.
  *
- * An access to an inaccessible page ends the process with exit status 1 and a line that names the
- * kernel and the buffer. What lies between a buffer and its pages' edges is checked after each
- * kernel that uses the buffer. */
+ * An access to an inaccessible page ends the process with a line that names the kernel and the
+ * buffer, and exit status 1 (guarded_memory_end_with: some other way). What lies between a buffer
+ * and its pages' edges is checked after each kernel that uses the buffer. */
 #ifndef SPARKC_TOOLS_EXECUTE_GUARDED_MEMORY_H
 #define SPARKC_TOOLS_EXECUTE_GUARDED_MEMORY_H
 
@@ -29,6 +29,10 @@ void *const *guarded_memory_buffers(const GuardedMemory *memory);
 void guarded_memory_before(GuardedMemory *memory, int kernel);
 Status guarded_memory_after(GuardedMemory *memory, Arena *arena, int kernel);
 void guarded_memory_release(GuardedMemory *memory, int kernel);
+
+/* From now on `end`, which may be called in a handler of signals and does not return, ends the
+ * process. */
+void guarded_memory_end_with(void (*end)(void));
 
 /* Fills bytes with a pattern that is NaN as fp32, fp64 and bf16, and no index as i32. */
 void guarded_memory_poison(void *bytes, size_t count);
