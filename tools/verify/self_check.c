@@ -52,24 +52,19 @@ typedef struct Checked {
 
 /* ---- Setting everything, the same for all that run it ---------------------------------------- */
 
-static SyntheticFill fill_of(const Checked *checked) {
-    return (SyntheticFill){.arena = checked->arena,
-                           .graph = checked->graph,
-                           .options = &checked->pass,
-                           .seed = checked->options->seed,
-                           .lively = true};
-}
-
-static Status fill_interpreter(const Checked *checked, Interpreter *interpreter) {
-    SyntheticFill fill = fill_of(checked);
-    fill.receivers[0] = synthetic_to_interpreter(interpreter);
-    return synthetic_fill(&fill);
-}
-
-static Status fill_run(const Checked *checked, const ProgramRun *run) {
-    SyntheticFill fill = fill_of(checked);
-    fill.receivers[0] = synthetic_to_kernels(program_run_values(run));
-    return synthetic_fill(&fill);
+/* Of the interpreter and a run; either may be NULL. */
+static Status fill(const Checked *checked, Interpreter *interpreter, const ProgramRun *run) {
+    SyntheticFill values = {.arena = checked->arena,
+                            .graph = checked->graph,
+                            .options = &checked->pass,
+                            .seed = checked->options->seed,
+                            .lively = true};
+    int count = 0;
+    if (interpreter)
+        values.receivers[count++] = synthetic_to_interpreter(interpreter);
+    if (run)
+        values.receivers[count++] = synthetic_to_kernels(program_run_values(run));
+    return synthetic_fill(&values);
 }
 
 /* ---- Before and after the rewrites ----------------------------------------------------------- */
@@ -79,7 +74,7 @@ static Status run_graph(const Checked *checked, const Graph *graph, Interpreter 
     Checked own = *checked;
     own.graph = (Graph *)(uintptr_t)graph;
     *run = interpreter_create(graph);
-    status_return_if_failed(fill_interpreter(&own, *run));
+    status_return_if_failed(fill(&own, *run, NULL));
     return interpreter_run(*run, checked->arena);
 }
 
@@ -136,8 +131,7 @@ static void record(void *context, const OpCheckResult *result) {
 
 static Status check_ops(const Checked *checked, ProgramRun *run) {
     OpCheck check = {checked->interpreter, checked->graph, checked->program, &checked->values, run};
-    status_return_if_failed(fill_interpreter(checked, checked->interpreter));
-    status_return_if_failed(fill_run(checked, run));
+    status_return_if_failed(fill(checked, checked->interpreter, run));
     Checked *context = (Checked *)(uintptr_t)checked;
     return op_check_run(&check, checked->arena, record, context);
 }
@@ -149,7 +143,7 @@ static Status check_memory(const Checked *checked, const ProgramRun *checked_run
         ProgramRun *run = NULL;
         Status status = program_run_create(checked->arena, &checked->code, memories[i], &run);
         if (status_fine(status))
-            status = fill_run(checked, run);
+            status = fill(checked, NULL, run);
         if (status_fine(status))
             status = program_run_all(run, checked->arena);
         if (status_fine(status))
