@@ -133,3 +133,17 @@ const Level *kernel_find_level(const Program *program, const Space *space) {
             return &program->levels.items[i];
     return NULL;
 }
+
+Kernel kernel_prologue(const Kernel *kernel) {
+    const Contraction *contraction = &kernel->contraction;
+    Kernel map = {.kind = KERNEL_MAP,
+                  .name = kernel->name,
+                  .location = kernel->location,
+                  .space = contraction->taps.source,
+                  .channels = contraction->in,
+                  .expression = contraction->prologue};
+    map.operands[map.operand_count++] = (Access){.kind = ACCESS_ELEMENT, .view = contraction->a};
+    for (int i = 0; i < contraction->prologue_operand_count; i++)
+        map.operands[map.operand_count++] = contraction->prologue_operands[i];
+    return map;
+}

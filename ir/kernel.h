@@ -288,6 +288,10 @@ Space space_of_type(const Type *type);
 /* The bytes that a region needs: up to the end of its last planned buffer, at least 64. */
 int64_t kernel_region_bytes(const Program *program, Region region);
 
+/* The prologue of a contraction as the map that it is: over the rows of the source, with a as
+ * operand 0 and no outputs. Only for a kernel that has one. */
+Kernel kernel_prologue(const Kernel *kernel);
+
 /* The index of a buffer by region and name, or -1. */
 int kernel_find_buffer(const Program *program, Region region, const char *name);
 

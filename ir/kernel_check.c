@@ -293,6 +293,9 @@ static bool check_prologue(const Check *check, const Contraction *contraction) {
     if (!contraction->prologue)
         return contraction->prologue_operand_count == 0 ||
                kernel_check_fail(check, "prologue operands without a prologue");
+    if (contraction->prologue_operand_count >= KERNEL_MAX_OPERANDS) /* the element is one as well */
+        return kernel_check_fail(check, "%d prologue operands",
+                                 contraction->prologue_operand_count);
     for (int i = 0; i < contraction->prologue_operand_count; i++)
         if (!check_access(check, &contraction->prologue_operands[i], &contraction->taps.source,
                           contraction->in))

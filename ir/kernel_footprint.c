@@ -126,9 +126,12 @@ static void add_contraction(Footprints *footprints) {
     const Space *source = &contraction->taps.source;
     int64_t groups = contraction->groups;
     bool gradient = kernel->kind == KERNEL_CONTRACT_WEIGHT;
+    int before = footprints->count;
     for (int i = 0; i < contraction->prologue_operand_count; i++)
         add_access(footprints, &contraction->prologue_operands[i], source, contraction->in,
                    "prologue operand", i);
+    for (int i = before; i < footprints->count; i++) /* at the taps, not where the result is */
+        footprints->items[i].same_element = false;
     add_rows(footprints, source, &contraction->a, contraction->in, false, "a", -1);
     if (gradient)
         add_rows(footprints, &kernel->space, &contraction->b, contraction->out, false, "b", -1);

@@ -59,7 +59,7 @@ static void key_contraction(Text *key, const Program *program, const Kernel *ker
     for (int i = 0; i < contraction->prologue_operand_count; i++)
         key_access(key, program, &contraction->prologue_operands[i]);
     text_append(key, " ");
-    expression_print(key, contraction->prologue);
+    expression_print_form(key, contraction->prologue);
 }
 
 static void key_window(Text *key, const Program *program, const Kernel *kernel) {

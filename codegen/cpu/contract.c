@@ -1,8 +1,8 @@
 /* Contracts: rows to rows. Stage 0 packs the weight into panels of consecutive columns, shared by
  * all threads. Stage 1 takes a block of rows and columns a chunk: for each part of the depth (some
- * taps, some input channels) it packs the rows that the taps read and multiplies them with the
- * panels, summing in the thread's workspace; then the kernel's expression runs over the sums. */
-#include "base/fatal.h"
+ * taps, some input channels) it packs the rows that the taps read, behind the prologue, and
+ * multiplies them with the panels, summing in the thread's workspace; then the kernel's expression
+ * runs over the sums. */
 #include "base/integer.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/gemm.h"
@@ -17,9 +17,8 @@ enum {
 };
 
 typedef struct ContractSlots {
-    TapSlots taps;
+    PackedSource source;
     ElementSlots elements;
-    ViewSlots a;
     WeightViewSlots weight;
     int in, out, depth; /* channels per group; taps x in */
     int panels;         /* per group */
@@ -42,8 +41,7 @@ static int64_t choose_block_rows(int64_t rows, int64_t column_blocks, const CpuT
 static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                                    int stage) {
     const Contraction *c = &kernel->contraction;
-    invariant(!c->prologue, "not supported: prologues in CPU contracts");
-    ContractSlots out = {.taps = slot_taps(slots, &c->taps, &kernel->space)};
+    ContractSlots out = {.source = slot_packed_source(slots, kernel)};
     int64_t in = c->in / c->groups, columns = c->out / c->groups, panel = gemm_panel(target);
     int64_t depth = in * c->taps.tap_count, panels = integer_divide_up(columns, panel);
     int64_t block_columns = panels * panel < BLOCK_COLUMNS ? panels * panel : BLOCK_COLUMNS;
@@ -53,7 +51,6 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
     int64_t block_rows = choose_block_rows(rows, column_blocks * c->groups, target);
     int64_t channels = in < DEPTH ? in : DEPTH, taps = in < DEPTH ? DEPTH / in : 1;
     out.elements = slot_elements(slots, kernel);
-    out.a = slot_view(slots, &c->a);
     out.weight = slot_weight_view(slots, &c->weight);
     out.in = slot_number(slots, in);
     out.out = slot_number(slots, columns);
@@ -106,8 +103,9 @@ static void emit_pack_weight(Emitter *e, const Kernel *kernel, const ContractSlo
     LLVMValueRef depth = emit_slot(e, slots->depth);
     LLVMValueRef target = emit_at(e, e->f32, emit_slot_pointer(e, slots->packed),
                                   emit_mul(e, emit_mul(e, e->chunk, depth), width));
-    Loop tap = loop_begin(e, emit_int(e, 0), emit_slot(e, slots->taps.count), emit_int(e, 1));
-    LLVMValueRef number = emit_tap_weight(e, &slots->taps, tap.index);
+    Loop tap =
+        loop_begin(e, emit_int(e, 0), emit_slot(e, slots->source.taps.count), emit_int(e, 1));
+    LLVMValueRef number = emit_tap_weight(e, &slots->source.taps, tap.index);
     Loop channel = loop_begin(e, emit_int(e, 0), in, emit_int(e, 1));
     LLVMValueRef row = emit_weight_address(e, &slots->weight, number, group, channel.index);
     LLVMValueRef k = emit_add(e, emit_mul(e, tap.index, in), channel.index);
@@ -166,13 +164,12 @@ static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *
 /* The packed rows of one part of the depth; rows of padding repeat nothing and are zero. */
 static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part) {
     const ContractSlots *slots = block->slots;
-    ViewSlots a = slots->a;
     PackedTaps shifted = *part;
     shifted.first = emit_add(e, part->first, emit_mul(e, block->group, emit_slot(e, slots->in)));
     Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
     LLVMValueRef target =
         emit_at(e, e->f32, block->packed_rows, emit_mul(e, rows.index, emit_int(e, PACKED_ROW)));
-    emit_pack_row(e, &slots->taps, &a, &shifted, block->table, rows.index, target);
+    emit_pack_row(e, &slots->source, &shifted, block->table, rows.index, target);
     loop_end(e, &rows);
     Loop padding = loop_begin(e, block->row_count, block->padded_rows, emit_int(e, 1));
     emit_clear(
@@ -224,7 +221,7 @@ static void finish_rows(Emitter *e, const Block *block) {
     const ContractSlots *slots = block->slots;
     LLVMValueRef group_start = emit_mul(e, block->group, emit_slot(e, slots->out));
     Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
-    RowPlace place = emit_phase_row(e, &slots->taps, &slots->elements.space,
+    RowPlace place = emit_phase_row(e, &slots->source.taps, &slots->elements.space,
                                     emit_add(e, block->first_row, rows.index));
     ElementRow row = elements_begin(e, block->kernel, &slots->elements, &place);
     Epilogue epilogue = {&row,
@@ -238,11 +235,11 @@ static void finish_rows(Emitter *e, const Block *block) {
 static void emit_block(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
     Block block = begin_chunk(e, kernel, slots);
     LLVMValueRef zero = emit_int(e, 0), in = emit_slot(e, slots->in);
-    LLVMValueRef taps = emit_slot(e, slots->taps.count);
+    LLVMValueRef taps = emit_slot(e, slots->source.taps.count);
     Branch nothing = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntEQ, taps, zero, ""));
     emit_clear(e, block.sums, emit_mul(e, block.padded_rows, emit_slot(e, slots->block_columns)));
     branch_end(e, &nothing);
-    emit_row_table(e, &slots->taps, &slots->elements.space, block.first_row, block.row_count,
+    emit_row_table(e, &slots->source.taps, &slots->elements.space, block.first_row, block.row_count,
                    block.table);
     LLVMValueRef tap_step = emit_slot(e, slots->taps_per_part);
     LLVMValueRef channel_step = emit_slot(e, slots->channels_per_part);

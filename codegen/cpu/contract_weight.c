@@ -18,9 +18,9 @@ enum {
 };
 
 typedef struct WeightSlots {
-    TapSlots taps;
+    PackedSource source;
     SpaceSlots space;
-    ViewSlots a, b;
+    ViewSlots b;
     WeightViewSlots weight;
     int in, out; /* channels per group */
     int rows;    /* of the space, all images */
@@ -31,9 +31,8 @@ typedef struct WeightSlots {
 
 static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target) {
     const Contraction *c = &kernel->contraction;
-    invariant(!c->prologue, "not supported: prologues in CPU contracts");
     invariant(c->weight.out_stride == 1, "a weight's output channels lie side by side");
-    WeightSlots out = {.taps = slot_taps(slots, &c->taps, &kernel->space)};
+    WeightSlots out = {.source = slot_packed_source(slots, kernel)};
     const Geometry *geometry = &slots->program->geometry;
     int64_t rows = space_rows(geometry, &kernel->space) * geometry->batch;
     int64_t in = c->in / c->groups, columns = c->out / c->groups, panel = gemm_panel(target);
@@ -49,7 +48,6 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     int64_t padded = integer_divide_up(columns, panel) * panel;
     int64_t block_columns = padded < BLOCK_COLUMNS ? padded : BLOCK_COLUMNS;
     out.space = slot_space(slots, &kernel->space, false);
-    out.a = slot_view(slots, &c->a);
     out.b = slot_view(slots, &c->b);
     out.weight = slot_weight_view(slots, &c->weight);
     out.in = slot_number(slots, in);
@@ -108,8 +106,8 @@ static WeightBlock begin_chunk(Emitter *e, const WeightSlots *slots) {
     rest = emit_div(e, rest, channel_blocks);
     block.part.first_tap = emit_mul(e, emit_rem(e, rest, tap_blocks), taps);
     block.group = emit_div(e, rest, tap_blocks);
-    block.part.end_tap =
-        emit_min(e, emit_add(e, block.part.first_tap, taps), emit_slot(e, slots->taps.count));
+    block.part.end_tap = emit_min(e, emit_add(e, block.part.first_tap, taps),
+                                  emit_slot(e, slots->source.taps.count));
     block.part.count =
         emit_min(e, channels, emit_sub(e, emit_slot(e, slots->in), block.part.first));
     block.column_count =
@@ -135,10 +133,11 @@ static void pack_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef firs
         emit_add(e, emit_mul(e, block->group, emit_slot(e, slots->out)), block->first_column);
     PackedTaps part = block->part;
     part.first = emit_add(e, part.first, in_start);
-    emit_row_table(e, &slots->taps, &slots->space, first, emit_sub(e, end, first), block->table);
+    emit_row_table(e, &slots->source.taps, &slots->space, first, emit_sub(e, end, first),
+                   block->table);
     Loop rows = loop_begin(e, first, end, emit_int(e, 1));
     LLVMValueRef nth = emit_sub(e, rows.index, first);
-    emit_pack_row(e, &slots->taps, &slots->a, &part, block->table, nth,
+    emit_pack_row(e, &slots->source, &part, block->table, nth,
                   emit_at(e, e->f32, block->packed_a, emit_mul(e, nth, emit_int(e, PACKED_ROW))));
     RowPlace place = emit_row_place(e, &slots->space, rows.index);
     LLVMValueRef source =
@@ -215,7 +214,7 @@ static void each_row(Emitter *e, const WeightBlock *block, bool store) {
             emit_add(e, block->part.first_tap, emit_div(e, rows.index, block->part.count));
         LLVMValueRef channel =
             emit_add(e, block->part.first, emit_rem(e, rows.index, block->part.count));
-        LLVMValueRef number = emit_tap_weight(e, &slots->taps, tap);
+        LLVMValueRef number = emit_tap_weight(e, &slots->source.taps, tap);
         LLVMValueRef row = emit_weight_address(e, &slots->weight, number, block->group, channel);
         flush.sums = emit_at(e, e->f32, row, block->first_column);
     }

@@ -123,19 +123,61 @@ void emit_row_table(Emitter *e, const TapSlots *taps, const SpaceSlots *walked, 
     loop_end(e, &rows);
 }
 
-void emit_pack_row(Emitter *e, const TapSlots *taps, const ViewSlots *a, const PackedTaps *part,
+/* ---- Packing --------------------------------------------------------------------------------- */
+
+PackedSource slot_packed_source(Slots *slots, const Kernel *kernel) {
+    const Contraction *contraction = &kernel->contraction;
+    PackedSource source = {.taps = slot_taps(slots, &contraction->taps, &kernel->space),
+                           .a = slot_view(slots, &contraction->a)};
+    if (!contraction->prologue)
+        return source;
+    Kernel *prologue = arena_new(slots->arena, Kernel);
+    *prologue = kernel_prologue(kernel);
+    source.prologue = prologue;
+    source.elements = slot_elements(slots, prologue);
+    return source;
+}
+
+typedef struct PackedRow {
+    const ElementRow *row; /* of the prologue */
+    LLVMValueRef first;    /* channel */
+    LLVMValueRef target;
+} PackedRow;
+
+static void pack_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
+    const PackedRow *packed = context;
+    LLVMValueRef value;
+    elements_evaluate(e, packed->row, emit_add(e, packed->first, channel), mask, NULL, &value);
+    emit_store_vector(e, value, emit_at(e, e->f32, packed->target, channel), mask);
+}
+
+/* One row of the source, `count` channels from `first` on. */
+static void pack_source_row(Emitter *e, const PackedSource *source, RowPlace *place,
+                            const PackedTaps *part, LLVMValueRef target) {
+    if (source->prologue) {
+        ElementRow row = elements_begin(e, source->prologue, &source->elements, place);
+        PackedRow packed = {&row, part->first, target};
+        elements_each_vector(e, emit_int(e, 0), part->count, pack_vector, &packed);
+        return;
+    }
+    LLVMValueRef address = emit_row_address(e, &source->a, place->image, place->row);
+    emit_copy(e, target, emit_at(e, e->f32, address, part->first), part->count);
+}
+
+void emit_pack_row(Emitter *e, const PackedSource *source, const PackedTaps *part,
                    LLVMValueRef table, LLVMValueRef row_index, LLVMValueRef target) {
+    const TapSlots *taps = &source->taps;
     LLVMValueRef origin[TYPE_MAX_SPACE];
-    LLVMValueRef image = emit_load(e, e->i64, table_entry(e, table, row_index, 0), 8);
+    RowPlace place = {.image = emit_load(e, e->i64, table_entry(e, table, row_index, 0), 8)};
     for (int d = 0; d < taps->source.rank; d++)
         origin[d] = emit_load(e, e->i64, table_entry(e, table, row_index, 1 + d), 8);
     Loop tap = loop_begin(e, part->first_tap, part->end_tap, emit_int(e, 1));
     LLVMValueRef nth = emit_sub(e, tap.index, part->first_tap);
     LLVMValueRef here = emit_at(e, e->f32, target, emit_mul(e, nth, part->count));
-    LLVMValueRef row = emit_tap_row(e, taps, image, origin, tap.index);
-    Branch there = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntSGE, row, emit_int(e, 0), ""));
-    LLVMValueRef source = emit_row_address(e, a, image, row);
-    emit_copy(e, here, emit_at(e, e->f32, source, part->first), part->count);
+    place.row = emit_tap_row(e, taps, place.image, origin, tap.index);
+    Branch there =
+        branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntSGE, place.row, emit_int(e, 0), ""));
+    pack_source_row(e, source, &place, part, here);
     branch_else(e, &there);
     emit_clear(e, here, part->count);
     branch_end(e, &there);

@@ -3,6 +3,7 @@
 #ifndef SPARKC_CODEGEN_CPU_GEMM_H
 #define SPARKC_CODEGEN_CPU_GEMM_H
 
+#include "codegen/cpu/elements.h"
 #include "codegen/cpu/taps.h"
 
 /* Rows and vectors of the block that is held in registers: rows x vectors accumulators. */
@@ -32,6 +33,17 @@ void emit_gemm_block(Emitter *emitter, const GemmOperands *operands, int vectors
 void emit_gemm_panel(Emitter *emitter, const GemmOperands *operands, LLVMValueRef rows,
                      LLVMValueRef columns);
 
+/* The slots of what is packed: a behind its prologue, at the taps. */
+typedef struct PackedSource {
+    TapSlots taps;
+    ViewSlots a;
+    const Kernel *prologue; /* kernel_prologue's, or NULL */
+    ElementSlots elements;  /* of the prologue */
+} PackedSource;
+
+/* Adds the slots. */
+PackedSource slot_packed_source(Slots *slots, const Kernel *kernel);
+
 /* The channels `first` .. `first + count` of taps [first_tap, end_tap) of a row, one tap behind the
  * other, as fp32 at `target`; hidden and outside taps give zeros. The row is entry `row` of a row
  * table. */
@@ -39,9 +51,8 @@ typedef struct PackedTaps {
     LLVMValueRef first_tap, end_tap, first, count;
 } PackedTaps;
 
-void emit_pack_row(Emitter *emitter, const TapSlots *taps, const ViewSlots *a,
-                   const PackedTaps *part, LLVMValueRef table, LLVMValueRef row,
-                   LLVMValueRef target);
+void emit_pack_row(Emitter *emitter, const PackedSource *source, const PackedTaps *part,
+                   LLVMValueRef table, LLVMValueRef row, LLVMValueRef target);
 
 /* Where the taps of rows [first, first + count) of the phase start: for each its image and, per
  * direction, what the offsets are added to; ROW_TABLE_ENTRIES i64 a row. Rows are found once and
