@@ -4,6 +4,7 @@
 
 #include "base/fatal.h"
 #include "ir/kernel_footprint.h"
+#include "passes/join.h"
 
 /* Who touches a buffer, by index of the kernel. */
 typedef struct Uses {
@@ -98,36 +99,6 @@ static void replace_uses(Fusion *fusion, const Kernel *kernel, int old, const in
     move_uses(fusion, kernel, old, kernels[0]);
 }
 
-static bool view_equal(const View *a, const View *b) {
-    return a->buffer == b->buffer && a->base == b->base && a->image_stride == b->image_stride &&
-           a->row_stride == b->row_stride && a->channel_stride == b->channel_stride;
-}
-
-static bool access_equal(const Access *a, const Access *b) {
-    if (a->kind != b->kind || a->channel != b->channel ||
-        a->channel_parameter != b->channel_parameter || !view_equal(&a->view, &b->view))
-        return false;
-    if (a->kind != ACCESS_POSITION)
-        return true;
-    return space_equal(&a->source, &b->source) &&
-           memcmp(a->divide, b->divide, sizeof a->divide) == 0;
-}
-
-static bool is_plain(const Access *access) {
-    return access->kind == ACCESS_ELEMENT && access->channel == CHANNEL_SAME;
-}
-
-static bool same_rows(const Kernel *a, const Kernel *b) {
-    return space_equal(&a->space, &b->space) && a->channels == b->channels;
-}
-
-/* The result of a kernel goes through an expression that may be extended. */
-static bool has_epilogue(const Kernel *kernel) {
-    if (kernel->kind == KERNEL_CONTRACT)
-        return true;
-    return kernel->kind == KERNEL_WINDOW && kernel->expression != NULL;
-}
-
 /* True if no kernel between `from` and `to` writes what `kernel` reads. Scratch is written before
  * it is read and not again. */
 static bool may_move(const Fusion *fusion, int from, int to) {
@@ -153,93 +124,10 @@ static bool reads_in_place(const Kernel *from, const Kernel *to) {
         for (int i = 0; i < from->operand_count; i++) {
             const View *read = &from->operands[i].view;
             if (read->buffer == to->outputs[o].buffer &&
-                !(is_plain(&from->operands[i]) && view_equal(read, &to->outputs[o])))
+                !(join_is_plain(&from->operands[i]) && join_view_equal(read, &to->outputs[o])))
                 return false;
         }
     return true;
-}
-
-/* ---- Joining expressions --------------------------------------------------------------------- */
-
-/* The operands of the fused kernel as they are found; equal accesses are one. */
-typedef struct Joined {
-    ExpressionBuilder builder;
-    int operand_count;
-    Access operands[KERNEL_MAX_OPERANDS];
-    bool full;
-} Joined;
-
-static int join_operand(Joined *joined, const Access *access) {
-    for (int i = 0; i < joined->operand_count; i++)
-        if (access_equal(&joined->operands[i], access))
-            return i;
-    if (joined->operand_count == KERNEL_MAX_OPERANDS) {
-        joined->full = true;
-        return 0;
-    }
-    joined->operands[joined->operand_count] = *access;
-    return joined->operand_count++;
-}
-
-static bool is_inner(const Kernel *kernel, int operand, int inner) {
-    return inner >= 0 && operand < kernel->operand_count &&
-           access_equal(&kernel->operands[operand], &kernel->operands[inner]);
-}
-
-/* Appends the instructions of a kernel's expression. What is read like operand `inner` is the
- * instruction `value` instead (-1: nothing); an operand beyond the kernel's own is acc, and becomes
- * operand `acc` of the result. results[i]: value i. */
-static void join_expression(Joined *joined, const Kernel *kernel, int inner, int value, int acc,
-                            int *results) {
-    const Expression *expression = kernel->expression;
-    int *places =
-        arena_new_array(joined->builder.arena, int, (size_t)expression->instruction_count + 1);
-    for (int i = 0; i < expression->instruction_count; i++) {
-        const Instruction *in = &expression->instructions[i];
-        bool leaf = in->op == SCALAR_OPERAND || in->op == SCALAR_OPERAND_U;
-        if (leaf && is_inner(kernel, in->operand, inner)) {
-            places[i] = value;
-        } else if (leaf || in->op == SCALAR_VISIBLE) {
-            int operand = in->operand < kernel->operand_count
-                              ? join_operand(joined, &kernel->operands[in->operand])
-                              : acc;
-            places[i] = in->op == SCALAR_OPERAND ? expression_operand(&joined->builder, operand)
-                        : in->op == SCALAR_OPERAND_U
-                            ? expression_operand_u(&joined->builder, operand)
-                            : expression_visible(&joined->builder, operand);
-        } else if (in->op == SCALAR_CONSTANT) {
-            places[i] = expression_constant(&joined->builder, (double)in->constant);
-        } else if (in->op == SCALAR_CONSTANT_U) {
-            places[i] = expression_constant_u(&joined->builder, in->constant_u);
-        } else if (in->op == SCALAR_INDEX_LOW || in->op == SCALAR_INDEX_HIGH) {
-            places[i] = expression_index(&joined->builder, in->op == SCALAR_INDEX_HIGH);
-        } else {
-            int arguments[3] = {-1, -1, -1};
-            for (int k = 0; scalar_operands(in->op)[k]; k++)
-                arguments[k] = places[in->arguments[k]];
-            places[i] = expression_apply(&joined->builder, in->op, arguments[0], arguments[1],
-                                         arguments[2]);
-        }
-    }
-    for (int i = 0; i < expression->value_count; i++)
-        results[i] = places[expression->values[i]];
-}
-
-/* Sets the joined operands and expression. acc is always the operand behind the last. */
-static void set_joined(Kernel *kernel, const Joined *joined, Expression *expression) {
-    kernel->operand_count = joined->operand_count;
-    memcpy(kernel->operands, joined->operands, sizeof kernel->operands);
-    kernel->expression = expression;
-}
-
-/* A stand-in for acc while operands are still being found. */
-enum { ACC = KERNEL_MAX_OPERANDS + 1 };
-
-static void settle_acc(Expression *expression, int operand_count) {
-    for (int i = 0; i < expression->instruction_count; i++)
-        if (expression->instructions[i].op == SCALAR_OPERAND &&
-            expression->instructions[i].operand == ACC)
-            expression->instructions[i].operand = operand_count;
 }
 
 /* ---- The rules ------------------------------------------------------------------------------- */
@@ -257,9 +145,9 @@ static bool fuse_into_reader(Fusion *fusion, int first, int second, int operand,
     Kernel before = *maker;
     Joined joined = {.builder = expression_begin(fusion->program->arena)};
     int made[EXPRESSION_MAX_VALUES], values[EXPRESSION_MAX_VALUES];
-    bool acc = has_epilogue(reader);
-    join_expression(&joined, maker, -1, -1, ACC, made);
-    join_expression(&joined, reader, operand, made[0], ACC, values);
+    bool acc = join_has_epilogue(reader);
+    join_expression(&joined, maker, -1, -1, JOIN_ACC, made);
+    join_expression(&joined, reader, operand, made[0], JOIN_ACC, values);
     int count = reader->expression->value_count;
     if (keep)
         values[count++] = made[0];
@@ -267,10 +155,10 @@ static bool fuse_into_reader(Fusion *fusion, int first, int second, int operand,
         return false;
     Expression *expression = expression_end(&joined.builder, values, count);
     if (acc)
-        settle_acc(expression, joined.operand_count);
+        join_settle_acc(expression, joined.operand_count);
     View between = maker->outputs[0];
     move_uses(fusion, &before, first, second);
-    set_joined(reader, &joined, expression);
+    join_set(reader, &joined, expression);
     if (keep)
         reader->outputs[reader->output_count++] = between;
     else
@@ -283,13 +171,13 @@ static bool fuse_into_reader(Fusion *fusion, int first, int second, int operand,
 static bool extend_writer(Fusion *fusion, Kernel *writer, const Kernel *map, int operand) {
     Joined joined = {.builder = expression_begin(fusion->program->arena)};
     int made[EXPRESSION_MAX_VALUES], values[EXPRESSION_MAX_VALUES];
-    join_expression(&joined, writer, -1, -1, ACC, made);
-    join_expression(&joined, map, operand, made[0], ACC, values);
+    join_expression(&joined, writer, -1, -1, JOIN_ACC, made);
+    join_expression(&joined, map, operand, made[0], JOIN_ACC, values);
     if (joined.full)
         return false;
     Expression *expression = expression_end(&joined.builder, values, map->expression->value_count);
-    settle_acc(expression, joined.operand_count);
-    set_joined(writer, &joined, expression);
+    join_settle_acc(expression, joined.operand_count);
+    join_set(writer, &joined, expression);
     writer->output_count = map->output_count;
     memcpy(writer->outputs, map->outputs, sizeof writer->outputs);
     return true;
@@ -339,8 +227,9 @@ static bool fuse_into_phases(Fusion *fusion, int second, int operand) {
         return false;
     for (int i = 0; i < count; i++) {
         const Kernel *writer = fusion->kernels[writers[i]];
-        if (!has_epilogue(writer) || writer->output_count != 1 || !same_rows(writer, map) ||
-            !view_equal(&writer->outputs[0], &map->operands[operand].view) ||
+        if (!join_has_epilogue(writer) || writer->output_count != 1 ||
+            !join_same_rows(writer, map) ||
+            !join_view_equal(&writer->outputs[0], &map->operands[operand].view) ||
             writer->operand_count + map->operand_count > KERNEL_MAX_OPERANDS)
             return false;
     }
@@ -373,7 +262,7 @@ static int count_mentions(const Uses *uses, int k) {
 static int count_equal(const Kernel *kernel, int operand) {
     int count = 0;
     for (int i = 0; i < kernel->operand_count; i++)
-        count += access_equal(&kernel->operands[i], &kernel->operands[operand]);
+        count += join_access_equal(&kernel->operands[i], &kernel->operands[operand]);
     return count;
 }
 
@@ -381,7 +270,7 @@ static int count_equal(const Kernel *kernel, int operand) {
 static bool fuse_operand(Fusion *fusion, int k, int operand) {
     Kernel *kernel = fusion->kernels[k];
     const Access *access = &kernel->operands[operand];
-    if (!is_plain(access) || access->view.buffer < 0 ||
+    if (!join_is_plain(access) || access->view.buffer < 0 ||
         fusion->program->buffers.items[access->view.buffer].region != REGION_SCRATCH)
         return false;
     const Uses *uses = &fusion->uses[access->view.buffer];
@@ -394,8 +283,9 @@ static bool fuse_operand(Fusion *fusion, int k, int operand) {
         return alone && kernel->kind == KERNEL_MAP && fuse_into_phases(fusion, k, operand);
     int first = uses->writers.items[0];
     Kernel *maker = fusion->kernels[first];
-    if (maker->output_count != 1 || !view_equal(&maker->outputs[0], &access->view) ||
-        !same_rows(maker, kernel) || !may_move(fusion, first, k) || !reads_in_place(maker, kernel))
+    if (maker->output_count != 1 || !join_view_equal(&maker->outputs[0], &access->view) ||
+        !join_same_rows(maker, kernel) || !may_move(fusion, first, k) ||
+        !reads_in_place(maker, kernel))
         return false;
     if (maker->kind == KERNEL_MAP) {
         if (!alone &&
@@ -403,7 +293,7 @@ static bool fuse_operand(Fusion *fusion, int k, int operand) {
             return false;
         return fuse_into_reader(fusion, first, k, operand, !alone);
     }
-    return has_epilogue(maker) && alone && kernel->kind == KERNEL_MAP &&
+    return join_has_epilogue(maker) && alone && kernel->kind == KERNEL_MAP &&
            fuse_into_writer(fusion, first, k, operand);
 }
 

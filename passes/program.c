@@ -6,8 +6,9 @@
 #include "base/fatal.h"
 #include "ir/kernel_verify.h"
 #include "passes/fuse_kernels.h"
+#include "passes/recompute.h"
 
-static ProgramPassFunction pass_lower, pass_fuse_kernels, pass_plan_memory;
+static ProgramPassFunction pass_lower, pass_fuse_kernels, pass_recompute, pass_plan_memory;
 
 #define PASS(name, help) {#name, help, pass_##name},
 static const ProgramPassInfo pass_table[] = {
@@ -54,6 +55,11 @@ static bool pass_fuse_kernels(ProgramBuild *build, Diagnostics *diagnostics) {
     for (size_t i = 0; i < build->program->buffers.count; i++)
         build->program->buffers.items[i].offset = -1;
     return fuse_kernels(build->program, build->rewrites) > 0;
+}
+
+static bool pass_recompute(ProgramBuild *build, Diagnostics *diagnostics) {
+    (void)diagnostics;
+    return recompute(build->program, build->rewrites) > 0;
 }
 
 static bool pass_plan_memory(ProgramBuild *build, Diagnostics *diagnostics) {

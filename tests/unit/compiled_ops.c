@@ -9,6 +9,7 @@
 #include "passes/fuse_kernels.h"
 #include "passes/lower.h"
 #include "passes/passes.h"
+#include "passes/recompute.h"
 #include "tests/support/network.h"
 #include "tests/support/op_cases.h"
 #include "tests/support/trial.h"
@@ -385,6 +386,7 @@ static const char *describe(Arena *arena, const void *context, const char *outpu
 static void check_fused(const Trial *trial, const Compiled *plain, const char *cpu) {
     Program *fused = lower_graph(trial->arena, trial->graph);
     fuse_kernels(fused, NULL);
+    recompute(fused, NULL);
     Compiled *compiled = compiled_create(fused, &(CompiledOptions){.cpu = cpu});
     trial_fill(trial->arena, trial->graph, compiled->values, fused);
     compiled_run(compiled);

@@ -8,6 +8,7 @@
 #include "passes/fuse_kernels.h"
 #include "passes/lower.h"
 #include "passes/passes.h"
+#include "passes/recompute.h"
 #include "tests/support/network.h"
 #include "tests/support/trial.h"
 #include "tests/unit/compiled_suites.h"
@@ -67,6 +68,7 @@ static void test_same_bytes(void) {
     Graph *graph = training_step(arena);
     Program *program = lower_graph(arena, graph), *fused = lower_graph(arena, graph);
     CU_ASSERT(fuse_kernels(fused, NULL) > 0);
+    CU_ASSERT(recompute(fused, NULL) > 0);
     Compiled *expected = run_steps(arena, graph, program, &(CompiledOptions){.threads = 1});
     expect_moving(arena, graph, expected);
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {

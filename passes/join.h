@@ -1,0 +1,44 @@
+/* Expressions of kernels that become one: what passes that move maps into other kernels share. */
+#ifndef SPARKC_PASSES_JOIN_H
+#define SPARKC_PASSES_JOIN_H
+
+#include "ir/kernel.h"
+
+bool join_view_equal(const View *a, const View *b);
+bool join_access_equal(const Access *a, const Access *b);
+
+/* Element by element, as it lies. */
+bool join_is_plain(const Access *access);
+
+/* Both walk the same rows and channels. */
+bool join_same_rows(const Kernel *a, const Kernel *b);
+
+/* The result of a kernel goes through an expression that may be extended. */
+bool join_has_epilogue(const Kernel *kernel);
+
+/* The operands of the joined kernel as they are found; equal accesses are one. */
+typedef struct Joined {
+    ExpressionBuilder builder;
+    int operand_count;
+    Access operands[KERNEL_MAX_OPERANDS];
+    bool full; /* they were too many: the joined expression is of no use */
+} Joined;
+
+/* The number of an access among the operands; added if it is new. */
+int join_operand(Joined *joined, const Access *access);
+
+/* Appends the instructions of a kernel's expression. What is read like its operand `inner` is the
+ * instruction `value` instead (-1: nothing); an operand beyond the kernel's own is acc, and becomes
+ * operand `acc`. results[i]: the instruction of value i. */
+void join_expression(Joined *joined, const Kernel *kernel, int inner, int value, int acc,
+                     int *results);
+
+/* A stand-in for acc while operands are still being found; join_settle_acc puts the one behind the
+ * last of `operand_count` in its place. */
+enum { JOIN_ACC = KERNEL_MAX_OPERANDS + 1 };
+void join_settle_acc(Expression *expression, int operand_count);
+
+/* Gives a kernel the joined operands and an expression. */
+void join_set(Kernel *kernel, const Joined *joined, Expression *expression);
+
+#endif
