@@ -127,6 +127,10 @@ int kernel_find_buffer(const Program *program, Region region, const char *name) 
     return -1;
 }
 
+bool kernel_is_segment_column(const char *input) {
+    return strcmp(input, KERNEL_COLUMN_DECAYS) == 0 || strcmp(input, KERNEL_COLUMN_LR_SCALE) == 0;
+}
+
 const Level *kernel_find_level(const Program *program, const Space *space) {
     for (size_t i = 0; i < program->levels.count; i++)
         if (space_equal(&program->levels.items[i].space, space))

@@ -295,6 +295,12 @@ Kernel kernel_prologue(const Kernel *kernel);
 /* The index of a buffer by region and name, or -1. */
 int kernel_find_buffer(const Program *program, Region region, const char *name);
 
+/* The inputs that are columns of the segment table: f32, an element per segment, filled by whoever
+ * runs the program. */
+#define KERNEL_COLUMN_DECAYS   "segments.decays"
+#define KERNEL_COLUMN_LR_SCALE "segments.lr_scale"
+bool kernel_is_segment_column(const char *input);
+
 /* The level of a masked space, or NULL. */
 const Level *kernel_find_level(const Program *program, const Space *space);
 
@@ -305,8 +311,9 @@ typedef struct KernelUse {
     bool write;
 } KernelUse;
 
-/* All uses of a kernel, in no order, without repetition. Returns how many. */
-enum { KERNEL_MAX_USES = 2 * KERNEL_MAX_OPERANDS + KERNEL_MAX_OUTPUTS + 40 };
+/* All uses of a kernel, in no order, without repetition. Returns how many. Each operand and each
+ * operand of a prologue may use a buffer, the cell list and a map. */
+enum { KERNEL_MAX_USES = 6 * KERNEL_MAX_OPERANDS + KERNEL_MAX_OUTPUTS + 8 };
 int kernel_uses(const Program *program, const Kernel *kernel, KernelUse uses[KERNEL_MAX_USES]);
 
 /* The text of everything that the compiled code of a kernel depends on, and nothing else: kernels

@@ -18,6 +18,15 @@ bool kernel_check_fail(const Check *check, const char *format, ...) {
 
 /* ---- Spaces ---------------------------------------------------------------------------------- */
 
+/* Rows of an image are counted in 32 bits where a map or a list holds them. */
+static bool check_map_rows(const Check *check, const Space *space, const char *what) {
+    int64_t rows = 1;
+    for (int d = 0; d < space->rank; d++)
+        if (__builtin_mul_overflow(rows, space->extent[d], &rows) || rows > INT32_MAX)
+            return kernel_check_fail(check, "%s has more than 2^31 - 1 positions", what);
+    return true;
+}
+
 static bool check_masked(const Check *check, const Space *space, const char *what) {
     const Geometry *geometry = &check->program->geometry;
     if (geometry->keep < 1 || check->program->cells < 0)
@@ -31,7 +40,7 @@ static bool check_masked(const Check *check, const Space *space, const char *wha
                                      "%s: extent %lld at stride %lld is not the image's %lld", what,
                                      (long long)space->extent[d], (long long)space->stride,
                                      (long long)geometry->image[d]);
-    return true;
+    return check_map_rows(check, space, what);
 }
 
 bool kernel_check_space(const Check *check, const Space *space, const char *what) {
@@ -64,14 +73,20 @@ static bool check_walk(const Check *check, const Space *space, int64_t channels)
     return true;
 }
 
+/* Rows of a masked space are looked up by position in the map of its level. */
+static bool check_source(const Check *check, const Space *source, const char *what) {
+    if (!kernel_check_space(check, source, what))
+        return false;
+    return source->kind != SPACE_MASKED || kernel_find_level(check->program, source) ||
+           kernel_check_fail(check, "there is no position map of stride %lld",
+                             (long long)source->stride);
+}
+
 /* Position maps reach as far as the positions from `low` to `high` of direction d. */
 static bool check_reach(const Check *check, const Space *source, int d, int64_t low, int64_t high) {
-    const Level *level = kernel_find_level(check->program, source);
     if (source->kind != SPACE_MASKED)
         return true;
-    if (!level)
-        return kernel_check_fail(check, "there is no position map of stride %lld",
-                                 (long long)source->stride);
+    const Level *level = kernel_find_level(check->program, source);
     if (low < -level->border[d] || high >= source->extent[d] + level->border[d])
         return kernel_check_fail(
             check, "reads positions %lld .. %lld, beyond the border %lld of extent %lld",
@@ -115,7 +130,7 @@ static bool check_channel(const Check *check, const Access *access, int64_t chan
 }
 
 static bool check_position(const Check *check, const Access *access, const Space *space) {
-    if (!kernel_check_space(check, &access->source, "the source of a position operand"))
+    if (!check_source(check, &access->source, "the source of a position operand"))
         return false;
     if (!space_has_positions(space) || access->source.rank != space->rank)
         return kernel_check_fail(check, "a position operand where there are no such positions");
@@ -262,7 +277,7 @@ static bool check_steps(const Check *check, const TapSet *taps, int d) {
 
 static bool check_taps(const Check *check, const TapSet *taps) {
     const Space *space = &check->kernel->space;
-    if (!kernel_check_space(check, &taps->source, "the source of the taps"))
+    if (!check_source(check, &taps->source, "the source of the taps"))
         return false;
     if (space->rank != taps->source.rank || (space->rank == 0 && space->kind != taps->source.kind))
         return kernel_check_fail(check, "taps from %s to %s", kernel_space_name(taps->source.kind),
@@ -278,10 +293,25 @@ static bool check_taps(const Check *check, const TapSet *taps) {
 
 /* The taps of a weight's gradient write its taps in order, none left out. */
 static bool check_gradient_taps(const Check *check, const TapSet *taps) {
+    if (taps->tap_count == 0)
+        return kernel_check_fail(check, "the gradient of a weight without taps");
     for (int t = 0; t < taps->tap_count; t++)
         if (taps->taps[t].weight != t)
             return kernel_check_fail(check, "tap %d writes weight %lld", t,
                                      (long long)taps->taps[t].weight);
+    return true;
+}
+
+/* Rows x taps x channels of a tap x channels can be counted. */
+static bool check_terms(const Check *check, const TapSet *taps, int64_t in) {
+    const Kernel *kernel = check->kernel;
+    const Geometry *geometry = &check->program->geometry;
+    int64_t terms = space_rows(geometry, &kernel->space) * space_images(geometry, &kernel->space);
+    if (__builtin_mul_overflow(terms, (int64_t)taps->tap_count, &terms) ||
+        __builtin_mul_overflow(terms, in, &terms) ||
+        __builtin_mul_overflow(terms, kernel->channels, &terms) || terms > KERNEL_CHECK_MOST_TERMS)
+        return kernel_check_fail(check, "%d taps of %lld to %lld channels are too many terms",
+                                 taps->tap_count, (long long)in, (long long)kernel->channels);
     return true;
 }
 
@@ -290,6 +320,10 @@ static bool check_gradient_taps(const Check *check, const TapSet *taps) {
 static bool check_prologue(const Check *check, const Contraction *contraction) {
     OperandList operands = {contraction->prologue_operands, 1, contraction->prologue_operand_count,
                             0};
+    if (contraction->prologue_operand_count < 0 ||
+        contraction->prologue_operand_count > KERNEL_MAX_OPERANDS)
+        return kernel_check_fail(check, "%d prologue operands",
+                                 contraction->prologue_operand_count);
     if (!contraction->prologue)
         return contraction->prologue_operand_count == 0 ||
                kernel_check_fail(check, "prologue operands without a prologue");
@@ -319,7 +353,8 @@ static bool check_contraction(const Check *check) {
                                  (long long)contraction->in, (long long)contraction->out,
                                  (long long)groups, (long long)kernel->channels);
     bool gradient = kernel->kind == KERNEL_CONTRACT_WEIGHT;
-    return check_float_buffer(check, contraction->a.buffer, "a") &&
+    return check_terms(check, &contraction->taps, contraction->in / groups) &&
+           check_float_buffer(check, contraction->a.buffer, "a") &&
            (!gradient || (check_float_buffer(check, contraction->b.buffer, "b") &&
                           check_gradient_taps(check, &contraction->taps))) &&
            check_float_buffer(check, contraction->weight.buffer, "the weight") &&
@@ -329,13 +364,16 @@ static bool check_contraction(const Check *check) {
 /* Every window of the pooled map has a position in the picture, so that its divisor is not 0. */
 static bool check_pool(const Check *check, const Window *window, const Space *pooled,
                        const Space *picture) {
+    int64_t positions = 1;
     for (int d = 0; d < pooled->rank; d++) {
         int64_t kernel = window->pool_kernel[d], stride = window->pool_stride[d],
                 pad = window->pool_pad[d];
         bool small = kernel >= 1 && kernel <= INT32_MAX && stride >= 1 && stride <= INT32_MAX &&
                      pad >= 0 && pad < kernel;
         int64_t last = small ? (pooled->extent[d] - 1) * stride - pad : 0;
-        if (!small || last >= picture->extent[d])
+        if (!small || last >= picture->extent[d] ||
+            __builtin_mul_overflow(positions, kernel, &positions) ||
+            positions > KERNEL_CHECK_MOST_ELEMENTS)
             return kernel_check_fail(check, "pool kernel %lld, stride %lld, pad %lld",
                                      (long long)kernel, (long long)stride, (long long)pad);
     }
@@ -366,8 +404,9 @@ static bool check_window_kind(const Check *check, const Window *window) {
     case WINDOW_BILINEAR_GRAD:
         return check_bilinear(check, window, space, source);
     case WINDOW_MAX_GRAD:
-        return check->kernel->output_count == 1 ||
-               kernel_check_fail(check, "max_grad has one output");
+        return check_map_rows(check, source, "the source of the taps") &&
+               (check->kernel->output_count == 1 ||
+                kernel_check_fail(check, "max_grad has one output"));
     case WINDOW_WEIGHT_GRAD:
         return check_gradient_taps(check, &window->taps);
     case WINDOW_WEIGHTED:
@@ -385,6 +424,7 @@ static bool check_window(const Check *check) {
     if (!space_has_positions(&check->kernel->space))
         return kernel_check_fail(check, "a window where there are no positions");
     return check_walk(check, &window->taps.source, check->kernel->channels) &&
+           check_terms(check, &window->taps, 1) &&
            check_float_buffer(check, window->a.buffer, "a") &&
            (!kernel_window_has_b(window->kind) ||
             check_float_buffer(check, window->b.buffer, "b")) &&
@@ -503,9 +543,12 @@ static bool check_own_expression(const Check *check) {
     const Kernel *kernel = check->kernel;
     OperandList operands = {kernel->operands, 0, kernel->operand_count,
                             kernel_has_acc(kernel) ? kernel->operand_count : -1};
+    bool max_grad = kernel->kind == KERNEL_WINDOW && kernel->window.kind == WINDOW_MAX_GRAD;
+    if (!has_expression(kernel) && (kernel->expression || kernel->operand_count > 0))
+        return kernel_check_fail(check, "this kind has no expression");
     if (!has_expression(kernel))
-        return (!kernel->expression && kernel->operand_count == 0) ||
-               kernel_check_fail(check, "this kind has no expression");
+        return max_grad || kernel->output_count == 0 ||
+               kernel_check_fail(check, "this kind has no outputs");
     if (kernel->output_count < 1)
         return kernel_check_fail(check, "has no output");
     return check_expression(check, kernel->expression, &operands, needed_values(kernel)) &&

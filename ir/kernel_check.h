@@ -6,10 +6,7 @@
 
 #include "base/diagnostics.h"
 #include "ir/kernel.h"
-
-/* A walk has at most this many rows x channels, a buffer this many elements: sums of a few products
- * of strides and counts stay far below 2^63. */
-#define KERNEL_CHECK_MOST_ELEMENTS (INT64_C(1) << 44)
+#include "ir/kernel_verify.h"
 
 /* What is being checked, and whether it was fine so far. */
 typedef struct Check {

@@ -5,10 +5,7 @@
 
 #include "ir/kernel.h"
 
-enum {
-    FOOTPRINT_DIMENSIONS = 4,
-    FOOTPRINT_MAX = 2 * KERNEL_MAX_OPERANDS + KERNEL_MAX_OUTPUTS + 40
-};
+enum { FOOTPRINT_DIMENSIONS = 4, FOOTPRINT_MAX = KERNEL_MAX_USES };
 
 /* The elements base + sum of i[d] * stride[d], 0 <= i[d] < count[d]. */
 typedef struct Footprint {

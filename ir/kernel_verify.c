@@ -158,6 +158,10 @@ static bool check_buffer(const Check *check, const Buffer *buffer, Name *states,
     if (buffer->region == REGION_PARAMS && (buffer->elements != flat || buffer->dtype != DTYPE_F32))
         return kernel_check_fail(check, "buffer %s is not all %lld parameters", buffer->name,
                                  (long long)flat);
+    if (buffer->region == REGION_INPUTS && kernel_is_segment_column(buffer->name) &&
+        (buffer->elements != (int64_t)check->program->segments.count || buffer->dtype != DTYPE_F32))
+        return kernel_check_fail(check, "buffer %s is not a number for each of %zu segments",
+                                 buffer->name, check->program->segments.count);
     return buffer->region != REGION_STATE || check_state_buffer(check, buffer, states, flat);
 }
 

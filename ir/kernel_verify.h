@@ -11,6 +11,14 @@
 #include "base/diagnostics.h"
 #include "ir/kernel.h"
 
+/* A walk has at most this many rows x channels, a buffer this many elements: sums of a few products
+ * of strides and counts stay far below 2^63. */
+#define KERNEL_CHECK_MOST_ELEMENTS (INT64_C(1) << 44)
+
+/* The terms of a sum over taps, of all rows and channels of a kernel: those of all kernels that a
+ * text can hold add up to less than 2^63. */
+#define KERNEL_CHECK_MOST_TERMS (INT64_C(1) << 46)
+
 /* Reports all violations, at most one per kernel, with the kernel's name and location. True if
  * there are none. A violation in a lowered program is an internal error of the caller's, in a text
  * the user's mistake. */

@@ -76,6 +76,17 @@ static void find_active(Walk *walk) {
     }
 }
 
+/* Sums are f32 whatever they are of, so that gradients would have another type than their values.
+ */
+static bool check_active(Walk *walk) {
+    graph_each(walk->graph, node) {
+        if (visit_of(walk, node)->active &&
+            !network_node_is_f32(node, "the derivative of", walk->diagnostics))
+            return false;
+    }
+    return true;
+}
+
 /* Appends; the location is that of the forward op, the names start with `prefix`. */
 static Builder builder_behind(Graph *graph, Location location, const char *prefix) {
     return (Builder){.graph = graph, .location = location, .prefix = prefix};
@@ -187,6 +198,10 @@ bool pass_autodiff(Graph *graph, const PassOptions *options, Diagnostics *diagno
     int errors = diagnostics_error_count(diagnostics);
     Walk walk = {.graph = graph, .diagnostics = diagnostics};
     find_active(&walk);
+    if (!check_active(&walk)) {
+        graph_clear_marks(graph);
+        return false;
+    }
     Node *last = graph->last;
     Builder builder = builder_behind(graph, loss->node->location, loss->name);
     Value *seed = build_stated(&builder, OP_constant, "grad", loss->type, NULL, 0,

@@ -17,7 +17,7 @@
  * keeps: names, locations and types of the results. */
 #include "base/fatal.h"
 #include "ir/builder.h"
-#include "passes/passes.h"
+#include "passes/network.h"
 #include "passes/replace.h"
 
 /* One composite at work. A rule returns the value that takes the place of the node's result, or
@@ -269,7 +269,9 @@ bool pass_expand(Graph *graph, const PassOptions *options, Diagnostics *diagnost
                                .options = options,
                                .diagnostics = diagnostics,
                                .moved = moved};
-        Value *value = rules[node->op](&expansion);
+        Value *value = network_node_is_f32(node, "expanding", diagnostics)
+                           ? rules[node->op](&expansion)
+                           : NULL;
         if (value) {
             replace_value(&replace, &node->results[0], value);
             remove_expanded(graph, node, value);

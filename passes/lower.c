@@ -369,7 +369,8 @@ static void place_gradients(Lowering *lowering) {
         for (int i = 0; i < node->operand_count; i++) {
             const Value *gradient = node->operands[i];
             Lowered *lowered = lower_value(lowering, gradient);
-            if (lowered->ready || (op_info(gradient->node->op)->flags & OP_SOURCE))
+            bool count = gradient->node->op == OP_moments && gradient->index == 0;
+            if (lowered->ready || count || (op_info(gradient->node->op)->flags & OP_SOURCE))
                 continue;
             lowered->ready = true;
             lowered->view = flat;

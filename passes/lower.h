@@ -9,9 +9,9 @@
 #include "ir/graph.h"
 #include "ir/kernel.h"
 
-/* The program of a graph without composites (any stage from `autodiff` on). Buffers are not planned
- * yet. All memory comes from `arena`; names and tables are shared with the graph, which must live
- * as long. */
+/* The program of a graph that is lowerable (passes/lowerable.h), as every one is that the passes
+ * make of a network. Buffers are not planned yet. All memory comes from `arena`; names and tables
+ * are shared with the graph, which must live as long. */
 Program *lower_graph(Arena *arena, Graph *graph);
 
 /* Where a value of the graph lies while the program runs: in a scratch buffer from the last kernel
@@ -103,6 +103,12 @@ typedef struct WindowShape {
 /* The window of a node, and its taps: the product of the kernel extents. */
 WindowShape lower_window_shape(const Node *node);
 int64_t lower_tap_count(const WindowShape *window);
+
+/* The window of an upsampling seen from the small map: factor x factor, stride factor. */
+WindowShape lower_upsample_shape(const Node *node);
+
+/* The input that a column of the segment table is. */
+const char *lower_segment_column(Arena *arena, const char *column);
 
 /* Output position i reads scale = stride, offset = tap * dilation - pad of `source`. */
 TapSet lower_forward_taps(Lowering *lowering, const WindowShape *window, const Type *source);

@@ -55,11 +55,15 @@ void lower_parameters(Lowering *lowering, Node *node) {
     lower_alias(lowering, &node->results[0], view);
 }
 
+const char *lower_segment_column(Arena *arena, const char *column) {
+    return arena_format(arena, "segments.%s", column);
+}
+
 /* A column of the segment table is an input that the host fills once, so that changing a
  * learning-rate scale compiles nothing. */
 void lower_segment_table(Lowering *lowering, Node *node) {
     const Value *value = &node->results[0];
-    const char *name = arena_format(lowering->arena, "segments.%s", node_text(node, "column"));
+    const char *name = lower_segment_column(lowering->arena, node_text(node, "column"));
     lower_alias(lowering, value, find_or_add(lowering, name, REGION_INPUTS, &value->type));
 }
 

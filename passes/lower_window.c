@@ -72,8 +72,7 @@ void lower_avg_pool_grad(Lowering *lowering, Node *node) {
     } while (lower_next_phase(&shape, phase));
 }
 
-/* The window of an upsampling seen from the small map: factor x factor, stride factor. */
-static WindowShape upsample_shape(const Node *node) {
+WindowShape lower_upsample_shape(const Node *node) {
     WindowShape shape = {0};
     const int64_t *factor = node_ints(node, "factor", &shape.rank);
     for (int d = 0; d < shape.rank; d++) {
@@ -88,7 +87,7 @@ static bool is_bilinear(const Node *node) {
 }
 
 static void lower_bilinear(Lowering *lowering, Node *node, WindowKind kind) {
-    WindowShape shape = upsample_shape(node);
+    WindowShape shape = lower_upsample_shape(node);
     Window window = {.kind = kind};
     for (int d = 0; d < shape.rank; d++)
         window.factor[d] = shape.kernel[d];
@@ -103,7 +102,7 @@ void lower_upsample(Lowering *lowering, Node *node) {
         lower_bilinear(lowering, node, WINDOW_BILINEAR);
         return;
     }
-    WindowShape shape = upsample_shape(node);
+    WindowShape shape = lower_upsample_shape(node);
     Access access = {.kind = ACCESS_POSITION,
                      .view = lower_operand_view(lowering, x),
                      .source = space_of_type(&x->type)};
@@ -118,7 +117,7 @@ void lower_upsample_grad(Lowering *lowering, Node *node) {
         lower_bilinear(lowering, node, WINDOW_BILINEAR_GRAD);
         return;
     }
-    WindowShape shape = upsample_shape(node);
+    WindowShape shape = lower_upsample_shape(node);
     add_window(lowering, node, dx->name, &dx->type, (Window){.kind = WINDOW_SUM},
                lower_forward_taps(lowering, &shape, &dy->type), dx);
 }

@@ -35,6 +35,21 @@ NetworkFeatures network_features(const Graph *graph) {
     return features;
 }
 
+bool network_node_is_f32(const Node *node, const char *what, Diagnostics *diagnostics) {
+    const OpInfo *info = op_info(node->op);
+    for (int i = 0; i < node->operand_count + info->result_count; i++) {
+        const Value *value =
+            i < node->operand_count ? node->operands[i] : &node->results[i - node->operand_count];
+        if (!value || value->type.dtype != DTYPE_BF16)
+            continue;
+        diagnostics_report(diagnostics, SEVERITY_ERROR, node->location,
+                           "not supported: %s %s, where %%%s is bf16", what, info->name,
+                           value->name);
+        return false;
+    }
+    return true;
+}
+
 bool network_output_is_free(const Graph *graph, const char *name, Diagnostics *diagnostics) {
     const Node *output = graph_find_output(graph, name);
     if (output == NULL)

@@ -27,6 +27,10 @@ typedef VECTOR(Node *) NetworkFeatures;
 NetworkFeatures network_features(const Graph *graph);
 bool network_is_feature(const Node *node);
 
+/* Reports a node that reads or computes bf16, which the op that is built of it, `what`, has no form
+ * for; true if it does not. */
+bool network_node_is_f32(const Node *node, const char *what, Diagnostics *diagnostics);
+
 /* Reports an output of this name, if there is one already; true if there is none. */
 bool network_output_is_free(const Graph *graph, const char *name, Diagnostics *diagnostics);
 

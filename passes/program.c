@@ -6,6 +6,7 @@
 #include "base/fatal.h"
 #include "ir/kernel_verify.h"
 #include "passes/fuse_kernels.h"
+#include "passes/lowerable.h"
 #include "passes/recompute.h"
 
 static ProgramPassFunction pass_lower, pass_fuse_kernels, pass_recompute, pass_plan_memory;
@@ -28,21 +29,8 @@ const ProgramPassInfo *program_passes(int *count) {
 
 /* ---- The passes ------------------------------------------------------------------------------ */
 
-/* A graph that did not go through `expand` may come from a text. */
-static bool is_primitive(const Graph *graph, Diagnostics *diagnostics) {
-    for (const Node *node = graph->first; node; node = node->next) {
-        if (!(op_info(node->op)->flags & OP_COMPOSITE))
-            continue;
-        diagnostics_report(diagnostics, SEVERITY_ERROR, node->location,
-                           "no kernel computes %s, which the pass expand writes in other ops",
-                           op_info(node->op)->name);
-        return false;
-    }
-    return true;
-}
-
 static bool pass_lower(ProgramBuild *build, Diagnostics *diagnostics) {
-    if (!is_primitive(build->graph, diagnostics))
+    if (!lowerable(build->graph, diagnostics)) /* it may come from a text */
         return false;
     build->program = lower_graph_values(build->arena, build->graph, build->values);
     return true;
@@ -85,6 +73,21 @@ static int pass_index(const char *name) {
     return -1;
 }
 
+/* A program that says that it is planned has a place for every buffer. */
+static bool is_planned(const Program *program, Diagnostics *diagnostics) {
+    for (size_t i = 0; i < program->buffers.count; i++) {
+        const Buffer *buffer = &program->buffers.items[i];
+        if (buffer->offset >= 0)
+            continue;
+        diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0},
+                           "buffer %s has no place in a program of stage %s: plan it from an "
+                           "earlier stage",
+                           buffer->name, program->stage);
+        return false;
+    }
+    return true;
+}
+
 /* The first pass to run, or -1 after an error. The program may come from a text that somebody
  * wrote. */
 static int find_start(const ProgramBuild *build, Diagnostics *diagnostics) {
@@ -97,7 +100,9 @@ static int find_start(const ProgramBuild *build, Diagnostics *diagnostics) {
         diagnostics_report(diagnostics, SEVERITY_ERROR, (Location){0},
                            "no pass of programs is called %s, so nothing can follow it",
                            program->stage);
-    return stage >= 0 && kernel_verify(program, diagnostics) ? stage + 1 : -1;
+    bool fine = stage >= 0 && kernel_verify(program, diagnostics) &&
+                (stage + 1 < PASS_COUNT || is_planned(program, diagnostics));
+    return fine ? stage + 1 : -1;
 }
 
 /* A broken program is a mistake of the pass, not of the user. */

@@ -450,11 +450,13 @@ static bool print_code(const IrOptions *options, Watch *watch, const Staged *sta
     const char *path = options->dump_directory ? next_path(watch, "code", llvm ? "ll" : "s") : NULL;
     FILE *out = path ? fopen(path, "w") : stdout;
     if (out)
-        cpu_list(watch->arena, program, &target, llvm ? CPU_LISTING_LLVM : CPU_LISTING_ASSEMBLY,
-                 out);
+        status = cpu_list(watch->arena, program, &target,
+                          llvm ? CPU_LISTING_LLVM : CPU_LISTING_ASSEMBLY, out);
     if (path)
         report_file(watch, path, out && fclose(out) == 0, "");
-    return !watch->failed;
+    if (!status_fine(status))
+        options_print_failure("ir", status);
+    return status_fine(status) && !watch->failed;
 }
 
 static bool print_page(const IrOptions *options, Arena *arena, const Staged *staged) {

@@ -71,6 +71,7 @@ typedef struct Artefact {
     double seconds;
 } Artefact;
 
+/* Writes the object of a program that cpu_accepts. */
 void cpu_artefact(Arena *arena, const Program *program, const ArtefactOptions *options,
                   Artefact *artefact);
 

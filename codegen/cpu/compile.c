@@ -101,6 +101,7 @@ Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *optio
                    CpuModule **module, Plan **plan, CpuStatistics *statistics) {
     double start = clock_seconds();
     Compilation c = {.arena = arena, .options = options};
+    status_return_if_failed(cpu_accepts(arena, program));
     object_start();
     const char *environment = object_environment(arena, options->target);
     c.cache = environment && !options->dump_dir ? options->cache : NULL;
@@ -160,12 +161,14 @@ CpuFunction *cpu_functions(Arena *arena, const Program *program, const CpuTarget
     return functions;
 }
 
-void cpu_list(Arena *arena, const Program *program, const CpuTarget *target, CpuListing kind,
-              FILE *out) {
+Status cpu_list(Arena *arena, const Program *program, const CpuTarget *target, CpuListing kind,
+                FILE *out) {
+    status_return_if_failed(cpu_accepts(arena, program));
     CpuOptions options = {.target = target};
     Compilation c = find_codes(arena, program, &options);
     LLVMTargetMachineRef machine = object_machine(target);
     for (size_t i = 0; i < c.binding.codes.count; i++)
         list_code(&c, c.binding.codes.items[i], machine, kind, out);
     LLVMDisposeTargetMachine(machine);
+    return STATUS_FINE;
 }

@@ -34,7 +34,7 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     invariant(c->weight.out_stride == 1, "a weight's output channels lie side by side");
     WeightSlots out = {.source = slot_packed_source(slots, kernel)};
     const Geometry *geometry = &slots->program->geometry;
-    int64_t rows = space_rows(geometry, &kernel->space) * geometry->batch;
+    int64_t rows = space_rows(geometry, &kernel->space) * space_images(geometry, &kernel->space);
     int64_t in = c->in / c->groups, columns = c->out / c->groups, panel = gemm_panel(target);
     int64_t unit = gemm_block(target).rows;
     int64_t channels = in, taps = 1;

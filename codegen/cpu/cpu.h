@@ -41,6 +41,10 @@ typedef struct CpuStatistics {
     double seconds;
 } CpuStatistics;
 
+/* Fails, with the name of a kernel or a buffer, for what the back end has no code for. All that
+ * compiles, lists or ships a program asks first. */
+Status cpu_accepts(Arena *arena, const Program *program);
+
 /* Compiles a program whose buffers are planned. The plan lives in `arena`, its functions as long as
  * the module. */
 Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *options,
@@ -53,15 +57,17 @@ typedef struct CpuFunction {
     const Kernel *kernel;
 } CpuFunction;
 
-/* The distinct functions of a planned program in the order of first use; nothing is compiled. */
+/* The distinct functions of a planned program, one that is accepted, in the order of first use;
+ * nothing is compiled. */
 CpuFunction *cpu_functions(Arena *arena, const Program *program, const CpuTarget *target,
                            int *count);
 
 /* Writes the code of a planned program, every distinct function once: LLVM IR as it is compiled, or
- * assembly, each behind a comment that names the first kernel that uses it. */
+ * assembly, each behind a comment that names the first kernel that uses it. Fails before it writes
+ * anything, if the program is not accepted. */
 typedef enum CpuListing { CPU_LISTING_LLVM, CPU_LISTING_ASSEMBLY } CpuListing;
-void cpu_list(Arena *arena, const Program *program, const CpuTarget *target, CpuListing kind,
-              FILE *out);
+Status cpu_list(Arena *arena, const Program *program, const CpuTarget *target, CpuListing kind,
+                FILE *out);
 
 /* A plan that measures the machine: a launch of multiply-adds in registers, and one that reads its
  * scratch region once, which is far larger than a cache and has to be written before (memory that

@@ -1,8 +1,8 @@
 /* Windows: per-channel sums and maxima over taps, and their gradients.
  *
- * For each row the taps that are rows are listed in the thread's workspace (address, factor, number:
- * of the weight, or of the row where a maximum looks); the channels then run over the list. So hidden and outside taps cost nothing and need no
- * zeros. */
+ * For each row the taps that are rows are listed in the thread's workspace (address, factor,
+ * number: of the weight, or of the row where a maximum looks); the channels then run over the list.
+ * So hidden and outside taps cost nothing and need no zeros. */
 #include "base/fatal.h"
 #include "base/integer.h"
 #include "codegen/cpu/elements.h"
@@ -87,7 +87,8 @@ static WindowSlots slot_window(Slots *slots, const Kernel *kernel, int stage) {
     out.rows = slot_number(slots, rows);
     out.channels = slot_number(slots, kernel->channels);
     out.chunk_rows = slot_number(slots, chunk);
-    slots->chunks = integer_divide_up(rows, chunk);
+    slots->chunks =
+        window->kind == WINDOW_MAX_GRAD ? program->geometry.batch : integer_divide_up(rows, chunk);
     slots->workspace = (taps > 0 ? taps : 1) * ENTRY_BYTES;
     if (window->kind == WINDOW_WEIGHT_GRAD) {
         int64_t count = taps * kernel->channels;

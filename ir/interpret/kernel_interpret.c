@@ -82,8 +82,8 @@ static void write_numbers(KernelInterpreter *interpreter, int buffer, int64_t ba
 
 static void fill_segment_columns(KernelInterpreter *interpreter) {
     const Program *program = interpreter->program;
-    int decays = kernel_find_buffer(program, REGION_INPUTS, "segments.decays");
-    int lr_scale = kernel_find_buffer(program, REGION_INPUTS, "segments.lr_scale");
+    int decays = kernel_find_buffer(program, REGION_INPUTS, KERNEL_COLUMN_DECAYS);
+    int lr_scale = kernel_find_buffer(program, REGION_INPUTS, KERNEL_COLUMN_LR_SCALE);
     for (size_t i = 0; i < program->segments.count; i++) {
         const Segment *segment = &program->segments.items[i];
         double decay = segment->decays ? 1 : 0;

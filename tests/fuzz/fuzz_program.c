@@ -1,14 +1,15 @@
 /* Any bytes as the text of a program: errors, or a program that prints as a text that reads back as
  * the same program. What is small goes the way of any program: through the passes that are left to
- * the compiler. Its code and the kernel interpreter run it on synthetic values in guarded memory,
- * where a touch of anything but its buffers ends the process; what the code computes must not
- * depend on where buffers lie, on what memory held before or on the number of threads. With
- * libFuzzer (tests/fuzz/meson.build) or with tests/fuzz/replay.c. */
+ * the compiler. Its code, where the back end has some, and the kernel interpreter run it on
+ * synthetic values in guarded memory, where a touch of anything but its buffers ends the process;
+ * what the code computes must not depend on where buffers lie, on what memory held before or on the
+ * number of threads. With libFuzzer (tests/fuzz/meson.build) or with tests/fuzz/replay.c. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fatal.h"
+#include "codegen/cpu/cpu.h"
 #include "ir/kernel_parse.h"
 #include "ir/kernel_print.h"
 #include "passes/program.h"
@@ -111,7 +112,7 @@ static void run_program(Arena *arena, Program *program) {
     RunCode code = {.program = program};
     Graph *interface = program_interface(arena, program);
     ProgramRun *interpreted = run_in(arena, &code, RUN_GUARDED, interface);
-    if (interpreted)
+    if (interpreted && status_fine(cpu_accepts(arena, program)))
         run_code(arena, program, interface);
     program_run_destroy(interpreted);
 }

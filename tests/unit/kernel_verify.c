@@ -10,6 +10,7 @@ static const char legal[] =
     "state mean : f32[4]\n"
     "buffer cells : i32 inputs {elements=6}\n"
     "buffer map.1 : i32 scratch {elements=280, offset=0}\n"
+    "buffer map.2 : i32 scratch {elements=48, offset=2432}\n"
     "buffer params : f32 params {elements=72, offset=0}\n"
     "buffer mean : f32 state {elements=4}\n"
     "buffer x : f32 inputs {elements=192}\n"
@@ -22,6 +23,7 @@ static const char legal[] =
     "buffer m2 : f32 scratch {elements=4, offset=2368}\n"
     "buffer out : f32 outputs {elements=192}\n"
     "level %map.1 of masked {extent=[8, 12], stride=1} {border=[1, 1]}\n"
+    "level %map.2 of masked {extent=[4, 6], stride=2}\n"
     "cells %inputs:cells\n"
     "kernel map.1 : position_map x 1\n"
     "    space masked {extent=[8, 12], stride=1}\n"
@@ -58,6 +60,9 @@ static const char legal[] =
     "    a %inputs:x {image=96, row=2}\n"
     "    b %z {image=48, row=4}\n"
     "    weight %outputs:dw {tap=8, in=4, out=1}\n"
+    "kernel map.2 : position_map x 1\n"
+    "    space masked {extent=[4, 6], stride=2}\n"
+    "    map %map.2\n"
     "kernel dx.0 : contract x 2\n"
     "    space masked {extent=[8, 12], stride=1}\n"
     "    contraction {in=4, out=2}\n"
@@ -225,6 +230,27 @@ static void kinds_have_what_they_need(void) {
         {"space masked {extent=[8, 12], stride=1}\n    map",
          "space masked {extent=[4, 6], stride=2}\n    map",
          "kernel map.1: walks another space than its level"},
+        {"    tap 0 [-1, -1], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [0, 0], 5 [0, 1], 6 [1, -1], "
+         "7 [1, 0], 8 [1, 1]\n",
+         "", "kernel dw: the gradient of a weight without taps"},
+        {"taps masked {extent=[4, 6], stride=2} {step=[1, 2]}",
+         "taps masked {extent=[2, 3], stride=4} {step=[1, 2]}",
+         "kernel dx.0: there is no position map of stride 4"},
+    };
+    EXPECT_FOUND(rows);
+}
+
+static void counts_can_be_counted(void) {
+    static const Corruption rows[] = {
+        {"kernel dw : contract_weight x 4\n    space masked {extent=[4, 6], stride=2}\n"
+         "    contraction {in=2, out=4}",
+         "kernel dw : contract_weight x 4\n    space masked {extent=[4, 6], stride=2}\n"
+         "    contraction {in=180000000000, out=4}",
+         "kernel dw: 9 taps of 180000000000 to 4 channels are too many terms"},
+        {"buffer out :", "buffer segments.decays : f32 inputs {elements=2}\nbuffer out :",
+         "buffer segments.decays is not a number for each of 1 segments"},
+        {"buffer out :", "buffer segments.lr_scale : u32 inputs {elements=1}\nbuffer out :",
+         "buffer segments.lr_scale is not a number for each of 1 segments"},
     };
     EXPECT_FOUND(rows);
 }
@@ -309,6 +335,7 @@ CU_TestInfo kernel_verify_tests[] = {
     {"taps stay inside the border", taps_stay_inside_the_border},
     {"spaces are those of the geometry", spaces_are_those_of_the_geometry},
     {"kinds have what they need", kinds_have_what_they_need},
+    {"counts can be counted", counts_can_be_counted},
     {"writes are apart", writes_are_apart},
     {"scratch is written before it is read", scratch_is_written_before_it_is_read},
     {"nothing is read after its commit", nothing_is_read_after_its_commit},

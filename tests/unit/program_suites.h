@@ -4,6 +4,7 @@
 
 #include "tests/unit/harness.h"
 
+extern CU_TestInfo program_accepts_tests[];
 extern CU_TestInfo program_results_tests[];
 extern CU_TestInfo program_stages_tests[];
 extern CU_TestInfo program_work_tests[];

@@ -14,8 +14,8 @@ Status compiled_program_lower(Arena *arena, const Graph *graph, Rewrites *rewrit
 
 static void fill_segment_table(const CompiledProgram *compiled) {
     const Program *program = compiled->program;
-    float *decays = plan_executor_buffer(compiled->executor, PLAN_INPUTS, "segments.decays");
-    float *lr_scale = plan_executor_buffer(compiled->executor, PLAN_INPUTS, "segments.lr_scale");
+    float *decays = plan_executor_buffer(compiled->executor, PLAN_INPUTS, KERNEL_COLUMN_DECAYS);
+    float *lr_scale = plan_executor_buffer(compiled->executor, PLAN_INPUTS, KERNEL_COLUMN_LR_SCALE);
     for (size_t i = 0; i < program->segments.count; i++) {
         const Segment *segment = &program->segments.items[i];
         if (decays)

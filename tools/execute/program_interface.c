@@ -2,11 +2,6 @@
 
 #include <string.h>
 
-/* Columns of the segment table are inputs that whoever runs the program fills from the table. */
-static bool is_segment_column(const char *name) {
-    return strcmp(name, "segments.decays") == 0 || strcmp(name, "segments.lr_scale") == 0;
-}
-
 static Type buffer_type(const Program *program, const Buffer *buffer) {
     int64_t batch = program->geometry.batch;
     if (strcmp(buffer->name, "targets") == 0 && buffer->elements % batch == 0)
@@ -40,7 +35,7 @@ Graph *program_interface(Arena *arena, const Program *program) {
         graph_add_state(graph, program->states.items[i]);
     for (size_t i = 0; i < program->buffers.count; i++) {
         const Buffer *buffer = &program->buffers.items[i];
-        if (buffer->region == REGION_INPUTS && !is_segment_column(buffer->name))
+        if (buffer->region == REGION_INPUTS && !kernel_is_segment_column(buffer->name))
             add_source(graph, buffer->elements == 1 ? OP_scalar : OP_input, program, buffer);
         if (buffer->region == REGION_OUTPUTS)
             add_output(graph, program, buffer);
