@@ -221,7 +221,30 @@ static const char *find_line(const Source *source, uint32_t number, size_t *leng
     return line;
 }
 
-enum { LONGEST_QUOTE = 400 };
+/* Of a longer line than that a part is quoted, with so much in front of the place. */
+enum { LONGEST_LINE = 400, QUOTED_PART = 120, QUOTED_BEFORE = 60 };
+
+typedef struct Quote {
+    size_t begin, end;
+    uint32_t column; /* characters in front of it */
+} Quote;
+
+static Quote quote_of(const char *line, size_t length, uint32_t column) {
+    Quote quote = {0, length, 0};
+    if (length <= LONGEST_LINE)
+        return quote;
+    while (quote.begin < length && quote.column + QUOTED_BEFORE < column) {
+        do
+            quote.begin++;
+        while (quote.begin < length && !starts_character(line[quote.begin]));
+        quote.column++;
+    }
+    if (length - quote.begin > QUOTED_PART)
+        quote.end = quote.begin + QUOTED_PART;
+    while (quote.end < length && !starts_character(line[quote.end]))
+        quote.end--;
+    return quote;
+}
 
 /* The number of screen columns that a character of the quoted line takes in append_visible. */
 static size_t shown_width(char byte) {
@@ -235,14 +258,15 @@ static void append_quote(Text *out, const Diagnostics *diagnostics, Location loc
     const Source *source = find_source(diagnostics, location.file);
     size_t length = 0;
     const char *line = source ? find_line(source, location.line, &length) : NULL;
-    if (!line || length > LONGEST_QUOTE)
+    if (!line)
         return;
+    Quote quote = quote_of(line, length, location.column);
     text_append(out, "%5u | ", location.line);
-    append_visible(out, line, length);
+    append_visible(out, line + quote.begin, quote.end - quote.begin);
     text_append(out, "\n      | ");
-    uint32_t column = 0;
+    uint32_t column = quote.column;
     size_t under = 0;
-    for (size_t i = 0; i < length; i++) {
+    for (size_t i = quote.begin; i < quote.end; i++) {
         column += starts_character(line[i]);
         size_t width = shown_width(line[i]);
         for (size_t k = 0; k < width && column < location.column; k++)

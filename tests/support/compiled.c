@@ -1,6 +1,7 @@
 #include "tests/support/compiled.h"
 
 #include <CUnit/CUnit.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,6 +66,16 @@ void compiled_run(Compiled *compiled) {
     plan_executor_run(compiled->executor);
 }
 
+static bool is_same(const PlanBuffer *buffer, const void *first, const void *second) {
+    const float *a = first, *b = second;
+    for (int64_t i = 0; i < buffer->elements; i++) {
+        bool unordered = isnan(a[i]) && isnan(b[i]);
+        if (!unordered && memcmp(&a[i], &b[i], sizeof *a) != 0)
+            return false;
+    }
+    return true;
+}
+
 void compiled_expect_same(const Compiled *a, const Compiled *b, const char *what) {
     for (int i = 0; i < a->plan->buffer_count; i++) {
         const PlanBuffer *buffer = &a->plan->buffers[i];
@@ -73,8 +84,8 @@ void compiled_expect_same(const Compiled *a, const Compiled *b, const char *what
         const void *first = plan_executor_buffer(a->executor, buffer->region, buffer->name);
         const void *second = plan_executor_buffer(b->executor, buffer->region, buffer->name);
         CU_ASSERT_PTR_NOT_NULL_FATAL(second);
-        size_t bytes = (size_t)buffer->elements * (size_t)buffer->element_bytes;
-        if (memcmp(first, second, bytes) == 0)
+        CU_ASSERT_EQUAL_FATAL(buffer->element_bytes, (int)sizeof(float));
+        if (is_same(buffer, first, second))
             continue;
         fprintf(stderr, "\n%s: %s differs", what, buffer->name);
         CU_FAIL("bytes that must be the same differ");
