@@ -1,25 +1,27 @@
-/* Linear scan over the kernels with a list of free stretches: a buffer takes the smallest stretch
- * that holds it when its life begins, and gives it back when it ends. */
+/* The largest buffers are placed first, each in the smallest gap between those that are alive with
+ * it (Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020, greedy
+ * by size). */
 #include "passes/plan_memory.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/fatal.h"
 #include "ir/kernel_footprint.h"
 #include "runtime/plan.h"
 
 static const int64_t LARGEST_REGION = (int64_t)1 << 62;
 
-typedef struct Stretch {
-    int64_t offset, bytes;
-} Stretch;
+/* A scratch buffer that has its place: bytes [offset, end). */
+typedef struct Placed {
+    int64_t offset, end;
+    BufferLife life;
+} Placed;
 
 typedef struct Planner {
     Program *program;
     Arena *arena;
-    VECTOR(Stretch) free; /* by offset; never touching each other */
-    int64_t end;          /* of the region so far */
+    const BufferLife *lives;
+    bool share;
+    VECTOR(Placed) placed; /* by offset */
 } Planner;
 
 static int64_t buffer_bytes(const Buffer *buffer) {
@@ -46,103 +48,93 @@ BufferLife *plan_memory_lives(const Program *program, Arena *arena) {
     return lives;
 }
 
-/* Takes `bytes` from the smallest free stretch that holds them, or from behind the end. */
-static int64_t take(Planner *planner, int64_t bytes) {
-    size_t best = planner->free.count;
-    for (size_t i = 0; i < planner->free.count; i++)
-        if (planner->free.items[i].bytes >= bytes &&
-            (best == planner->free.count ||
-             planner->free.items[i].bytes < planner->free.items[best].bytes))
-            best = i;
-    if (best < planner->free.count) {
-        Stretch *stretch = &planner->free.items[best];
-        int64_t offset = stretch->offset;
-        stretch->offset += bytes;
-        stretch->bytes -= bytes;
-        if (stretch->bytes == 0) {
-            memmove(stretch, stretch + 1, (--planner->free.count - best) * sizeof *stretch);
-        }
-        return offset;
-    }
-    size_t last = planner->free.count;
-    int64_t offset = planner->end;
-    if (last > 0) { /* a stretch at the very end grows */
-        Stretch *stretch = &planner->free.items[last - 1];
-        if (stretch->offset + stretch->bytes == planner->end) {
-            offset = stretch->offset;
-            planner->free.count--;
-        }
-    }
-    planner->end = offset + bytes;
-    return offset;
+/* ---- Scratch --------------------------------------------------------------------------------- */
+
+typedef struct Sized {
+    int64_t bytes;
+    BufferLife life;
+} Sized;
+
+static int by_size(const void *a, const void *b) {
+    const Sized *x = a, *y = b;
+    if (x->bytes != y->bytes)
+        return x->bytes > y->bytes ? -1 : 1;
+    return x->life.buffer - y->life.buffer;
 }
 
-/* Gives a stretch back, joined with its neighbours. */
-static void give_back(Planner *planner, int64_t offset, int64_t bytes) {
-    size_t place = 0;
-    while (place < planner->free.count && planner->free.items[place].offset < offset)
-        place++;
-    Stretch added = {offset, bytes};
-    vector_push(planner->arena, &planner->free, added);
-    Stretch *items = planner->free.items;
-    memmove(items + place + 1, items + place, (planner->free.count - 1 - place) * sizeof *items);
-    items[place] = added;
-    if (place + 1 < planner->free.count && offset + bytes == items[place + 1].offset) {
-        items[place].bytes += items[place + 1].bytes;
-        memmove(items + place + 1, items + place + 2,
-                (--planner->free.count - place - 1) * sizeof *items);
-    }
-    if (place > 0 && items[place - 1].offset + items[place - 1].bytes == offset) {
-        items[place - 1].bytes += items[place].bytes;
-        memmove(items + place, items + place + 1, (--planner->free.count - place) * sizeof *items);
-    }
-}
-
-static int by_first(const void *a, const void *b) {
-    const BufferLife *x = a, *y = b;
-    if (x->first != y->first)
-        return x->first < y->first ? -1 : 1;
-    return x->buffer - y->buffer;
-}
-
-static int by_last(const void *a, const void *b) {
-    const BufferLife *x = a, *y = b;
-    if (x->last != y->last)
-        return x->last < y->last ? -1 : 1;
-    return x->buffer - y->buffer;
-}
-
-/* The scratch buffers that are touched, sorted. */
-static BufferLife *scratch_lives(const Program *program, Arena *arena, const BufferLife *lives,
-                                 size_t *count, int (*order)(const void *, const void *)) {
-    BufferLife *chosen = arena_new_array(arena, BufferLife, program->buffers.count + 1);
+/* The scratch buffers that are touched, the largest first. */
+static Sized *sort_scratch(const Planner *planner, size_t *count) {
+    const Program *program = planner->program;
+    Sized *chosen = arena_new_array(planner->arena, Sized, program->buffers.count + 1);
     *count = 0;
     for (size_t i = 0; i < program->buffers.count; i++)
-        if (program->buffers.items[i].region == REGION_SCRATCH && lives[i].first >= 0)
-            chosen[(*count)++] = lives[i];
-    qsort(chosen, *count, sizeof *chosen, order);
+        if (program->buffers.items[i].region == REGION_SCRATCH && planner->lives[i].first >= 0)
+            chosen[(*count)++] =
+                (Sized){buffer_bytes(&program->buffers.items[i]), planner->lives[i]};
+    qsort(chosen, *count, sizeof *chosen, by_size);
     return chosen;
 }
 
-static void plan_scratch(Planner *planner, const BufferLife *lives, bool share, MemoryPlan *plan) {
-    Program *program = planner->program;
-    size_t count, ended = 0;
-    BufferLife *begin = scratch_lives(program, planner->arena, lives, &count, by_first);
-    BufferLife *end = scratch_lives(program, planner->arena, lives, &count, by_last);
-    int64_t alive = 0;
-    for (size_t i = 0; i < count; i++) {
-        for (; share && ended < count && end[ended].last < begin[i].first; ended++) {
-            const Buffer *old = &program->buffers.items[end[ended].buffer];
-            give_back(planner, old->offset, buffer_bytes(old));
-            alive -= buffer_bytes(old);
+static bool meet(const BufferLife *a, const BufferLife *b) {
+    return a->first <= b->last && b->first <= a->last;
+}
+
+/* The smallest gap that holds the buffer; the end of those that it meets if there is none. */
+static int64_t find_place(const Planner *planner, const Sized *buffer) {
+    int64_t end = 0, best = -1, smallest = INT64_MAX;
+    for (size_t i = 0; i < planner->placed.count; i++) {
+        const Placed *other = &planner->placed.items[i];
+        if (planner->share && !meet(&other->life, &buffer->life))
+            continue;
+        int64_t gap = other->offset - end;
+        if (gap >= buffer->bytes && gap < smallest) {
+            best = end;
+            smallest = gap;
         }
-        Buffer *buffer = &program->buffers.items[begin[i].buffer];
-        buffer->offset = take(planner, buffer_bytes(buffer));
-        alive += buffer_bytes(buffer);
-        if (alive > plan->scratch_lower_bound)
-            plan->scratch_lower_bound = alive;
+        end = other->end > end ? other->end : end;
     }
-    plan->region_bytes[REGION_SCRATCH] = planner->end;
+    return best >= 0 ? best : end;
+}
+
+static void add_placed(Planner *planner, Placed added) {
+    vector_push(planner->arena, &planner->placed, added);
+    size_t place = planner->placed.count - 1;
+    Placed *items = planner->placed.items;
+    for (; place > 0 && items[place - 1].offset > added.offset; place--)
+        items[place] = items[place - 1];
+    items[place] = added;
+}
+
+/* Returns the bytes of the region. */
+static int64_t plan_scratch(Planner *planner) {
+    size_t count;
+    const Sized *buffers = sort_scratch(planner, &count);
+    int64_t region = 0;
+    for (size_t i = 0; i < count; i++) {
+        int64_t offset = find_place(planner, &buffers[i]), end = offset + buffers[i].bytes;
+        planner->program->buffers.items[buffers[i].life.buffer].offset = offset;
+        add_placed(planner, (Placed){offset, end, buffers[i].life});
+        region = end > region ? end : region;
+    }
+    return region;
+}
+
+static int64_t find_lower_bound(const Planner *planner) {
+    const Program *program = planner->program;
+    int64_t *change = arena_new_array(planner->arena, int64_t, program->kernels.count + 1);
+    int64_t alive = 0, most = 0;
+    for (size_t i = 0; i < program->buffers.count; i++) {
+        const BufferLife *life = &planner->lives[i];
+        if (program->buffers.items[i].region != REGION_SCRATCH || life->first < 0)
+            continue;
+        change[life->first] += buffer_bytes(&program->buffers.items[i]);
+        change[life->last + 1] -= buffer_bytes(&program->buffers.items[i]);
+    }
+    for (size_t k = 0; k < program->kernels.count; k++) {
+        alive += change[k];
+        most = alive > most ? alive : most;
+    }
+    return most;
 }
 
 bool plan_memory(Program *program, bool share, MemoryPlan *plan) {
@@ -153,8 +145,10 @@ bool plan_memory(Program *program, bool share, MemoryPlan *plan) {
     if (total >= (double)LARGEST_REGION)
         return false;
     Arena *arena = arena_create();
-    Planner planner = {.program = program, .arena = arena};
-    BufferLife *lives = plan_memory_lives(program, arena);
+    Planner planner = {.program = program,
+                       .arena = arena,
+                       .lives = plan_memory_lives(program, arena),
+                       .share = share};
     for (size_t i = 0; i < program->buffers.count; i++) {
         Buffer *buffer = &program->buffers.items[i];
         if (buffer->region == REGION_SCRATCH) {
@@ -164,7 +158,8 @@ bool plan_memory(Program *program, bool share, MemoryPlan *plan) {
         buffer->offset = plan->region_bytes[buffer->region];
         plan->region_bytes[buffer->region] += buffer_bytes(buffer);
     }
-    plan_scratch(&planner, lives, share, plan);
+    plan->region_bytes[REGION_SCRATCH] = plan_scratch(&planner);
+    plan->scratch_lower_bound = find_lower_bound(&planner);
     arena_destroy(arena);
     return true;
 }

@@ -251,7 +251,7 @@ static void test_chain(void) {
     arena_destroy(arena);
 }
 
-/* Freed neighbours become one stretch; a stretch at the end grows. */
+/* Larger buffers take the place of several smaller ones that are gone. */
 static void test_joined(void) {
     Arena *arena = arena_create();
     Program *program = create_program(arena);
@@ -296,7 +296,7 @@ static void test_plan_of_network(void) {
     CU_ASSERT(plan_memory(program, true, &shared));
     CU_ASSERT(plan_memory(program, false, &separate));
     CU_ASSERT(shared.region_bytes[REGION_SCRATCH] < separate.region_bytes[REGION_SCRATCH] / 2);
-    CU_ASSERT(shared.region_bytes[REGION_SCRATCH] < shared.scratch_lower_bound * 3 / 2);
+    CU_ASSERT(shared.region_bytes[REGION_SCRATCH] < shared.scratch_lower_bound * 21 / 20);
     arena_destroy(arena);
 }
 
