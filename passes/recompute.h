@@ -7,7 +7,7 @@
  *
  * All readers take it, or none: the value need not be written, nor its buffer be there. x lives
  * longer instead, which it mostly does anyway for the gradient. No operation changes, so the
- * results are the same bits.
+ * results are the same numbers; of a NaN the sign may differ.
  *
  * Light: at most one operand is a whole value with rows like the map's, all others are one number
  * per channel, per row or per image; and the arithmetic is short. */

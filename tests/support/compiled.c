@@ -66,17 +66,22 @@ void compiled_run(Compiled *compiled) {
     plan_executor_run(compiled->executor);
 }
 
-static bool is_same(const PlanBuffer *buffer, const void *first, const void *second) {
+typedef bool SameValues(const void *first, const void *second, int64_t elements, size_t bytes);
+
+static bool same_bytes(const void *first, const void *second, int64_t elements, size_t bytes) {
+    return memcmp(first, second, (size_t)elements * bytes) == 0;
+}
+
+/* Of fp32 numbers, what is not a number in both is the same. */
+static bool same_numbers(const void *first, const void *second, int64_t elements, size_t bytes) {
     const float *a = first, *b = second;
-    for (int64_t i = 0; i < buffer->elements; i++) {
-        bool unordered = isnan(a[i]) && isnan(b[i]);
-        if (!unordered && memcmp(&a[i], &b[i], sizeof *a) != 0)
+    for (int64_t i = 0; i < elements; i++)
+        if (!(isnan(a[i]) && isnan(b[i])) && memcmp(&a[i], &b[i], bytes) != 0)
             return false;
-    }
     return true;
 }
 
-void compiled_expect_same(const Compiled *a, const Compiled *b, const char *what) {
+static void expect_same(const Compiled *a, const Compiled *b, const char *what, SameValues *same) {
     for (int i = 0; i < a->plan->buffer_count; i++) {
         const PlanBuffer *buffer = &a->plan->buffers[i];
         if (buffer->region == PLAN_INPUTS)
@@ -85,11 +90,19 @@ void compiled_expect_same(const Compiled *a, const Compiled *b, const char *what
         const void *second = plan_executor_buffer(b->executor, buffer->region, buffer->name);
         CU_ASSERT_PTR_NOT_NULL_FATAL(second);
         CU_ASSERT_EQUAL_FATAL(buffer->element_bytes, (int)sizeof(float));
-        if (is_same(buffer, first, second))
+        if (same(first, second, buffer->elements, sizeof(float)))
             continue;
         fprintf(stderr, "\n%s: %s differs", what, buffer->name);
         CU_FAIL("bytes that must be the same differ");
     }
+}
+
+void compiled_expect_same(const Compiled *a, const Compiled *b, const char *what) {
+    expect_same(a, b, what, same_bytes);
+}
+
+void compiled_expect_same_numbers(const Compiled *a, const Compiled *b, const char *what) {
+    expect_same(a, b, what, same_numbers);
 }
 
 const char *const *compiled_cpus(int *count) {

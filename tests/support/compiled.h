@@ -37,9 +37,13 @@ void compiled_destroy(Compiled *compiled);
 void compiled_run(Compiled *compiled);
 
 /* Fails unless outputs, parameters and states of two compilations of one network, found by their
- * names, are the same bytes. What is not a number in both is the same: which of two such operands
- * an operation passes on is left open (IEEE 754, 6.2.3). */
+ * names, are the same bytes. */
 void compiled_expect_same(const Compiled *a, const Compiled *b, const char *what);
+
+/* The same, but what is not a number in both is the same: which of two such operands an operation
+ * passes on, and with which sign, is left open (IEEE 754, 6.2.3), and other code may choose
+ * otherwise. */
+void compiled_expect_same_numbers(const Compiled *a, const Compiled *b, const char *what);
 
 /* The levels of instruction sets of x86-64 that this machine can run, or its own; `count` is set.
  */
