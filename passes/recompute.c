@@ -136,13 +136,14 @@ static int find_operand(const Repeated *value, const Kernel *reader) {
     return -1;
 }
 
+/* As what a contract packs: rows whose channels are side by side. */
 static bool contracts(const Repeated *value, const Kernel *reader) {
     const Contraction *contraction = &reader->contraction;
     return (reader->kind == KERNEL_CONTRACT || reader->kind == KERNEL_CONTRACT_WEIGHT) &&
            !contraction->prologue && join_view_equal(&contraction->a, &value->view) &&
            space_equal(&contraction->taps.source, &value->slice.space) &&
            contraction->in == value->slice.channels &&
-           value->slice.operand_count < KERNEL_MAX_OPERANDS;
+           value->slice.operands[value->element].view.channel_stride == 1;
 }
 
 /* The expression of a reader with the map in the place of operand `operand`; NULL: it would read

@@ -285,6 +285,20 @@ static void scratch_is_written_before_it_is_read(void) {
          "kernel dx.0: output 0 (%dx) overlaps a (%dx)"},
         {"out %outputs:out {image=96, row=1}", "out %dx {image=96, row=1}",
          "kernel out: output 0 (%dx) overlaps operand 0 (%dx)"},
+        {"kernel dx.0 : contract x 2\n",
+         "kernel q : contract x 4\n"
+         "    space masked {extent=[4, 6], stride=2}\n"
+         "    contraction {in=4, out=4}\n"
+         "    taps masked {extent=[4, 6], stride=2}\n"
+         "    tap 0 [0, 0]\n"
+         "    a %inputs:x {image=48, row=4}\n"
+         "    prologue_operand element same %y {image=48, row=4}\n"
+         "    prologue t0 = operand 0; t1 = operand 1; t2 = mul t0 t1; -> t2\n"
+         "    weight %params:params {tap=16, in=4, out=1}\n"
+         "    expression t0 = operand 0; -> t0\n"
+         "    out %y {image=48, row=4}\n"
+         "kernel dx.0 : contract x 2\n",
+         "kernel q: output 0 (%y) overlaps prologue operand 0 (%y)"},
         {"buffer out : f32 outputs {elements=192}", "buffer out : f32 outputs {elements=193}",
          "output %out is not written completely"},
         {"kernel map.1 : position_map x 1\n    space masked {extent=[8, 12], stride=1}\n"

@@ -2,34 +2,51 @@
 
 #include <string.h>
 
+#include "base/fatal.h"
 #include "runtime/weights.h"
 
 enum { SCALAR_STEPS = 100 };
 
 /* ---- Receivers ------------------------------------------------------------------------------- */
 
-static Status executor_param(void *to, Arena *arena, const char *name, const double *values,
-                             size_t count) {
-    return ((Executor *)to)->operations->write_param(to, arena, name, values, count);
-}
-
-static Status executor_state(void *to, Arena *arena, const char *name, const double *values,
-                             size_t count) {
-    return ((Executor *)to)->operations->write_state(to, arena, name, values, count);
-}
-
-static Status executor_input(void *to, Arena *arena, const char *name, const double *values,
-                             size_t count) {
-    return ((Executor *)to)->operations->write_input(to, arena, name, values, count);
-}
-
-static Status executor_scalar(void *to, Arena *arena, const char *name, double value) {
-    return ((Executor *)to)->operations->write_scalar(to, arena, name, value);
+static Status write_executor(void *to, Arena *arena, SyntheticKind kind, const char *name,
+                             const double *values, size_t count) {
+    const ExecutorOperations *operations = ((Executor *)to)->operations;
+    switch (kind) {
+    case SYNTHETIC_PARAM:
+        return operations->write_param(to, arena, name, values, count);
+    case SYNTHETIC_STATE:
+        return operations->write_state(to, arena, name, values, count);
+    case SYNTHETIC_INPUT:
+        return operations->write_input(to, arena, name, values, count);
+    case SYNTHETIC_SCALAR:
+        return operations->write_scalar(to, arena, name, *values);
+    }
+    invariant(false, "%s is nothing that a program reads", name);
 }
 
 SyntheticReceiver synthetic_to_executor(Executor *executor) {
-    return (SyntheticReceiver){executor, executor_param, executor_state, executor_input,
-                               executor_scalar};
+    return (SyntheticReceiver){executor, write_executor};
+}
+
+static Status write_kernels(void *to, Arena *arena, SyntheticKind kind, const char *name,
+                            const double *values, size_t count) {
+    switch (kind) {
+    case SYNTHETIC_PARAM:
+        return kernel_interpreter_set_param(to, arena, name, values, count);
+    case SYNTHETIC_STATE:
+        return kernel_interpreter_set_state(to, arena, name, values, count);
+    case SYNTHETIC_INPUT:
+        return kernel_interpreter_set_input(to, arena, name, values, count);
+    case SYNTHETIC_SCALAR:
+        kernel_interpreter_set_scalar(to, name, *values);
+        return STATUS_FINE;
+    }
+    invariant(false, "%s is nothing that a program reads", name);
+}
+
+SyntheticReceiver synthetic_to_kernels(KernelInterpreter *interpreter) {
+    return (SyntheticReceiver){interpreter, write_kernels};
 }
 
 static Status copy_in(Arena *arena, Tensor to, const char *name, const double *values,
@@ -40,96 +57,61 @@ static Status copy_in(Arena *arena, Tensor to, const char *name, const double *v
     return STATUS_FINE;
 }
 
-static Status graph_param(void *to, Arena *arena, const char *name, const double *values,
-                          size_t count) {
-    return copy_in(arena, interpreter_param(to, name), name, values, count);
-}
-
-static Status graph_state(void *to, Arena *arena, const char *name, const double *values,
-                          size_t count) {
-    return copy_in(arena, interpreter_state(to, name), name, values, count);
-}
-
-static Status graph_input(void *to, Arena *arena, const char *name, const double *values,
-                          size_t count) {
-    return interpreter_set_input(to, arena, name, values, count);
-}
-
-static Status graph_scalar(void *to, Arena *arena, const char *name, double value) {
-    (void)arena;
-    interpreter_set_scalar(to, name, value);
-    return STATUS_FINE;
+static Status write_interpreter(void *to, Arena *arena, SyntheticKind kind, const char *name,
+                                const double *values, size_t count) {
+    switch (kind) {
+    case SYNTHETIC_PARAM:
+        return copy_in(arena, interpreter_param(to, name), name, values, count);
+    case SYNTHETIC_STATE:
+        return copy_in(arena, interpreter_state(to, name), name, values, count);
+    case SYNTHETIC_INPUT:
+        return interpreter_set_input(to, arena, name, values, count);
+    case SYNTHETIC_SCALAR:
+        interpreter_set_scalar(to, name, *values);
+        return STATUS_FINE;
+    }
+    invariant(false, "%s is nothing that a program reads", name);
 }
 
 SyntheticReceiver synthetic_to_interpreter(Interpreter *interpreter) {
-    return (SyntheticReceiver){interpreter, graph_param, graph_state, graph_input, graph_scalar};
-}
-
-static Status kernels_param(void *to, Arena *arena, const char *name, const double *values,
-                            size_t count) {
-    return kernel_interpreter_set_param(to, arena, name, values, count);
-}
-
-static Status kernels_state(void *to, Arena *arena, const char *name, const double *values,
-                            size_t count) {
-    return kernel_interpreter_set_state(to, arena, name, values, count);
-}
-
-static Status kernels_input(void *to, Arena *arena, const char *name, const double *values,
-                            size_t count) {
-    return kernel_interpreter_set_input(to, arena, name, values, count);
-}
-
-static Status kernels_scalar(void *to, Arena *arena, const char *name, double value) {
-    (void)arena;
-    kernel_interpreter_set_scalar(to, name, value);
-    return STATUS_FINE;
-}
-
-SyntheticReceiver synthetic_to_kernels(KernelInterpreter *interpreter) {
-    return (SyntheticReceiver){interpreter, kernels_param, kernels_state, kernels_input,
-                               kernels_scalar};
+    return (SyntheticReceiver){interpreter, write_interpreter};
 }
 
 /* ---- One value ------------------------------------------------------------------------------- */
+
+static Status give(const SyntheticFill *fill, SyntheticKind kind, const char *name,
+                   const double *values, size_t count) {
+    for (int i = 0; i < SYNTHETIC_MAX_RECEIVERS && fill->receivers[i].write; i++)
+        status_return_if_failed(fill->receivers[i].write(fill->receivers[i].to, fill->arena, kind,
+                                                         name, values, count));
+    return STATUS_FINE;
+}
 
 static Status fill_param(const SyntheticFill *fill, Arena *own, const Segment *segment) {
     size_t count = weights_count(segment);
     double *values = arena_new_array(own, double, count);
     synthetic_parameter(segment, fill->seed, fill->lively, values);
-    for (int i = 0; i < SYNTHETIC_MAX_RECEIVERS && fill->receivers[i].param; i++)
-        status_return_if_failed(fill->receivers[i].param(fill->receivers[i].to, fill->arena,
-                                                         segment->name, values, count));
-    return STATUS_FINE;
+    return give(fill, SYNTHETIC_PARAM, segment->name, values, count);
 }
 
 static Status fill_state(const SyntheticFill *fill, Arena *own, const StateSlot *slot) {
     size_t count = (size_t)graph_elements(fill->graph, &slot->type);
     double *values = arena_new_array(own, double, count);
     synthetic_state(fill->graph, slot, fill->seed, fill->lively, values);
-    for (int i = 0; i < SYNTHETIC_MAX_RECEIVERS && fill->receivers[i].state; i++)
-        status_return_if_failed(fill->receivers[i].state(fill->receivers[i].to, fill->arena,
-                                                         slot->name, values, count));
-    return STATUS_FINE;
+    return give(fill, SYNTHETIC_STATE, slot->name, values, count);
 }
 
 static Status fill_input(const SyntheticFill *fill, Arena *own, const Node *node, uint32_t step) {
     size_t count = (size_t)graph_elements(fill->graph, &node->results[0].type);
     double *values = arena_new_array(own, double, count);
     synthetic_input(fill->graph, node, fill->seed, step, values);
-    for (int i = 0; i < SYNTHETIC_MAX_RECEIVERS && fill->receivers[i].input; i++)
-        status_return_if_failed(fill->receivers[i].input(fill->receivers[i].to, fill->arena,
-                                                         node_text(node, "name"), values, count));
-    return STATUS_FINE;
+    return give(fill, SYNTHETIC_INPUT, node_text(node, "name"), values, count);
 }
 
 static Status fill_scalar(const SyntheticFill *fill, const Node *node, uint32_t step) {
     const char *name = node_text(node, "name");
     double value = synthetic_scalar(fill->options, name, step);
-    for (int i = 0; i < SYNTHETIC_MAX_RECEIVERS && fill->receivers[i].scalar; i++)
-        status_return_if_failed(
-            fill->receivers[i].scalar(fill->receivers[i].to, fill->arena, name, value));
-    return STATUS_FINE;
+    return give(fill, SYNTHETIC_SCALAR, name, &value, 1);
 }
 
 /* ---- All of a kind --------------------------------------------------------------------------- */

@@ -7,13 +7,18 @@
 #include "tools/execute/executor.h"
 #include "tools/execute/synthetic.h"
 
-/* What takes the values; each function writes all of one name, or fails. */
+typedef enum SyntheticKind {
+    SYNTHETIC_PARAM,
+    SYNTHETIC_STATE,
+    SYNTHETIC_INPUT,
+    SYNTHETIC_SCALAR /* one value */
+} SyntheticKind;
+
+/* What takes the values: `write` takes all of one name, or fails. */
 typedef struct SyntheticReceiver {
     void *to;
-    Status (*param)(void *to, Arena *arena, const char *name, const double *values, size_t count);
-    Status (*state)(void *to, Arena *arena, const char *name, const double *values, size_t count);
-    Status (*input)(void *to, Arena *arena, const char *name, const double *values, size_t count);
-    Status (*scalar)(void *to, Arena *arena, const char *name, double value);
+    Status (*write)(void *to, Arena *arena, SyntheticKind kind, const char *name,
+                    const double *values, size_t count);
 } SyntheticReceiver;
 
 SyntheticReceiver synthetic_to_executor(Executor *executor);
@@ -30,7 +35,7 @@ typedef struct SyntheticFill {
     const PassOptions *options; /* of synthetic_scalar */
     uint32_t seed;
     bool lively; /* of synthetic_parameter and synthetic_state */
-    SyntheticReceiver receivers[SYNTHETIC_MAX_RECEIVERS]; /* up to the first without functions */
+    SyntheticReceiver receivers[SYNTHETIC_MAX_RECEIVERS]; /* up to the first without `write` */
 } SyntheticFill;
 
 Status synthetic_fill_params(const SyntheticFill *fill);
