@@ -162,23 +162,18 @@ LLVMValueRef emit_lane_numbers(Emitter *e, LLVMValueRef channel) {
     return LLVMBuildAdd(e->builder, emit_splat(e, channel), steps, "");
 }
 
-/* A gather (value NULL) or scatter of elements at index * stride behind an address. */
+/* The addresses of elements at index * stride behind an address. */
 static LLVMValueRef strided(Emitter *e, LLVMTypeRef element, LLVMValueRef address,
-                            LLVMValueRef indices, int64_t stride, LLVMValueRef mask,
-                            LLVMValueRef value) {
-    LLVMTypeRef vector = LLVMVectorType(element, (unsigned)e->target->lanes);
-    LLVMTypeRef pointers = LLVMVectorType(e->pointer, (unsigned)e->target->lanes);
+                            LLVMValueRef indices, int64_t stride) {
     LLVMValueRef scaled = LLVMBuildMul(e->builder, indices, emit_splat(e, emit_int(e, stride)), "");
-    LLVMValueRef places = emit_at(e, element, address, scaled);
-    if (!mask)
-        mask = LLVMConstAllOnes(e->vector_i1);
-    LLVMTypeRef types[] = {vector, pointers};
-    if (value)
-        return emit_intrinsic(e, "llvm.masked.scatter", types, 2,
-                              (LLVMValueRef[]){value, places, emit_int32(e, 4), mask}, 4);
-    return emit_intrinsic(e, "llvm.masked.gather", types, 2,
-                          (LLVMValueRef[]){places, emit_int32(e, 4), mask, LLVMConstNull(vector)},
-                          4);
+    return emit_at(e, element, address, scaled);
+}
+
+static void scatter(Emitter *e, LLVMValueRef value, LLVMValueRef places, LLVMValueRef mask) {
+    LLVMTypeRef types[] = {LLVMTypeOf(value), LLVMTypeOf(places)};
+    LLVMValueRef all = LLVMConstAllOnes(e->vector_i1);
+    emit_intrinsic(e, "llvm.masked.scatter", types, 2,
+                   (LLVMValueRef[]){value, places, emit_int32(e, 4), mask ? mask : all}, 4);
 }
 
 /* Which channels of the operand the lanes read; NULL: the same, in order. */
@@ -215,8 +210,9 @@ static LLVMValueRef load_operand(Emitter *e, const ElementRow *row, int i, LLVMV
         value = emit_splat(
             e, emit_load(e, element, emit_at(e, element, row->address[i], row->segment), 4));
     else if ((channels = operand_channels(e, access, slots, channel)))
-        value =
-            strided(e, element, row->address[i], channels, access->view.channel_stride, mask, NULL);
+        value = emit_gather(
+            e, vector, strided(e, element, row->address[i], channels, access->view.channel_stride),
+            mask);
     else
         value = emit_load_vector(e, vector, emit_at(e, element, row->address[i], channel), mask);
     if (row->visible[i])
@@ -255,8 +251,9 @@ void elements_store(Emitter *e, const ElementRow *row, LLVMValueRef channel, LLV
         if (stride == 1)
             emit_store_vector(e, values[i], emit_at(e, element, row->output[i], channel), mask);
         else
-            strided(e, element, row->output[i], emit_lane_numbers(e, channel), stride, mask,
-                    values[i]);
+            scatter(e, values[i],
+                    strided(e, element, row->output[i], emit_lane_numbers(e, channel), stride),
+                    mask);
     }
 }
 

@@ -91,6 +91,13 @@ LLVMValueRef emit_min(Emitter *emitter, LLVMValueRef a, LLVMValueRef b); /* sign
 LLVMValueRef emit_max(Emitter *emitter, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_less(Emitter *emitter, LLVMValueRef a, LLVMValueRef b); /* signed, i1 */
 
+/* The least multiple of `unit` that is not below `value`, which is not negative. */
+LLVMValueRef emit_round_up(Emitter *emitter, LLVMValueRef value, int64_t unit);
+
+/* Whether a value is a vector; a value as it is, but a scalar splat where `like` is a vector. */
+bool emit_is_vector(LLVMValueRef value);
+LLVMValueRef emit_alike(Emitter *emitter, LLVMValueRef value, LLVMValueRef like);
+
 /* pointer + index elements of a type; a load, a store through it. */
 LLVMValueRef emit_at(Emitter *emitter, LLVMTypeRef element, LLVMValueRef pointer,
                      LLVMValueRef index);
@@ -151,5 +158,9 @@ LLVMValueRef emit_load_vector(Emitter *emitter, LLVMTypeRef vector, LLVMValueRef
                               LLVMValueRef mask);
 void emit_store_vector(Emitter *emitter, LLVMValueRef value, LLVMValueRef pointer,
                        LLVMValueRef mask);
+
+/* 32-bit elements at a vector of `lanes` addresses. mask NULL: all; the others give zero. */
+LLVMValueRef emit_gather(Emitter *emitter, LLVMTypeRef vector, LLVMValueRef places,
+                         LLVMValueRef mask);
 
 #endif
