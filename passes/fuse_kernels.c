@@ -136,33 +136,81 @@ static void forget(Fusion *fusion, int buffer) {
     fusion->uses[buffer].readers.count = fusion->uses[buffer].writers.count = 0;
 }
 
-/* Map `first` into `second`, which reads its output as `operand`; `keep`: the output has other
- * readers behind `second`, which writes it too from now on. */
-static bool fuse_into_reader(Fusion *fusion, int first, int second, int operand, bool keep) {
+/* True if a kernel between two others, or one behind the second where `behind`, reads the buffer.
+ */
+static bool is_read(const Fusion *fusion, int buffer, int first, int second, bool behind) {
+    const Uses *uses = &fusion->uses[buffer];
+    for (size_t i = 0; i < uses->readers.count; i++) {
+        int reader = uses->readers.items[i];
+        if (reader > first && reader != second && (behind || reader < second))
+            return true;
+    }
+    return false;
+}
+
+/* The output of `maker` that an operand reads where it is written, or -1. */
+static int find_output(const Kernel *maker, const Access *access) {
+    for (int o = 0; o < maker->output_count; o++)
+        if (join_is_plain(access) && join_view_equal(&maker->outputs[o], &access->view))
+            return o;
+    return -1;
+}
+
+/* Appends the expression of `reader`, whose operands may be what `maker` made. */
+static void join_reader(Joined *joined, const Kernel *maker, const int *made, const Kernel *reader,
+                        int *values) {
+    JoinGiven given = join_nothing_given();
+    for (int i = 0; i < reader->operand_count; i++) {
+        int output = find_output(maker, &reader->operands[i]);
+        if (output >= 0)
+            given.values[i] = made[output];
+    }
+    join_expression(joined, reader, &given, JOIN_ACC, values);
+}
+
+/* The outputs of a map that somebody but kernel `reader` needs. */
+static int kept_outputs(const Fusion *fusion, int map, int reader, int *kept) {
+    const Kernel *kernel = fusion->kernels[map];
+    int count = 0;
+    for (int o = 0; o < kernel->output_count; o++) {
+        int buffer = kernel->outputs[o].buffer;
+        if (fusion->program->buffers.items[buffer].region != REGION_SCRATCH ||
+            is_read(fusion, buffer, map, reader, true))
+            kept[count++] = o;
+    }
+    return count;
+}
+
+/* Map `first` into `second`, which reads some of its outputs and writes those that others read
+ * behind it from now on. */
+static bool fuse_into_reader(Fusion *fusion, int first, int second) {
     Kernel *maker = fusion->kernels[first], *reader = fusion->kernels[second];
-    if (keep && reader->output_count == KERNEL_MAX_OUTPUTS)
+    int kept[KERNEL_MAX_OUTPUTS], keep = kept_outputs(fusion, first, second, kept);
+    if (keep + reader->output_count > KERNEL_MAX_OUTPUTS)
         return false;
     Kernel before = *maker;
     Joined joined = {.builder = expression_begin(fusion->program->arena)};
+    JoinGiven nothing = join_nothing_given();
     int made[EXPRESSION_MAX_VALUES], values[EXPRESSION_MAX_VALUES];
     bool acc = join_has_epilogue(reader);
-    join_expression(&joined, maker, -1, -1, JOIN_ACC, made);
-    join_expression(&joined, reader, operand, made[0], JOIN_ACC, values);
+    join_expression(&joined, maker, &nothing, JOIN_ACC, made);
+    join_reader(&joined, maker, made, reader, values);
     int count = reader->expression->value_count;
-    if (keep)
-        values[count++] = made[0];
+    for (int i = 0; i < keep; i++)
+        values[count++] = made[kept[i]];
     if (joined.full)
         return false;
     Expression *expression = expression_end(&joined.builder, values, count);
     if (acc)
         join_settle_acc(expression, joined.operand_count);
-    View between = maker->outputs[0];
     move_uses(fusion, &before, first, second);
     join_set(reader, &joined, expression);
-    if (keep)
-        reader->outputs[reader->output_count++] = between;
-    else
-        forget(fusion, between.buffer);
+    for (int o = 0, next = 0; o < before.output_count; o++) {
+        if (next < keep && kept[next] == o)
+            reader->outputs[reader->output_count++] = before.outputs[kept[next++]];
+        else
+            forget(fusion, before.outputs[o].buffer);
+    }
     fusion->kernels[first] = NULL;
     return true;
 }
@@ -170,9 +218,11 @@ static bool fuse_into_reader(Fusion *fusion, int first, int second, int operand,
 /* The expression of `writer` with that of `map`, which reads its result as `operand`, behind it. */
 static bool extend_writer(Fusion *fusion, Kernel *writer, const Kernel *map, int operand) {
     Joined joined = {.builder = expression_begin(fusion->program->arena)};
+    JoinGiven given = join_nothing_given();
     int made[EXPRESSION_MAX_VALUES], values[EXPRESSION_MAX_VALUES];
-    join_expression(&joined, writer, -1, -1, JOIN_ACC, made);
-    join_expression(&joined, map, operand, made[0], JOIN_ACC, values);
+    join_expression(&joined, writer, &given, JOIN_ACC, made);
+    join_give(&given, map, operand, made[0]);
+    join_expression(&joined, map, &given, JOIN_ACC, values);
     if (joined.full)
         return false;
     Expression *expression = expression_end(&joined.builder, values, map->expression->value_count);
@@ -197,8 +247,7 @@ static bool fuse_into_writer(Fusion *fusion, int first, int second, int operand)
     return true;
 }
 
-/* True if everything that the map reads but `buffer` is there before kernel `k`, and it changes
- * nothing that outlives the run. */
+/* True if everything that the map reads but `buffer` is there before kernel `k`. */
 static bool is_ready_before(const Fusion *fusion, const Kernel *map, int buffer, int k) {
     for (int i = 0; i < map->operand_count; i++) {
         int read = map->operands[i].view.buffer;
@@ -209,9 +258,16 @@ static bool is_ready_before(const Fusion *fusion, const Kernel *map, int buffer,
         if (uses->writers.count && uses->writers.items[uses->writers.count - 1] >= k)
             return false;
     }
-    for (int i = 0; i < map->output_count; i++)
-        if (fusion->program->buffers.items[map->outputs[i].buffer].region != REGION_SCRATCH)
+    return true;
+}
+
+/* Whether all that the kernel writes lies in one of `regions`: a set of 1 << Region. */
+static bool writes_only(const Fusion *fusion, const Kernel *kernel, unsigned regions) {
+    for (int i = 0; i < kernel->output_count; i++) {
+        Region region = fusion->program->buffers.items[kernel->outputs[i].buffer].region;
+        if (!(regions >> region & 1))
             return false;
+    }
     return true;
 }
 
@@ -223,7 +279,8 @@ static bool fuse_into_phases(Fusion *fusion, int second, int operand) {
     int count = (int)uses->writers.count;
     int *writers = arena_new_array(fusion->arena, int, (size_t)count);
     memcpy(writers, uses->writers.items, (size_t)count * sizeof *writers);
-    if (!is_ready_before(fusion, map, buffer, writers[0]))
+    if (!is_ready_before(fusion, map, buffer, writers[0]) ||
+        !writes_only(fusion, map, 1u << REGION_SCRATCH))
         return false;
     for (int i = 0; i < count; i++) {
         const Kernel *writer = fusion->kernels[writers[i]];
@@ -243,14 +300,6 @@ static bool fuse_into_phases(Fusion *fusion, int second, int operand) {
     return true;
 }
 
-/* True if a reader of the buffer lies strictly between two kernels. */
-static bool read_between(const Uses *uses, int first, int second) {
-    for (size_t i = 0; i < uses->readers.count; i++)
-        if (uses->readers.items[i] > first && uses->readers.items[i] < second)
-            return true;
-    return false;
-}
-
 /* How often kernel `k` is in a list of uses; how often it reads just like its operand `operand`. */
 static int count_mentions(const Uses *uses, int k) {
     int count = 0;
@@ -264,6 +313,17 @@ static int count_equal(const Kernel *kernel, int operand) {
     for (int i = 0; i < kernel->operand_count; i++)
         count += join_access_equal(&kernel->operands[i], &kernel->operands[operand]);
     return count;
+}
+
+/* True if map `first` may run as late as map `k`: nobody in between reads what it makes, and `k`
+ * reads it only where it is written. */
+static bool may_wait(const Fusion *fusion, int first, int k) {
+    const Kernel *maker = fusion->kernels[first], *reader = fusion->kernels[k];
+    for (int o = 0; o < maker->output_count; o++)
+        if (is_read(fusion, maker->outputs[o].buffer, first, k, false) ||
+            fusion->uses[maker->outputs[o].buffer].writers.count != 1)
+            return false;
+    return reads_in_place(reader, maker);
 }
 
 /* Tries to fuse kernel `k` with what makes one of its operands. */
@@ -283,18 +343,17 @@ static bool fuse_operand(Fusion *fusion, int k, int operand) {
         return alone && kernel->kind == KERNEL_MAP && fuse_into_phases(fusion, k, operand);
     int first = uses->writers.items[0];
     Kernel *maker = fusion->kernels[first];
-    if (maker->output_count != 1 || !join_view_equal(&maker->outputs[0], &access->view) ||
-        !join_same_rows(maker, kernel) || !may_move(fusion, first, k) ||
-        !reads_in_place(maker, kernel))
+    if (find_output(maker, access) < 0 || !join_same_rows(maker, kernel) ||
+        !may_move(fusion, first, k) || !reads_in_place(maker, kernel))
         return false;
     if (maker->kind == KERNEL_MAP) {
-        if (!alone &&
-            (!fusion->keeps || kernel->kind != KERNEL_MAP || read_between(uses, first, k)))
+        if ((!alone || maker->output_count > 1) &&
+            (!fusion->keeps || kernel->kind != KERNEL_MAP || !may_wait(fusion, first, k)))
             return false;
-        return fuse_into_reader(fusion, first, k, operand, !alone);
+        return fuse_into_reader(fusion, first, k);
     }
-    return join_has_epilogue(maker) && alone && kernel->kind == KERNEL_MAP &&
-           fuse_into_writer(fusion, first, k, operand);
+    return maker->output_count == 1 && join_has_epilogue(maker) && alone &&
+           kernel->kind == KERNEL_MAP && fuse_into_writer(fusion, first, k, operand);
 }
 
 static bool fuse_kernel(Fusion *fusion, int k) {
@@ -307,6 +366,80 @@ static bool fuse_kernel(Fusion *fusion, int k) {
             continue;
         rewrites_count(fusion->rewrites, "fuse_kernels", "%s with what makes its operand %%%s",
                        kernel->name, fusion->program->buffers.items[buffer].name);
+        return true;
+    }
+    return false;
+}
+
+/* ---- Commits --------------------------------------------------------------------------------- */
+
+/* True if the commit that is kernel `k` may run as early as map `first`: what else it reads is
+ * there, and nobody in between reads what it overwrites. */
+static bool may_hasten(const Fusion *fusion, int first, int k, int buffer) {
+    const Kernel *maker = fusion->kernels[first], *commit = fusion->kernels[k];
+    if (!is_ready_before(fusion, commit, buffer, first) || !reads_in_place(maker, commit))
+        return false;
+    for (int o = 0; o < commit->output_count; o++)
+        if (is_read(fusion, commit->outputs[o].buffer, first, k, false))
+            return false;
+    return true;
+}
+
+/* The map that makes a value commits it too, in the place of kernel `k`. */
+static bool fuse_commit(Fusion *fusion, int first, int k) {
+    Kernel *maker = fusion->kernels[first], *commit = fusion->kernels[k];
+    int kept[KERNEL_MAX_OUTPUTS], count = kept_outputs(fusion, first, k, kept);
+    if (count + commit->output_count > KERNEL_MAX_OUTPUTS)
+        return false;
+    Joined joined = {.builder = expression_begin(fusion->program->arena)};
+    JoinGiven nothing = join_nothing_given();
+    int made[EXPRESSION_MAX_VALUES], committed[EXPRESSION_MAX_VALUES];
+    int values[KERNEL_MAX_OUTPUTS];
+    join_expression(&joined, maker, &nothing, JOIN_ACC, made);
+    join_reader(&joined, maker, made, commit, committed);
+    if (joined.full)
+        return false;
+    for (int o = 0, next = 0; o < maker->output_count; o++) {
+        if (next < count && kept[next] == o)
+            next++;
+        else
+            forget(fusion, maker->outputs[o].buffer);
+    }
+    for (int i = 0; i < count; i++) { /* kept[i] >= i */
+        values[i] = made[kept[i]];
+        maker->outputs[i] = maker->outputs[kept[i]];
+    }
+    for (int o = 0; o < commit->output_count; o++) {
+        values[count + o] = committed[o];
+        maker->outputs[count + o] = commit->outputs[o];
+    }
+    maker->output_count = count + commit->output_count;
+    join_set(maker, &joined, expression_end(&joined.builder, values, maker->output_count));
+    move_uses(fusion, commit, k, first);
+    fusion->kernels[k] = NULL;
+    return true;
+}
+
+/* A commit of what a map made goes there, so that the value needs no memory of its own. */
+static bool hasten_commit(Fusion *fusion, int k) {
+    const Kernel *commit = fusion->kernels[k];
+    if (!commit || commit->kind != KERNEL_MAP ||
+        !writes_only(fusion, commit, 1u << REGION_PARAMS | 1u << REGION_STATE) ||
+        !rewrites_may(fusion->rewrites))
+        return false;
+    for (int i = 0; i < commit->operand_count; i++) {
+        int buffer = commit->operands[i].view.buffer;
+        if (buffer < 0 || fusion->program->buffers.items[buffer].region != REGION_SCRATCH ||
+            fusion->uses[buffer].writers.count != 1)
+            continue;
+        int first = fusion->uses[buffer].writers.items[0];
+        const Kernel *maker = fusion->kernels[first];
+        if (maker->kind != KERNEL_MAP || find_output(maker, &commit->operands[i]) < 0 ||
+            !join_same_rows(maker, commit) || !reads_in_place(commit, maker) ||
+            !may_hasten(fusion, first, k, buffer) || !fuse_commit(fusion, first, k))
+            continue;
+        rewrites_count(fusion->rewrites, "fuse_kernels", "%s commits %%%s", maker->name,
+                       fusion->program->buffers.items[buffer].name);
         return true;
     }
     return false;
@@ -325,7 +458,7 @@ static int fuse_all(Fusion *fusion, bool keeps) {
     return gone;
 }
 
-/* What saves a buffer first: a kernel that writes two values is fused into no reader. */
+/* What saves a buffer first: a kernel that writes several values waits for all their readers. */
 int fuse_kernels(Program *program, Rewrites *rewrites) {
     Fusion fusion = {.program = program,
                      .rewrites = rewrites,
@@ -336,6 +469,8 @@ int fuse_kernels(Program *program, Rewrites *rewrites) {
     collect_uses(&fusion);
     int gone = fuse_all(&fusion, false);
     gone += fuse_all(&fusion, true);
+    for (int k = 0; k < fusion.count; k++)
+        gone += hasten_commit(&fusion, k);
     size_t kept = 0;
     for (int k = 0; k < fusion.count; k++)
         if (fusion.kernels[k])

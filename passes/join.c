@@ -47,12 +47,20 @@ int join_operand(Joined *joined, const Access *access) {
     return joined->operand_count++;
 }
 
-static bool is_inner(const Kernel *kernel, int operand, int inner) {
-    return inner >= 0 && operand < kernel->operand_count &&
-           join_access_equal(&kernel->operands[operand], &kernel->operands[inner]);
+JoinGiven join_nothing_given(void) {
+    JoinGiven given;
+    for (int i = 0; i < KERNEL_MAX_OPERANDS; i++)
+        given.values[i] = -1;
+    return given;
 }
 
-void join_expression(Joined *joined, const Kernel *kernel, int inner, int value, int acc,
+void join_give(JoinGiven *given, const Kernel *kernel, int operand, int value) {
+    for (int i = 0; i < kernel->operand_count; i++)
+        if (join_access_equal(&kernel->operands[i], &kernel->operands[operand]))
+            given->values[i] = value;
+}
+
+void join_expression(Joined *joined, const Kernel *kernel, const JoinGiven *given, int acc,
                      int *results) {
     const Expression *expression = kernel->expression;
     int *places =
@@ -60,8 +68,8 @@ void join_expression(Joined *joined, const Kernel *kernel, int inner, int value,
     for (int i = 0; i < expression->instruction_count; i++) {
         const Instruction *in = &expression->instructions[i];
         bool leaf = in->op == SCALAR_OPERAND || in->op == SCALAR_OPERAND_U;
-        if (leaf && is_inner(kernel, in->operand, inner)) {
-            places[i] = value;
+        if (leaf && in->operand < kernel->operand_count && given->values[in->operand] >= 0) {
+            places[i] = given->values[in->operand];
         } else if (leaf || in->op == SCALAR_VISIBLE) {
             int operand = in->operand < kernel->operand_count
                               ? join_operand(joined, &kernel->operands[in->operand])

@@ -27,10 +27,19 @@ typedef struct Joined {
 /* The number of an access among the operands; added if it is new. */
 int join_operand(Joined *joined, const Access *access);
 
-/* Appends the instructions of a kernel's expression. What is read like its operand `inner` is the
- * instruction `value` instead (-1: nothing); an operand beyond the kernel's own is acc, and becomes
- * operand `acc`. results[i]: the instruction of value i. */
-void join_expression(Joined *joined, const Kernel *kernel, int inner, int value, int acc,
+/* For each operand of a kernel the instruction that stands for it, in join_expression; -1: none. */
+typedef struct JoinGiven {
+    int values[KERNEL_MAX_OPERANDS];
+} JoinGiven;
+
+JoinGiven join_nothing_given(void);
+
+/* `value` stands for what is read like operand `operand`. */
+void join_give(JoinGiven *given, const Kernel *kernel, int operand, int value);
+
+/* Appends the instructions of a kernel's expression. What is given is not read; an operand beyond
+ * the kernel's own is acc, and becomes operand `acc`. results[i]: the instruction of value i. */
+void join_expression(Joined *joined, const Kernel *kernel, const JoinGiven *given, int acc,
                      int *results);
 
 /* A stand-in for acc while operands are still being found; join_settle_acc puts the one behind the

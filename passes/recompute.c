@@ -54,7 +54,8 @@ static Kernel slice_of(const Program *program, const Kernel *map, int value) {
     needed.expression = expression_end(&builder, &whole->values[value], 1);
     Joined joined = {.builder = expression_begin(program->arena)};
     int result;
-    join_expression(&joined, &needed, -1, -1, JOIN_ACC, &result);
+    JoinGiven nothing = join_nothing_given();
+    join_expression(&joined, &needed, &nothing, JOIN_ACC, &result);
     join_set(&slice, &joined, expression_end(&joined.builder, &result, 1));
     slice.output_count = 0;
     return slice;
@@ -152,8 +153,10 @@ static Expression *join_reader(const Recompute *pass, const Repeated *value, con
                                int operand, Joined *joined) {
     int made, values[EXPRESSION_MAX_VALUES];
     *joined = (Joined){.builder = expression_begin(pass->program->arena)};
-    join_expression(joined, &value->slice, -1, -1, JOIN_ACC, &made);
-    join_expression(joined, reader, operand, made, JOIN_ACC, values);
+    JoinGiven given = join_nothing_given();
+    join_expression(joined, &value->slice, &given, JOIN_ACC, &made);
+    join_give(&given, reader, operand, made);
+    join_expression(joined, reader, &given, JOIN_ACC, values);
     if (joined->full)
         return NULL;
     Expression *expression =
@@ -205,7 +208,8 @@ static void set_prologue(const Recompute *pass, const Repeated *value, Kernel *r
     Joined joined = {.builder = expression_begin(pass->program->arena)};
     int result;
     join_operand(&joined, &value->slice.operands[value->element]);
-    join_expression(&joined, &value->slice, -1, -1, JOIN_ACC, &result);
+    JoinGiven nothing = join_nothing_given();
+    join_expression(&joined, &value->slice, &nothing, JOIN_ACC, &result);
     contraction->a = joined.operands[0].view;
     contraction->prologue = expression_end(&joined.builder, &result, 1);
     contraction->prologue_operand_count = joined.operand_count - 1;
@@ -233,7 +237,8 @@ static void remove_output(const Recompute *pass, Kernel *map, int output) {
     int values[EXPRESSION_MAX_VALUES], kept = 0;
     Joined joined = {.builder = expression_begin(pass->program->arena)};
     int count = map->expression->value_count;
-    join_expression(&joined, map, -1, -1, JOIN_ACC, values);
+    JoinGiven nothing = join_nothing_given();
+    join_expression(&joined, map, &nothing, JOIN_ACC, values);
     for (int i = 0; i < count; i++) {
         if (i == output)
             continue;
