@@ -117,6 +117,8 @@ static void emit_pack_weight(Emitter *e, const Kernel *kernel, const ContractSlo
         LLVMValueRef source = emit_at(e, e->f32, row, offset);
         LLVMValueRef value = side_by_side ? emit_load_vector(e, e->vector_f32, source, mask)
                                           : gather_columns(e, slots, source, mask);
+        if (kernel->contraction.bf16)
+            value = emit_round_to_bf16(e, value);
         emit_store_vector(
             e, value, emit_at(e, e->f32, target, emit_add(e, emit_mul(e, k, width), lane)), NULL);
     }

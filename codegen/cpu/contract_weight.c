@@ -140,8 +140,7 @@ static void pack_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef firs
     emit_pack_row(e, &slots->source, &part, block->table, nth,
                   emit_at(e, e->f32, block->packed_a, emit_mul(e, nth, emit_int(e, PACKED_ROW))));
     RowPlace place = emit_row_place(e, &slots->space, rows.index);
-    LLVMValueRef source =
-        emit_at(e, e->f32, emit_row_address(e, &slots->b, place.image, place.row), out_start);
+    LLVMValueRef source = emit_row_address(e, &slots->b, place.image, place.row);
     Loop panels = loop_begin(e, emit_int(e, 0), block->column_count, emit_int(e, panel));
     LLVMValueRef row = emit_add(e, emit_mul(e, panels.index, emit_int(e, STRETCH)),
                                 emit_mul(e, nth, emit_int(e, panel)));
@@ -150,7 +149,9 @@ static void pack_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef firs
         LLVMValueRef column = emit_add(e, panels.index, lane);
         LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->column_count, column));
         LLVMValueRef value =
-            emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, source, column), mask);
+            emit_load_elements(e, slots->b.dtype, source, emit_add(e, out_start, column), mask);
+        if (slots->source.bf16 && slots->b.dtype != DTYPE_BF16)
+            value = emit_round_to_bf16(e, value);
         emit_store_vector(e, value, emit_at(e, e->f32, block->packed_b, emit_add(e, row, lane)),
                           NULL);
     }

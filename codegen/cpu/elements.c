@@ -162,10 +162,11 @@ LLVMValueRef emit_lane_numbers(Emitter *e, LLVMValueRef channel) {
     return LLVMBuildAdd(e->builder, emit_splat(e, channel), steps, "");
 }
 
-/* A gather (value NULL) or scatter of elements at index * stride behind an address. */
-static LLVMValueRef strided(Emitter *e, LLVMTypeRef element, LLVMValueRef address,
-                            LLVMValueRef indices, int64_t stride, LLVMValueRef mask,
-                            LLVMValueRef value) {
+/* A gather (value NULL) or scatter of stored elements at index * stride behind an address. */
+static LLVMValueRef strided(Emitter *e, DType dtype, LLVMValueRef address, LLVMValueRef indices,
+                            int64_t stride, LLVMValueRef mask, LLVMValueRef value) {
+    LLVMTypeRef element = emit_dtype(e, dtype);
+    LLVMValueRef align = emit_int32(e, (int32_t)dtype_size(dtype));
     LLVMTypeRef vector = LLVMVectorType(element, (unsigned)e->target->lanes);
     LLVMTypeRef pointers = LLVMVectorType(e->pointer, (unsigned)e->target->lanes);
     LLVMValueRef scaled = LLVMBuildMul(e->builder, indices, emit_splat(e, emit_int(e, stride)), "");
@@ -175,10 +176,9 @@ static LLVMValueRef strided(Emitter *e, LLVMTypeRef element, LLVMValueRef addres
     LLVMTypeRef types[] = {vector, pointers};
     if (value)
         return emit_intrinsic(e, "llvm.masked.scatter", types, 2,
-                              (LLVMValueRef[]){value, places, emit_int32(e, 4), mask}, 4);
+                              (LLVMValueRef[]){value, places, align, mask}, 4);
     return emit_intrinsic(e, "llvm.masked.gather", types, 2,
-                          (LLVMValueRef[]){places, emit_int32(e, 4), mask, LLVMConstNull(vector)},
-                          4);
+                          (LLVMValueRef[]){places, align, mask, LLVMConstNull(vector)}, 4);
 }
 
 /* Which channels of the operand the lanes read; NULL: the same, in order. */
@@ -200,28 +200,36 @@ static LLVMValueRef operand_channels(Emitter *e, const Access *access, const Acc
     return channels;
 }
 
-static LLVMValueRef load_operand(Emitter *e, const ElementRow *row, int i, LLVMValueRef channel,
-                                 LLVMValueRef mask) {
+/* As it is stored. */
+static LLVMValueRef load_stored(Emitter *e, const ElementRow *row, int i, LLVMValueRef channel,
+                                LLVMValueRef mask) {
     const Access *access = &row->kernel->operands[i];
     const AccessSlots *slots = &row->slots->operands[i];
-    LLVMTypeRef element = emit_dtype(e, slots->view.dtype);
+    DType dtype = slots->view.dtype;
+    LLVMTypeRef element = emit_dtype(e, dtype);
     LLVMTypeRef vector = LLVMVectorType(element, (unsigned)e->target->lanes);
+    unsigned align = (unsigned)dtype_size(dtype);
     LLVMValueRef value, channels;
     if (access->view.buffer < 0)
         return LLVMConstNull(vector);
     if (access->channel == CHANNEL_FIRST)
-        value = emit_splat(e, emit_load(e, element, row->address[i], 4));
+        value = emit_splat(e, emit_load(e, element, row->address[i], align));
     else if (access->kind == ACCESS_SEGMENT)
         value = emit_splat(
-            e, emit_load(e, element, emit_at(e, element, row->address[i], row->segment), 4));
+            e, emit_load(e, element, emit_at(e, element, row->address[i], row->segment), align));
     else if ((channels = operand_channels(e, access, slots, channel)))
         value =
-            strided(e, element, row->address[i], channels, access->view.channel_stride, mask, NULL);
+            strided(e, dtype, row->address[i], channels, access->view.channel_stride, mask, NULL);
     else
         value = emit_load_vector(e, vector, emit_at(e, element, row->address[i], channel), mask);
     if (row->visible[i])
         value = LLVMBuildSelect(e->builder, row->visible[i], value, LLVMConstNull(vector), "");
     return value;
+}
+
+static LLVMValueRef load_operand(Emitter *e, const ElementRow *row, int i, LLVMValueRef channel,
+                                 LLVMValueRef mask) {
+    return emit_widen(e, row->slots->operands[i].view.dtype, load_stored(e, row, i, channel, mask));
 }
 
 void elements_evaluate(Emitter *e, const ElementRow *row, LLVMValueRef channel, LLVMValueRef mask,
@@ -250,13 +258,13 @@ void elements_store(Emitter *e, const ElementRow *row, LLVMValueRef channel, LLV
                     LLVMValueRef const *values) {
     const Kernel *kernel = row->kernel;
     for (int i = 0; i < kernel->output_count; i++) {
-        LLVMTypeRef element = emit_dtype(e, row->slots->outputs[i].dtype);
+        DType dtype = row->slots->outputs[i].dtype;
         int64_t stride = kernel->outputs[i].channel_stride;
         if (stride == 1)
-            emit_store_vector(e, values[i], emit_at(e, element, row->output[i], channel), mask);
+            emit_store_elements(e, dtype, values[i], row->output[i], channel, mask);
         else
-            strided(e, element, row->output[i], emit_lane_numbers(e, channel), stride, mask,
-                    values[i]);
+            strided(e, dtype, row->output[i], emit_lane_numbers(e, channel), stride, mask,
+                    emit_narrow(e, dtype, values[i]));
     }
 }
 

@@ -54,7 +54,7 @@ typedef struct Emitter {
     /* of the function being emitted */
     LLVMValueRef function, pointers, numbers, chunk, workspace;
     /* types */
-    LLVMTypeRef f32, f64, i1, i8, i32, i64, pointer, vector_f32, vector_f64, vector_i32, vector_i1;
+    LLVMTypeRef f32, f64, i1, i8, i16, i32, i64, pointer, vector_f32, vector_f64, vector_i32, vector_i1;
 } Emitter;
 
 /* A new module in a context of its own. */
@@ -145,7 +145,7 @@ LLVMValueRef emit_lane_sum(Emitter *emitter, LLVMValueRef vector);
 /* A mask of the first `count` lanes (count may be larger than `lanes`: all). */
 LLVMValueRef emit_lane_mask(Emitter *emitter, LLVMValueRef count);
 
-/* Whole or masked vectors of `lanes` fp32 (or 32-bit whole numbers) from unaligned memory;
+/* Whole or masked vectors of `lanes` fp32 (or whole numbers of 32 or 16 bits) from unaligned memory;
  * masked-off lanes give zero and are not touched. mask NULL: the whole vector. */
 LLVMValueRef emit_load_vector(Emitter *emitter, LLVMTypeRef vector, LLVMValueRef pointer,
                               LLVMValueRef mask);

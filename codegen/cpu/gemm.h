@@ -35,6 +35,7 @@ void emit_gemm_panel(Emitter *emitter, const GemmOperands *operands, LLVMValueRe
 
 /* The slots of what is packed: a behind its prologue, at the taps. */
 typedef struct PackedSource {
+    bool bf16; /* rounded, see Contraction */
     TapSlots taps;
     ViewSlots a;
     const Kernel *prologue; /* kernel_prologue's, or NULL */
@@ -64,8 +65,5 @@ void emit_row_table(Emitter *emitter, const TapSlots *taps, const SpaceSlots *wa
 
 /* fp32 zeros at pointer[0 .. count). */
 void emit_clear(Emitter *emitter, LLVMValueRef pointer, LLVMValueRef count);
-
-/* Copies fp32 source[0 .. count) to target. */
-void emit_copy(Emitter *emitter, LLVMValueRef target, LLVMValueRef source, LLVMValueRef count);
 
 #endif

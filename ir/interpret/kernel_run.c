@@ -22,6 +22,10 @@ static float float_from_bf16(uint16_t value) {
     return result;
 }
 
+double kernel_run_round_to_bf16(double value) {
+    return (double)float_from_bf16(bf16_from_float((float)value));
+}
+
 static const Buffer *checked_buffer(const Run *run, int buffer, int64_t element) {
     invariant(buffer >= 0 && (size_t)buffer < run->program->buffers.count,
               "kernel %s reads or writes buffer %d", run->kernel->name, buffer);
