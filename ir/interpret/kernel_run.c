@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fatal.h"
+#include "ir/interpret/kernel_interpret.h"
 
 /* ---- Elements -------------------------------------------------------------------------------- */
 
@@ -38,8 +39,11 @@ static const Buffer *checked_buffer(const Run *run, int buffer, int64_t element)
 
 double kernel_run_load(const Run *run, int buffer, int64_t element) {
     const Buffer *info = checked_buffer(run, buffer, element);
-    const void *bytes = run->buffers[buffer];
-    switch (info->dtype) {
+    return kernel_interpreter_element(run->buffers[buffer], info->dtype, element);
+}
+
+double kernel_interpreter_element(const void *bytes, DType dtype, int64_t element) {
+    switch (dtype) {
     case DTYPE_F32:
         return (double)((const float *)bytes)[element];
     case DTYPE_BF16:

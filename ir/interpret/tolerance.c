@@ -417,10 +417,14 @@ static void bound_log_softmax_grad(Bounding *b) {
     }
 }
 
+double tolerance_of_storage(DType dtype) {
+    return dtype == DTYPE_BF16 ? LOW_UNIT : 0;
+}
+
 /* What rounding to the result's own dtype adds. */
 static void add_storage(Bounding *b) {
     const Tensor *result = b->result;
-    double unit = result->type.dtype == DTYPE_BF16 ? LOW_UNIT : 0;
+    double unit = tolerance_of_storage(result->type.dtype);
     double low = result->type.dtype == DTYPE_I32 || result->type.dtype == DTYPE_U32 ? 0 : UNDERFLOW;
     for (size_t i = 0; i < result->count; i++)
         b->bounds[i] = low > 0 ? b->bounds[i] + unit * fabs(result->data[i]) + low : 0;
