@@ -148,8 +148,8 @@ static void check_usage(const VerifyOptions *options, struct argp_state *state) 
     if (options->entry_given && !is_ir(options))
         argp_error(state, "--entry is for .ir files; of a .cnn every entry is verified");
     if (options->common.pass.precision != PRECISION_FP32 &&
-        (!options->reference || options->executor == &executor_interpreter))
-        argp_error(state, "--precision bf16 is for programs, within bounds that --reference has");
+        options->executor == &executor_interpreter)
+        argp_error(state, "--precision bf16 is for programs, not for the graph's interpreter");
     if (!options->reference && options->executor == &executor_interpreter)
         argp_error(state, "without --reference the graph's interpreter is what is compared with");
 }

@@ -462,6 +462,25 @@ const double *tolerance_bounds(Interpreter *interpreter, Arena *arena, const Val
     return b.bounds;
 }
 
+const double *tolerance_of_stored(Arena *arena, const Tensor *tensor, const double *bounds,
+                                  DType dtype) {
+    double unit = tolerance_of_storage(dtype);
+    if (unit == 0)
+        return bounds;
+    double *stored = arena_new_array(arena, double, tensor->count);
+    for (size_t i = 0; i < tensor->count; i++) {
+        double off = bounds ? bounds[i] : 0;
+        stored[i] = off + unit * (fabs(tensor->data[i]) + off) + UNDERFLOW;
+    }
+    return stored;
+}
+
+const double *tolerance_of_rounded_operand(const Interpreter *interpreter, Arena *arena,
+                                           int operand, const double *bounds, DType dtype) {
+    const Tensor *tensor = &engine_operands(interpreter)[operand];
+    return tensor->data ? tolerance_of_stored(arena, tensor, bounds, dtype) : bounds;
+}
+
 /* ---- Comparing ------------------------------------------------------------------------------- */
 
 static double ratio_of(double actual, double expected, double bound) {
