@@ -93,6 +93,15 @@ static const Case cases[] = {
      "window x C|window average {kernel=[2, 2], stride=[1, 1]}\n" TAPS_2x2 "a " X "\n" PASS Y,
      false},
     {"max", "f32<2x8x12xC>", "bf16", "window x C|window max\n" TAPS_3x3 "a " X "\n" PASS Y, true},
+    {"bilinear", "f32<2x8x12xC>", "bf16",
+     "window x C|window bilinear {factor=[2, 2]}\ntaps dense {extent=[4, 6]}\ntap 0 [0, 0]\n"
+     "a " X "\n" PASS Y,
+     false},
+    {"average_grad", "f32<2x8x12xC>", "bf16",
+     "window x C|window average_grad {kernel=[2, 2], stride=[1, 1]}\n"
+     "taps dense {extent=[7, 11]}\ntap 0 [0, 0], 1 [0, -1], 2 [-1, 0], 3 [-1, -1]\n"
+     "a " X "\n" PASS Y,
+     false},
     {"max_grad", "f32<2x8x12xC>", "f32",
      "window x C|window max_grad\n" TAPS_3x3 "a " X "\nb " X "\n" Y, true},
     {"weight_grad", "f32[N]", "f32",
