@@ -1,7 +1,8 @@
-/* Contracts of rows with rows: the gradient of a weight. A chunk owns a block of it (some taps,
- * some input channels, some columns) and runs over all rows, so nothing is shared between threads:
- * for each stretch of rows it packs what the taps read and the incoming gradient, and multiplies.
- * Sums are fp32 over at most 1,024 rows, then double. */
+/* Contracts of rows with rows: the gradient of a weight. A chunk of stage 0 owns a block of it
+ * (some taps, some input channels, some columns) and runs over its part of the rows, all of them
+ * unless there are too few blocks to keep threads busy: for each stretch of rows it finds what the
+ * taps read, or packs it behind the prologue, packs the incoming gradient, and multiplies. Sums are
+ * fp32 over at most 1,024 rows, then double. Stage 1 adds the parts, in order. */
 #include "base/fatal.h"
 #include "base/integer.h"
 #include "codegen/cpu/elements.h"
@@ -9,34 +10,67 @@
 #include "codegen/cpu/kinds.h"
 
 enum {
-    STRETCH = 256,     /* rows that are packed at a time */
+    STRETCH = 128,     /* rows that are taken at a time: their panels stay in the first cache */
     FLOAT_ROWS = 1024, /* rows that are summed in fp32 */
     BLOCK_ROWS =
-        192, /* of the weight's rows (tap, input channel); a multiple of every register block */
+        384, /* of the weight's rows (tap, input channel); a multiple of every register block */
     PACKED_ROW = BLOCK_ROWS + 16, /* elements from row to row, not a power of two times a line */
-    BLOCK_COLUMNS = 256
+    BLOCK_COLUMNS = 256,
+    DIRECT_CHANNELS = 128, /* rows at most as long as this are read where they are: a stretch of
+                              longer ones falls on too few lines of the first cache */
+    ENOUGH_CHUNKS = 16     /* so that threads end together */
 };
+_Static_assert((int)STRETCH <= (int)ROW_TABLE_ROWS, "a row table holds the rows of a stretch");
 
 typedef struct WeightSlots {
     PackedSource source;
     SpaceSlots space;
     ViewSlots b;
     WeightViewSlots weight;
-    int in, out; /* channels per group */
-    int rows;    /* of the space, all images */
-    int taps_per_block, tap_blocks, channels_per_block, channel_blocks, block_columns,
-        column_blocks;
-    int packed_b, sums, totals, table; /* offsets in the workspace, in fp32 elements */
+    PanelSlots panels;
+    int panel_count;
+    int in, out;         /* channels per group */
+    int rows, part_rows; /* of the space, all images; of a part, whole FLOAT_ROWS */
+    int taps_per_block, tap_blocks, channels_per_block, channel_blocks, block_panels, column_blocks;
+    int blocks, parts;
+    int block_row;                               /* columns from row to row of a block's sums */
+    int packed_b, sums, totals, table, pointers; /* offsets in the workspace, in fp32 elements */
+    int part_totals; /* pointer: [part][block][BLOCK_ROWS][block_row] doubles */
 } WeightSlots;
 
-static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target) {
+/* Whether what the taps read is multiplied where it is: whole register blocks of channels. */
+static bool is_direct(const Program *program, const Kernel *kernel, const CpuTarget *target) {
+    int64_t in = kernel->contraction.in / kernel->contraction.groups;
+    return gemm_reads_rows(program, kernel) && in % gemm_block(target).rows == 0 &&
+           in <= DIRECT_CHANNELS;
+}
+
+/* Rows are cut into parts where there are few blocks. */
+static void slot_parts(Slots *slots, WeightSlots *out, int64_t rows, int64_t blocks,
+                       int64_t block_elements, int stage) {
+    int64_t most = integer_divide_up(rows, FLOAT_ROWS);
+    int64_t wanted = integer_divide_up(ENOUGH_CHUNKS, blocks);
+    int64_t parts = wanted < most ? wanted : most;
+    int64_t part_rows = integer_divide_up(integer_divide_up(rows, parts), FLOAT_ROWS) * FLOAT_ROWS;
+    parts = integer_divide_up(rows, part_rows);
+    out->rows = slot_number(slots, rows);
+    out->part_rows = slot_number(slots, part_rows);
+    out->blocks = slot_number(slots, blocks);
+    out->parts = slot_number(slots, parts);
+    int64_t totals = parts > 1 ? parts * blocks * block_elements : 1;
+    out->part_totals = slot_shared(slots, totals * (int64_t)sizeof(double));
+    slots->chunks = stage == 0 ? blocks * parts : parts > 1 ? blocks : 0;
+}
+
+static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target,
+                               int stage) {
     const Contraction *c = &kernel->contraction;
     invariant(c->weight.out_stride == 1, "a weight's output channels lie side by side");
     WeightSlots out = {.source = slot_packed_source(slots, kernel)};
     const Geometry *geometry = &slots->program->geometry;
     int64_t rows = space_rows(geometry, &kernel->space) * space_images(geometry, &kernel->space);
-    int64_t in = c->in / c->groups, columns = c->out / c->groups, panel = gemm_panel(target);
-    int64_t unit = gemm_block(target).rows;
+    int64_t in = c->in / c->groups, columns = c->out / c->groups;
+    int64_t unit = gemm_block(target).rows, widest = gemm_block(target).vectors * target->lanes;
     int64_t channels = in, taps = 1;
     if (in > BLOCK_ROWS) /* equal blocks of whole register blocks */
         channels =
@@ -45,63 +79,86 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     else /* as many taps as fit, spread evenly */
         taps = integer_divide_up(c->taps.tap_count,
                                  integer_divide_up(c->taps.tap_count, BLOCK_ROWS / in));
-    int64_t padded = integer_divide_up(columns, panel) * panel;
-    int64_t block_columns = padded < BLOCK_COLUMNS ? padded : BLOCK_COLUMNS;
+    Panels panels = gemm_panels(target, columns);
+    int64_t column_blocks = integer_divide_up(panels.count, BLOCK_COLUMNS / widest);
+    int64_t block_panels = integer_divide_up(panels.count, column_blocks);
+    column_blocks = integer_divide_up(panels.count, block_panels);
+    int64_t block_row = column_blocks > 1 ? block_panels * widest : panels.vectors * target->lanes;
     out.space = slot_space(slots, &kernel->space, false);
     out.b = slot_view(slots, &c->b);
     out.weight = slot_weight_view(slots, &c->weight);
+    out.panels = slot_panels(slots, &panels);
+    out.panel_count = slot_number(slots, panels.count);
     out.in = slot_number(slots, in);
     out.out = slot_number(slots, columns);
-    out.rows = slot_number(slots, rows);
     int64_t tap_blocks = integer_divide_up(c->taps.tap_count, taps);
     int64_t channel_blocks = integer_divide_up(in, channels);
-    int64_t column_blocks = integer_divide_up(padded, block_columns);
     out.taps_per_block = slot_number(slots, taps);
     out.tap_blocks = slot_number(slots, tap_blocks);
     out.channels_per_block = slot_number(slots, channels);
     out.channel_blocks = slot_number(slots, channel_blocks);
-    out.block_columns = slot_number(slots, block_columns);
+    out.block_panels = slot_number(slots, block_panels);
     out.column_blocks = slot_number(slots, column_blocks);
-    int64_t packed = (int64_t)STRETCH * PACKED_ROW, block = BLOCK_ROWS * block_columns;
+    out.block_row = slot_number(slots, block_row);
+    int64_t packed = is_direct(slots->program, kernel, target) ? 0 : (int64_t)STRETCH * PACKED_ROW;
+    int64_t block = BLOCK_ROWS * block_row, sums = packed + STRETCH * block_row;
+    int64_t table = sums + 3 * block;
+    int64_t pointers = table + ROW_TABLE_BYTES / (int64_t)sizeof(float);
     out.packed_b = slot_number(slots, packed);
-    out.sums = slot_number(slots, packed + STRETCH * block_columns);
-    out.totals = slot_number(slots, packed + STRETCH * block_columns + block);
-    out.table = slot_number(slots, packed + STRETCH * block_columns + 3 * block);
-    slots->workspace = (packed + STRETCH * block_columns + 3 * block) * (int64_t)sizeof(float) +
-                       (int64_t)STRETCH * ROW_TABLE_ENTRIES * (int64_t)sizeof(int64_t);
-    slots->chunks = c->groups * tap_blocks * channel_blocks * column_blocks;
+    out.sums = slot_number(slots, sums);
+    out.totals = slot_number(slots, sums + block);
+    out.table = slot_number(slots, table);
+    out.pointers = slot_number(slots, pointers);
+    slots->workspace =
+        pointers * (int64_t)sizeof(float) + taps * ROW_TABLE_ROWS * (int64_t)sizeof(void *);
+    slot_parts(slots, &out, rows, c->groups * tap_blocks * channel_blocks * column_blocks, block,
+               stage);
     return out;
 }
 
 static int64_t bind_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage) {
-    (void)stage;
-    slot_weight(slots, kernel, target);
-    return 0;
+    slot_weight(slots, kernel, target, stage);
+    return stage == 0 && is_direct(slots->program, kernel, target);
 }
 
 typedef struct WeightBlock {
     const WeightSlots *slots;
-    LLVMValueRef group, first_column, column_count;
+    bool direct;
+    LLVMValueRef group, first_panel, panel_end, first_column, column_count;
     PackedTaps part;   /* channels within the group */
     LLVMValueRef rows; /* of the weight in this block: taps x channels */
-    LLVMValueRef packed_a, packed_b, sums, totals, table;
+    LLVMValueRef packed_a, packed_b, sums, totals, zeros, table, pointers;
 } WeightBlock;
 
 static LLVMValueRef workspace_at(Emitter *e, int slot) {
     return emit_at(e, e->f32, e->workspace, emit_slot(e, slot));
 }
 
-static WeightBlock begin_chunk(Emitter *e, const WeightSlots *slots) {
+/* The totals of a block in a part of the rows. */
+static LLVMValueRef part_totals(Emitter *e, const WeightSlots *slots, LLVMValueRef part,
+                                LLVMValueRef block) {
+    LLVMValueRef number = emit_add(e, emit_mul(e, part, emit_slot(e, slots->blocks)), block);
+    LLVMValueRef size = emit_mul(e, emit_int(e, BLOCK_ROWS), emit_slot(e, slots->block_row));
+    return emit_at(e, e->f64, emit_slot_pointer(e, slots->part_totals), emit_mul(e, number, size));
+}
+
+/* Block number `number` of the weight. */
+static WeightBlock find_block(Emitter *e, const WeightSlots *slots, LLVMValueRef number) {
     WeightBlock block = {.slots = slots};
     LLVMValueRef column_blocks = emit_slot(e, slots->column_blocks);
     LLVMValueRef channel_blocks = emit_slot(e, slots->channel_blocks);
     LLVMValueRef tap_blocks = emit_slot(e, slots->tap_blocks);
-    LLVMValueRef columns = emit_slot(e, slots->block_columns);
+    LLVMValueRef panels = emit_slot(e, slots->block_panels);
     LLVMValueRef channels = emit_slot(e, slots->channels_per_block);
     LLVMValueRef taps = emit_slot(e, slots->taps_per_block);
-    LLVMValueRef rest = e->chunk;
-    block.first_column = emit_mul(e, emit_rem(e, rest, column_blocks), columns);
-    rest = emit_div(e, rest, column_blocks);
+    LLVMValueRef rest = emit_div(e, number, column_blocks);
+    block.first_panel = emit_mul(e, emit_rem(e, number, column_blocks), panels);
+    block.panel_end =
+        emit_min(e, emit_add(e, block.first_panel, panels), emit_slot(e, slots->panel_count));
+    block.first_column = emit_panel_start(e, &slots->panels, block.first_panel);
+    LLVMValueRef end =
+        emit_min(e, emit_panel_start(e, &slots->panels, block.panel_end), emit_slot(e, slots->out));
+    block.column_count = emit_sub(e, end, block.first_column);
     block.part.first = emit_mul(e, emit_rem(e, rest, channel_blocks), channels);
     rest = emit_div(e, rest, channel_blocks);
     block.part.first_tap = emit_mul(e, emit_rem(e, rest, tap_blocks), taps);
@@ -110,77 +167,123 @@ static WeightBlock begin_chunk(Emitter *e, const WeightSlots *slots) {
                                   emit_slot(e, slots->source.taps.count));
     block.part.count =
         emit_min(e, channels, emit_sub(e, emit_slot(e, slots->in), block.part.first));
-    block.column_count =
-        emit_min(e, columns, emit_sub(e, emit_slot(e, slots->out), block.first_column));
     block.rows =
         emit_mul(e, emit_sub(e, block.part.end_tap, block.part.first_tap), block.part.count);
-    block.packed_a = e->workspace;
-    block.packed_b = workspace_at(e, slots->packed_b);
-    block.sums = workspace_at(e, slots->sums);
-    block.totals = workspace_at(e, slots->totals);
-    block.table = workspace_at(e, slots->table);
     return block;
 }
 
-/* Packs rows [first, end) of both sides: a as [row][BLOCK_ROWS], b as [panel][row][columns of a
- * panel]. */
-static void pack_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef first,
-                         LLVMValueRef end) {
+static void find_workspace(Emitter *e, WeightBlock *block) {
     const WeightSlots *slots = block->slots;
-    int panel = gemm_panel(e->target);
-    LLVMValueRef in_start = emit_mul(e, block->group, emit_slot(e, slots->in));
+    block->packed_a = e->workspace;
+    block->packed_b = workspace_at(e, slots->packed_b);
+    block->sums = workspace_at(e, slots->sums);
+    block->totals = workspace_at(e, slots->totals);
+    block->table = workspace_at(e, slots->table);
+    block->pointers = workspace_at(e, slots->pointers);
+    block->zeros = emit_array(e, e->f32, DIRECT_CHANNELS);
+    if (block->direct)
+        emit_clear(e, block->zeros, emit_int(e, DIRECT_CHANNELS));
+    else
+        emit_even_pointers(e, block->packed_a, PACKED_ROW, emit_int(e, STRETCH), block->pointers);
+}
+
+/* ---- A stretch of rows ----------------------------------------------------------------------- */
+
+/* Pointers to what the block's taps read for `count` rows of the row table. */
+static void find_rows(Emitter *e, const WeightBlock *block, LLVMValueRef count) {
+    LLVMValueRef first = block->part.first_tap;
+    LLVMValueRef channel = emit_mul(e, block->group, emit_slot(e, block->slots->in));
+    Loop tap = loop_begin(e, first, block->part.end_tap, emit_int(e, 1));
+    LLVMValueRef nth = emit_sub(e, tap.index, first);
+    LLVMValueRef target =
+        emit_at(e, e->pointer, block->pointers, emit_mul(e, nth, emit_int(e, ROW_TABLE_ROWS)));
+    emit_row_pointers(e, &block->slots->source, tap.index, block->table, count, channel,
+                      block->zeros, target);
+    loop_end(e, &tap);
+}
+
+/* Packs them: [row][BLOCK_ROWS]. */
+static void pack_a(Emitter *e, const WeightBlock *block, LLVMValueRef count) {
+    PackedTaps part = block->part;
+    LLVMValueRef in = emit_slot(e, block->slots->in);
+    part.first = emit_add(e, part.first, emit_mul(e, block->group, in));
+    Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
+    LLVMValueRef place = emit_mul(e, rows.index, emit_int(e, PACKED_ROW));
+    emit_pack_row(e, &block->slots->source, &part, block->table, rows.index,
+                  emit_at(e, e->f32, block->packed_a, place));
+    loop_end(e, &rows);
+}
+
+/* Packs rows [first, first + count) of the incoming gradient: [panel][row][columns of a panel]. */
+static void pack_b(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLVMValueRef count) {
+    const WeightSlots *slots = block->slots;
     LLVMValueRef out_start =
         emit_add(e, emit_mul(e, block->group, emit_slot(e, slots->out)), block->first_column);
-    PackedTaps part = block->part;
-    part.first = emit_add(e, part.first, in_start);
-    emit_row_table(e, &slots->source.taps, &slots->space, first, emit_sub(e, end, first),
-                   block->table);
-    Loop rows = loop_begin(e, first, end, emit_int(e, 1));
-    LLVMValueRef nth = emit_sub(e, rows.index, first);
-    emit_pack_row(e, &slots->source, &part, block->table, nth,
-                  emit_at(e, e->f32, block->packed_a, emit_mul(e, nth, emit_int(e, PACKED_ROW))));
-    RowPlace place = emit_row_place(e, &slots->space, rows.index);
+    Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
+    RowPlace place = emit_row_place(e, &slots->space, emit_add(e, first, rows.index));
     LLVMValueRef source = emit_row_address(e, &slots->b, place.image, place.row);
-    Loop panels = loop_begin(e, emit_int(e, 0), block->column_count, emit_int(e, panel));
-    LLVMValueRef row = emit_add(e, emit_mul(e, panels.index, emit_int(e, STRETCH)),
-                                emit_mul(e, nth, emit_int(e, panel)));
-    for (int v = 0; v < gemm_block(e->target).vectors; v++) {
-        LLVMValueRef lane = emit_int(e, (int64_t)v * e->target->lanes);
-        LLVMValueRef column = emit_add(e, panels.index, lane);
-        LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->column_count, column));
-        LLVMValueRef value =
-            emit_load_elements(e, slots->b.dtype, source, emit_add(e, out_start, column), mask);
-        if (slots->source.bf16 && slots->b.dtype != DTYPE_BF16)
-            value = emit_round_to_bf16(e, value);
-        emit_store_vector(e, value, emit_at(e, e->f32, block->packed_b, emit_add(e, row, lane)),
-                          NULL);
-    }
+    Loop panels = loop_begin(e, block->first_panel, block->panel_end, emit_int(e, 1));
+    LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
+    LLVMValueRef column =
+        emit_sub(e, emit_panel_start(e, &slots->panels, panels.index), block->first_column);
+    LLVMValueRef target =
+        emit_add(e, emit_mul(e, column, emit_int(e, STRETCH)), emit_mul(e, rows.index, width));
+    Loop lane = loop_begin(e, emit_int(e, 0), width, emit_int(e, e->target->lanes));
+    LLVMValueRef here = emit_add(e, column, lane.index);
+    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->column_count, here));
+    LLVMValueRef value =
+        emit_load_elements(e, slots->b.dtype, source, emit_add(e, out_start, here), mask);
+    if (slots->source.bf16 && slots->b.dtype != DTYPE_BF16)
+        value = emit_round_to_bf16(e, value);
+    emit_store_vector(e, value,
+                      emit_at(e, e->f32, block->packed_b, emit_add(e, target, lane.index)), NULL);
+    loop_end(e, &lane);
     loop_end(e, &panels);
     loop_end(e, &rows);
 }
 
-static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef depth,
-                             LLVMValueRef accumulate) {
-    LLVMValueRef zero = emit_int(e, 0), panel = emit_int(e, gemm_panel(e->target));
-    LLVMValueRef unit = emit_int(e, gemm_block(e->target).rows);
-    LLVMValueRef up = emit_add(e, block->rows, emit_sub(e, unit, emit_int(e, 1)));
-    LLVMValueRef padded = emit_mul(e, emit_div(e, up, unit), unit);
-    Loop panels = loop_begin(e, zero, block->column_count, panel);
-    GemmOperands o = {
-        .a = block->packed_a,
-        .a_row = emit_int(e, 1),
-        .a_depth = emit_int(e, PACKED_ROW),
-        .b = emit_at(e, e->f32, block->packed_b, emit_mul(e, panels.index, emit_int(e, STRETCH))),
-        .c = emit_at(e, e->f32, block->sums, panels.index),
-        .c_row = emit_slot(e, block->slots->block_columns),
-        .depth = depth,
-        .accumulate = accumulate};
-    emit_gemm_panel(e, &o, padded, emit_sub(e, block->column_count, panels.index));
+/* Multiplies `rows` rows of the weight, from row `first_row` of the block on. */
+static void multiply_panels(Emitter *e, const WeightBlock *block, const GemmOperands *operands,
+                            LLVMValueRef first_row, LLVMValueRef rows) {
+    const WeightSlots *slots = block->slots;
+    GemmOperands o = *operands;
+    LLVMValueRef start = emit_mul(e, first_row, o.c_row);
+    Loop panels = loop_begin(e, block->first_panel, block->panel_end, emit_int(e, 1));
+    LLVMValueRef column =
+        emit_sub(e, emit_panel_start(e, &slots->panels, panels.index), block->first_column);
+    o.b = emit_at(e, e->f32, block->packed_b, emit_mul(e, column, emit_int(e, STRETCH)));
+    o.c = emit_at(e, e->f32, block->sums, emit_add(e, start, column));
+    emit_gemm_panel(e, &o, rows, emit_panel_width(e, &slots->panels, panels.index));
     loop_end(e, &panels);
 }
 
+static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef depth,
+                             LLVMValueRef accumulate) {
+    GemmOperands o = {.by_column = true,
+                      .a = block->pointers,
+                      .first = emit_int(e, 0),
+                      .c_row = emit_slot(e, block->slots->block_row),
+                      .depth = depth,
+                      .accumulate = accumulate};
+    if (!block->direct) {
+        LLVMValueRef padded = emit_round_up(e, block->rows, gemm_block(e->target).rows);
+        multiply_panels(e, block, &o, emit_int(e, 0), padded);
+        return;
+    }
+    LLVMValueRef taps = emit_sub(e, block->part.end_tap, block->part.first_tap);
+    Loop tap = loop_begin(e, emit_int(e, 0), taps, emit_int(e, 1));
+    LLVMValueRef table = emit_mul(e, tap.index, emit_int(e, ROW_TABLE_ROWS));
+    o.a = emit_at(e, e->pointer, block->pointers, table);
+    o.first = block->part.first;
+    multiply_panels(e, block, &o, emit_mul(e, tap.index, block->part.count), block->part.count);
+    loop_end(e, &tap);
+}
+
+/* ---- Sums and totals ------------------------------------------------------------------------- */
+
 typedef struct Flush {
     LLVMValueRef sums, totals; /* rows */
+    LLVMValueRef parts, step;  /* totals to be added, elements from one to the next */
 } Flush;
 
 /* totals += sums, in double. */
@@ -195,55 +298,106 @@ static void flush_vector(Emitter *e, void *context, LLVMValueRef column, LLVMVal
     emit_store(e, LLVMBuildFAdd(e->builder, total, sum, ""), place, 8);
 }
 
-static void store_vector(Emitter *e, void *context, LLVMValueRef column, LLVMValueRef mask) {
-    const Flush *flush = context; /* sums: the row of the weight */
-    LLVMValueRef total = emit_load(e, e->vector_f64, emit_at(e, e->f64, flush->totals, column), 8);
-    emit_store_vector(e, LLVMBuildFPTrunc(e->builder, total, e->vector_f32, ""),
-                      emit_at(e, e->f32, flush->sums, column), mask);
-}
-
-/* Runs `body` on the columns of every row of the block. */
-static void each_row(Emitter *e, const WeightBlock *block, bool store) {
-    const WeightSlots *slots = block->slots;
-    LLVMValueRef width = emit_slot(e, slots->block_columns);
+static void flush_sums(Emitter *e, const WeightBlock *block) {
+    LLVMValueRef width = emit_slot(e, block->slots->block_row);
     Loop rows = loop_begin(e, emit_int(e, 0), block->rows, emit_int(e, 1));
     LLVMValueRef start = emit_mul(e, rows.index, width);
-    Flush flush = {emit_at(e, e->f32, block->sums, start),
-                   emit_at(e, e->f64, block->totals, start)};
-    if (store) {
-        LLVMValueRef tap =
-            emit_add(e, block->part.first_tap, emit_div(e, rows.index, block->part.count));
-        LLVMValueRef channel =
-            emit_add(e, block->part.first, emit_rem(e, rows.index, block->part.count));
-        LLVMValueRef number = emit_tap_weight(e, &slots->source.taps, tap);
-        LLVMValueRef row = emit_weight_address(e, &slots->weight, number, block->group, channel);
-        flush.sums = emit_at(e, e->f32, row, block->first_column);
-    }
-    elements_each_vector(e, emit_int(e, 0), block->column_count,
-                         store ? store_vector : flush_vector, &flush);
+    Flush flush = {.sums = emit_at(e, e->f32, block->sums, start),
+                   .totals = emit_at(e, e->f64, block->totals, start)};
+    elements_each_vector(e, emit_int(e, 0), block->column_count, flush_vector, &flush);
     loop_end(e, &rows);
 }
 
-static void emit_weight(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
-    (void)stage;
-    Slots numbering = {.arena = e->arena, .program = program};
-    WeightSlots slots = slot_weight(&numbering, kernel, e->target);
-    WeightBlock block = begin_chunk(e, &slots);
-    LLVMValueRef zero = emit_int(e, 0), rows = emit_slot(e, slots.rows);
-    LLVMValueRef width = emit_slot(e, slots.block_columns);
-    emit_clear(e, block.totals,
-               emit_mul(e, emit_int(e, 2), emit_mul(e, emit_int(e, BLOCK_ROWS), width)));
-    Loop part = loop_begin(e, zero, rows, emit_int(e, FLOAT_ROWS));
-    LLVMValueRef part_end = emit_min(e, emit_add(e, part.index, emit_int(e, FLOAT_ROWS)), rows);
-    Loop stretch = loop_begin(e, part.index, part_end, emit_int(e, STRETCH));
-    LLVMValueRef end = emit_min(e, emit_add(e, stretch.index, emit_int(e, STRETCH)), part_end);
-    pack_stretch(e, &block, stretch.index, end);
-    multiply_stretch(e, &block, emit_sub(e, end, stretch.index),
-                     LLVMBuildICmp(e->builder, LLVMIntSGT, stretch.index, part.index, ""));
-    loop_end(e, &stretch);
-    each_row(e, &block, false);
+static void store_vector(Emitter *e, void *context, LLVMValueRef column, LLVMValueRef mask) {
+    const Flush *flush = context; /* sums: the row of the weight */
+    LLVMValueRef all = emit_variable(e, e->vector_f64, LLVMConstNull(e->vector_f64));
+    Loop part = loop_begin(e, emit_int(e, 0), flush->parts, emit_int(e, 1));
+    LLVMValueRef place = emit_add(e, column, emit_mul(e, part.index, flush->step));
+    LLVMValueRef total = emit_load(e, e->vector_f64, emit_at(e, e->f64, flush->totals, place), 8);
+    emit_set(e, all, LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f64, all), total, ""));
     loop_end(e, &part);
-    each_row(e, &block, true);
+    total = LLVMBuildFPTrunc(e->builder, emit_get(e, e->vector_f64, all), e->vector_f32, "");
+    emit_store_vector(e, total, emit_at(e, e->f32, flush->sums, column), mask);
 }
 
-const KernelEmitter cpu_emit_contract_weight = {1, bind_weight, emit_weight};
+/* Writes the block of the weight: the sum of `parts` totals, `step` doubles apart. */
+static void store_block(Emitter *e, const WeightBlock *block, LLVMValueRef totals,
+                        LLVMValueRef parts, LLVMValueRef step) {
+    const WeightSlots *slots = block->slots;
+    Loop rows = loop_begin(e, emit_int(e, 0), block->rows, emit_int(e, 1));
+    LLVMValueRef tap =
+        emit_add(e, block->part.first_tap, emit_div(e, rows.index, block->part.count));
+    LLVMValueRef channel =
+        emit_add(e, block->part.first, emit_rem(e, rows.index, block->part.count));
+    LLVMValueRef number = emit_tap_weight(e, &slots->source.taps, tap);
+    LLVMValueRef row = emit_weight_address(e, &slots->weight, number, block->group, channel);
+    LLVMValueRef start = emit_mul(e, rows.index, emit_slot(e, slots->block_row));
+    Flush flush = {.sums = emit_at(e, e->f32, row, block->first_column),
+                   .totals = emit_at(e, e->f64, totals, start),
+                   .parts = parts,
+                   .step = step};
+    elements_each_vector(e, emit_int(e, 0), block->column_count, store_vector, &flush);
+    loop_end(e, &rows);
+}
+
+/* ---- Stages ---------------------------------------------------------------------------------- */
+
+static void sum_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLVMValueRef end,
+                        LLVMValueRef accumulate) {
+    const WeightSlots *slots = block->slots;
+    LLVMValueRef count = emit_sub(e, end, first);
+    emit_row_table(e, &slots->source.taps, &slots->space, first, count, block->table);
+    if (block->direct)
+        find_rows(e, block, count);
+    else
+        pack_a(e, block, count);
+    pack_b(e, block, first, count);
+    multiply_stretch(e, block, count, accumulate);
+}
+
+static void emit_sums(Emitter *e, const WeightSlots *slots, bool direct) {
+    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), blocks = emit_slot(e, slots->blocks);
+    LLVMValueRef part_number = emit_div(e, e->chunk, blocks), nth = emit_rem(e, e->chunk, blocks);
+    WeightBlock block = find_block(e, slots, nth);
+    block.direct = direct;
+    find_workspace(e, &block);
+    LLVMValueRef whole = LLVMBuildICmp(e->builder, LLVMIntEQ, emit_slot(e, slots->parts), one, "");
+    block.totals = LLVMBuildSelect(e->builder, whole, block.totals,
+                                   part_totals(e, slots, part_number, nth), "");
+    LLVMValueRef width = emit_slot(e, slots->block_row);
+    emit_clear(e, block.totals,
+               emit_mul(e, emit_int(e, 2), emit_mul(e, emit_int(e, BLOCK_ROWS), width)));
+    LLVMValueRef size = emit_slot(e, slots->part_rows), first = emit_mul(e, part_number, size);
+    LLVMValueRef last = emit_min(e, emit_add(e, first, size), emit_slot(e, slots->rows));
+    Loop part = loop_begin(e, first, last, emit_int(e, FLOAT_ROWS));
+    LLVMValueRef part_end = emit_min(e, emit_add(e, part.index, emit_int(e, FLOAT_ROWS)), last);
+    Loop stretch = loop_begin(e, part.index, part_end, emit_int(e, STRETCH));
+    LLVMValueRef end = emit_min(e, emit_add(e, stretch.index, emit_int(e, STRETCH)), part_end);
+    sum_stretch(e, &block, stretch.index, end,
+                LLVMBuildICmp(e->builder, LLVMIntSGT, stretch.index, part.index, ""));
+    loop_end(e, &stretch);
+    flush_sums(e, &block);
+    loop_end(e, &part);
+    Branch store = branch_begin(e, whole);
+    store_block(e, &block, block.totals, one, zero);
+    branch_end(e, &store);
+}
+
+static void emit_merge(Emitter *e, const WeightSlots *slots) {
+    LLVMValueRef zero = emit_int(e, 0), first = part_totals(e, slots, zero, zero);
+    WeightBlock block = find_block(e, slots, e->chunk);
+    LLVMValueRef size = emit_mul(e, emit_int(e, BLOCK_ROWS), emit_slot(e, slots->block_row));
+    store_block(e, &block, emit_at(e, e->f64, first, emit_mul(e, e->chunk, size)),
+                emit_slot(e, slots->parts), emit_mul(e, size, emit_slot(e, slots->blocks)));
+}
+
+static void emit_weight(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
+    Slots numbering = {.arena = e->arena, .program = program};
+    WeightSlots slots = slot_weight(&numbering, kernel, e->target, stage);
+    if (stage == 0)
+        emit_sums(e, &slots, is_direct(program, kernel, e->target));
+    else
+        emit_merge(e, &slots);
+}
+
+const KernelEmitter cpu_emit_contract_weight = {2, bind_weight, emit_weight};

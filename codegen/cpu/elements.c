@@ -162,23 +162,21 @@ LLVMValueRef emit_lane_numbers(Emitter *e, LLVMValueRef channel) {
     return LLVMBuildAdd(e->builder, emit_splat(e, channel), steps, "");
 }
 
-/* A gather (value NULL) or scatter of stored elements at index * stride behind an address. */
-static LLVMValueRef strided(Emitter *e, DType dtype, LLVMValueRef address, LLVMValueRef indices,
-                            int64_t stride, LLVMValueRef mask, LLVMValueRef value) {
-    LLVMTypeRef element = emit_dtype(e, dtype);
-    LLVMValueRef align = emit_int32(e, (int32_t)dtype_size(dtype));
-    LLVMTypeRef vector = LLVMVectorType(element, (unsigned)e->target->lanes);
-    LLVMTypeRef pointers = LLVMVectorType(e->pointer, (unsigned)e->target->lanes);
+/* The addresses of elements at index * stride behind an address. */
+static LLVMValueRef strided(Emitter *e, LLVMTypeRef element, LLVMValueRef address,
+                            LLVMValueRef indices, int64_t stride) {
     LLVMValueRef scaled = LLVMBuildMul(e->builder, indices, emit_splat(e, emit_int(e, stride)), "");
-    LLVMValueRef places = emit_at(e, element, address, scaled);
-    if (!mask)
-        mask = LLVMConstAllOnes(e->vector_i1);
-    LLVMTypeRef types[] = {vector, pointers};
-    if (value)
-        return emit_intrinsic(e, "llvm.masked.scatter", types, 2,
-                              (LLVMValueRef[]){value, places, align, mask}, 4);
-    return emit_intrinsic(e, "llvm.masked.gather", types, 2,
-                          (LLVMValueRef[]){places, align, mask, LLVMConstNull(vector)}, 4);
+    return emit_at(e, element, address, scaled);
+}
+
+static void scatter(Emitter *e, DType dtype, LLVMValueRef value, LLVMValueRef places,
+                    LLVMValueRef mask) {
+    LLVMValueRef stored = emit_narrow(e, dtype, value);
+    LLVMTypeRef types[] = {LLVMTypeOf(stored), LLVMTypeOf(places)};
+    LLVMValueRef all = LLVMConstAllOnes(e->vector_i1);
+    LLVMValueRef align = emit_int32(e, (int32_t)dtype_size(dtype));
+    emit_intrinsic(e, "llvm.masked.scatter", types, 2,
+                   (LLVMValueRef[]){stored, places, align, mask ? mask : all}, 4);
 }
 
 /* Which channels of the operand the lanes read; NULL: the same, in order. */
@@ -218,8 +216,9 @@ static LLVMValueRef load_stored(Emitter *e, const ElementRow *row, int i, LLVMVa
         value = emit_splat(
             e, emit_load(e, element, emit_at(e, element, row->address[i], row->segment), align));
     else if ((channels = operand_channels(e, access, slots, channel)))
-        value =
-            strided(e, dtype, row->address[i], channels, access->view.channel_stride, mask, NULL);
+        value = emit_gather(
+            e, vector, strided(e, element, row->address[i], channels, access->view.channel_stride),
+            mask);
     else
         value = emit_load_vector(e, vector, emit_at(e, element, row->address[i], channel), mask);
     if (row->visible[i])
@@ -263,8 +262,10 @@ void elements_store(Emitter *e, const ElementRow *row, LLVMValueRef channel, LLV
         if (stride == 1)
             emit_store_elements(e, dtype, values[i], row->output[i], channel, mask);
         else
-            strided(e, dtype, row->output[i], emit_lane_numbers(e, channel), stride, mask,
-                    emit_narrow(e, dtype, values[i]));
+            scatter(e, dtype, values[i],
+                    strided(e, emit_dtype(e, dtype), row->output[i], emit_lane_numbers(e, channel),
+                            stride),
+                    mask);
     }
 }
 

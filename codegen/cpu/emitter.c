@@ -209,6 +209,19 @@ LLVMValueRef emit_max(Emitter *e, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildSelect(e->builder, emit_less(e, a, b), b, a, "");
 }
 
+LLVMValueRef emit_round_up(Emitter *e, LLVMValueRef value, int64_t unit) {
+    LLVMValueRef up = emit_add(e, value, emit_int(e, unit - 1));
+    return emit_mul(e, emit_div(e, up, emit_int(e, unit)), emit_int(e, unit));
+}
+
+bool emit_is_vector(LLVMValueRef value) {
+    return LLVMGetTypeKind(LLVMTypeOf(value)) == LLVMVectorTypeKind;
+}
+
+LLVMValueRef emit_alike(Emitter *e, LLVMValueRef value, LLVMValueRef like) {
+    return emit_is_vector(like) && !emit_is_vector(value) ? emit_splat(e, value) : value;
+}
+
 LLVMValueRef emit_at(Emitter *e, LLVMTypeRef element, LLVMValueRef pointer, LLVMValueRef index) {
     return LLVMBuildGEP2(e->builder, element, pointer, &index, 1, "");
 }
@@ -344,6 +357,15 @@ void emit_store_vector(Emitter *e, LLVMValueRef value, LLVMValueRef pointer, LLV
     LLVMTypeRef types[] = {LLVMTypeOf(value), e->pointer};
     LLVMValueRef arguments[] = {value, pointer, emit_int32(e, (int32_t)align), mask};
     emit_intrinsic(e, "llvm.masked.store", types, 2, arguments, 4);
+}
+
+LLVMValueRef emit_gather(Emitter *e, LLVMTypeRef vector, LLVMValueRef places, LLVMValueRef mask) {
+    LLVMTypeRef types[] = {vector, LLVMTypeOf(places)};
+    LLVMValueRef all = LLVMConstAllOnes(e->vector_i1);
+    LLVMValueRef align = emit_int32(e, (int32_t)alignment_of(e, vector));
+    return emit_intrinsic(e, "llvm.masked.gather", types, 2,
+                          (LLVMValueRef[]){places, align, mask ? mask : all, LLVMConstNull(vector)},
+                          4);
 }
 
 /* ---- Reductions over lanes ------------------------------------------------------------------- */

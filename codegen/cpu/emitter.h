@@ -54,7 +54,8 @@ typedef struct Emitter {
     /* of the function being emitted */
     LLVMValueRef function, pointers, numbers, chunk, workspace;
     /* types */
-    LLVMTypeRef f32, f64, i1, i8, i16, i32, i64, pointer, vector_f32, vector_f64, vector_i32, vector_i1;
+    LLVMTypeRef f32, f64, i1, i8, i16, i32, i64, pointer, vector_f32, vector_f64, vector_i32,
+        vector_i1;
 } Emitter;
 
 /* A new module in a context of its own. */
@@ -90,6 +91,13 @@ LLVMValueRef emit_rem(Emitter *emitter, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_min(Emitter *emitter, LLVMValueRef a, LLVMValueRef b); /* signed */
 LLVMValueRef emit_max(Emitter *emitter, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_less(Emitter *emitter, LLVMValueRef a, LLVMValueRef b); /* signed, i1 */
+
+/* The least multiple of `unit` that is not below `value`, which is not negative. */
+LLVMValueRef emit_round_up(Emitter *emitter, LLVMValueRef value, int64_t unit);
+
+/* Whether a value is a vector; a value as it is, but a scalar splat where `like` is a vector. */
+bool emit_is_vector(LLVMValueRef value);
+LLVMValueRef emit_alike(Emitter *emitter, LLVMValueRef value, LLVMValueRef like);
 
 /* pointer + index elements of a type; a load, a store through it. */
 LLVMValueRef emit_at(Emitter *emitter, LLVMTypeRef element, LLVMValueRef pointer,
@@ -145,11 +153,16 @@ LLVMValueRef emit_lane_sum(Emitter *emitter, LLVMValueRef vector);
 /* A mask of the first `count` lanes (count may be larger than `lanes`: all). */
 LLVMValueRef emit_lane_mask(Emitter *emitter, LLVMValueRef count);
 
-/* Whole or masked vectors of `lanes` fp32 (or whole numbers of 32 or 16 bits) from unaligned memory;
- * masked-off lanes give zero and are not touched. mask NULL: the whole vector. */
+/* Whole or masked vectors of `lanes` fp32 (or whole numbers of 32 or 16 bits) from unaligned
+ * memory; masked-off lanes give zero and are not touched. mask NULL: the whole vector. */
 LLVMValueRef emit_load_vector(Emitter *emitter, LLVMTypeRef vector, LLVMValueRef pointer,
                               LLVMValueRef mask);
 void emit_store_vector(Emitter *emitter, LLVMValueRef value, LLVMValueRef pointer,
                        LLVMValueRef mask);
+
+/* Elements of 32 or 16 bits at a vector of `lanes` addresses. mask NULL: all; the others give zero.
+ */
+LLVMValueRef emit_gather(Emitter *emitter, LLVMTypeRef vector, LLVMValueRef places,
+                         LLVMValueRef mask);
 
 #endif

@@ -1,20 +1,48 @@
 #include "codegen/cpu/gemm.h"
 
+#include "base/integer.h"
 #include "codegen/cpu/elements.h"
 
-enum { MAX_BLOCK_ROWS = 12, BLOCK_VECTORS = 2 };
+enum { MAX_BLOCK_ROWS = 8, BLOCK_VECTORS = 3, DIRECT_CHANNELS = 8 };
 
 GemmBlock gemm_block(const CpuTarget *target) {
     /* rows x vectors accumulators, `vectors` for B and one for the broadcast of A must fit. */
-    return (GemmBlock){target->registers >= 32 ? MAX_BLOCK_ROWS : 6, BLOCK_VECTORS};
+    return (GemmBlock){target->registers >= 32 ? MAX_BLOCK_ROWS : 4, BLOCK_VECTORS};
 }
 
-int gemm_panel(const CpuTarget *target) {
-    return gemm_block(target).vectors * target->lanes;
+/* ---- Panels ---------------------------------------------------------------------------------- */
+
+Panels gemm_panels(const CpuTarget *target, int64_t columns) {
+    Panels panels = {.vectors = integer_divide_up(columns, target->lanes)};
+    int64_t rest = panels.vectors % BLOCK_VECTORS, pairs = rest == 1 ? 2 : rest == 2 ? 1 : 0;
+    if (panels.vectors == 1)
+        return (Panels){.vectors = 1, .count = 1};
+    panels.wide = (panels.vectors - 2 * pairs) / BLOCK_VECTORS;
+    panels.count = panels.wide + pairs;
+    return panels;
 }
+
+PanelSlots slot_panels(Slots *slots, const Panels *panels) {
+    return (PanelSlots){slot_number(slots, panels->vectors), slot_number(slots, panels->wide)};
+}
+
+LLVMValueRef emit_panel_start(Emitter *e, const PanelSlots *slots, LLVMValueRef panel) {
+    LLVMValueRef wide = emit_min(e, panel, emit_slot(e, slots->wide));
+    LLVMValueRef start = emit_add(e, emit_mul(e, panel, emit_int(e, 2)), wide);
+    LLVMValueRef vectors = emit_min(e, start, emit_slot(e, slots->vectors));
+    return emit_mul(e, vectors, emit_int(e, e->target->lanes));
+}
+
+LLVMValueRef emit_panel_width(Emitter *e, const PanelSlots *slots, LLVMValueRef panel) {
+    LLVMValueRef next = emit_panel_start(e, slots, emit_add(e, panel, emit_int(e, 1)));
+    return emit_sub(e, next, emit_panel_start(e, slots, panel));
+}
+
+/* ---- The product of a register block --------------------------------------------------------- */
 
 typedef struct Accumulators {
     LLVMValueRef at[MAX_BLOCK_ROWS][BLOCK_VECTORS];
+    int rows, vectors;
 } Accumulators;
 
 static LLVMValueRef c_address(Emitter *e, const GemmOperands *o, int m, int v) {
@@ -22,68 +50,110 @@ static LLVMValueRef c_address(Emitter *e, const GemmOperands *o, int m, int v) {
     return emit_at(e, e->f32, o->c, emit_add(e, row, emit_int(e, (int64_t)v * e->target->lanes)));
 }
 
-static Accumulators begin_block(Emitter *e, const GemmOperands *o, GemmBlock block) {
-    Accumulators acc;
+static Accumulators begin_block(Emitter *e, const GemmOperands *o, int vectors) {
+    Accumulators acc = {.rows = gemm_block(e->target).rows, .vectors = vectors};
     LLVMValueRef zero = LLVMConstNull(e->vector_f32);
-    for (int m = 0; m < block.rows; m++)
-        for (int v = 0; v < block.vectors; v++)
+    for (int m = 0; m < acc.rows; m++)
+        for (int v = 0; v < acc.vectors; v++)
             acc.at[m][v] = emit_variable(e, e->vector_f32, zero);
     Branch add = branch_begin(e, o->accumulate);
-    for (int m = 0; m < block.rows; m++)
-        for (int v = 0; v < block.vectors; v++)
+    for (int m = 0; m < acc.rows; m++)
+        for (int v = 0; v < acc.vectors; v++)
             emit_set(e, acc.at[m][v],
                      emit_load_vector(e, e->vector_f32, c_address(e, o, m, v), NULL));
     branch_end(e, &add);
     return acc;
 }
 
-void emit_gemm_block(Emitter *e, const GemmOperands *o, int vectors) {
-    GemmBlock block = {gemm_block(e->target).rows, vectors};
-    LLVMValueRef panel = emit_int(e, gemm_panel(e->target));
-    Accumulators acc = begin_block(e, o, block);
-    Loop depth = loop_begin(e, emit_int(e, 0), o->depth, emit_int(e, 1));
-    LLVMValueRef b_row = emit_at(e, e->f32, o->b, emit_mul(e, depth.index, panel));
-    LLVMValueRef a_column = emit_at(e, e->f32, o->a, emit_mul(e, depth.index, o->a_depth));
+/* One step of the depth: a[m] and row `b_row` of the panel. */
+static void multiply_add(Emitter *e, const Accumulators *acc, LLVMValueRef b_row,
+                         LLVMValueRef const *a) {
     LLVMValueRef b[BLOCK_VECTORS];
-    for (int v = 0; v < block.vectors; v++)
+    for (int v = 0; v < acc->vectors; v++)
         b[v] = emit_load_vector(
             e, e->vector_f32, emit_at(e, e->f32, b_row, emit_int(e, (int64_t)v * e->target->lanes)),
             NULL);
-    for (int m = 0; m < block.rows; m++) {
-        LLVMValueRef place = emit_at(e, e->f32, a_column, emit_mul(e, o->a_row, emit_int(e, m)));
-        LLVMValueRef a = emit_splat(e, emit_load(e, e->f32, place, 4));
-        for (int v = 0; v < block.vectors; v++)
-            emit_set(e, acc.at[m][v],
-                     emit_fma(e, a, b[v], emit_get(e, e->vector_f32, acc.at[m][v])));
+    for (int m = 0; m < acc->rows; m++) {
+        LLVMValueRef value = emit_splat(e, emit_load(e, e->f32, a[m], 4));
+        for (int v = 0; v < acc->vectors; v++)
+            emit_set(e, acc->at[m][v],
+                     emit_fma(e, value, b[v], emit_get(e, e->vector_f32, acc->at[m][v])));
     }
+}
+
+static LLVMValueRef load_pointer(Emitter *e, LLVMValueRef table, LLVMValueRef index) {
+    return emit_load(e, e->pointer, emit_at(e, e->pointer, table, index), 8);
+}
+
+static void multiply_by_row(Emitter *e, const GemmOperands *o, const Accumulators *acc) {
+    LLVMValueRef width = emit_int(e, (int64_t)acc->vectors * e->target->lanes);
+    LLVMValueRef rows[MAX_BLOCK_ROWS], a[MAX_BLOCK_ROWS];
+    Loop tap = loop_begin(e, emit_int(e, 0), o->taps, emit_int(e, 1));
+    LLVMValueRef table = emit_at(e, e->pointer, o->a, emit_mul(e, tap.index, o->tap_step));
+    for (int m = 0; m < acc->rows; m++)
+        rows[m] = emit_at(e, e->f32, load_pointer(e, table, emit_int(e, m)), o->first);
+    LLVMValueRef b = emit_at(e, e->f32, o->b, emit_mul(e, emit_mul(e, tap.index, o->depth), width));
+    Loop depth = loop_begin(e, emit_int(e, 0), o->depth, emit_int(e, 1));
+    for (int m = 0; m < acc->rows; m++)
+        a[m] = emit_at(e, e->f32, rows[m], depth.index);
+    multiply_add(e, acc, emit_at(e, e->f32, b, emit_mul(e, depth.index, width)), a);
     loop_end(e, &depth);
-    for (int m = 0; m < block.rows; m++)
-        for (int v = 0; v < block.vectors; v++)
+    loop_end(e, &tap);
+}
+
+static void multiply_by_column(Emitter *e, const GemmOperands *o, const Accumulators *acc) {
+    LLVMValueRef width = emit_int(e, (int64_t)acc->vectors * e->target->lanes);
+    LLVMValueRef a[MAX_BLOCK_ROWS];
+    Loop depth = loop_begin(e, emit_int(e, 0), o->depth, emit_int(e, 1));
+    LLVMValueRef column = emit_at(e, e->f32, load_pointer(e, o->a, depth.index), o->first);
+    for (int m = 0; m < acc->rows; m++)
+        a[m] = emit_at(e, e->f32, column, emit_int(e, m));
+    multiply_add(e, acc, emit_at(e, e->f32, o->b, emit_mul(e, depth.index, width)), a);
+    loop_end(e, &depth);
+}
+
+static void emit_gemm_block(Emitter *e, const GemmOperands *o, int vectors) {
+    Accumulators acc = begin_block(e, o, vectors);
+    if (o->by_column)
+        multiply_by_column(e, o, &acc);
+    else
+        multiply_by_row(e, o, &acc);
+    for (int m = 0; m < acc.rows; m++)
+        for (int v = 0; v < acc.vectors; v++)
             emit_store_vector(e, emit_get(e, e->vector_f32, acc.at[m][v]), c_address(e, o, m, v),
                               NULL);
 }
 
-/* The rows of one panel, `vectors` vectors wide. */
+/* All blocks of a panel, `vectors` vectors wide. */
 static void emit_gemm_rows(Emitter *e, const GemmOperands *operands, LLVMValueRef rows,
                            int vectors) {
     GemmOperands o = *operands;
     Loop blocks = loop_begin(e, emit_int(e, 0), rows, emit_int(e, gemm_block(e->target).rows));
-    o.a = emit_at(e, e->f32, operands->a, emit_mul(e, blocks.index, o.a_row));
+    if (o.by_column)
+        o.first = emit_add(e, operands->first, blocks.index);
+    else
+        o.a = emit_at(e, e->pointer, operands->a, blocks.index);
     o.c = emit_at(e, e->f32, operands->c, emit_mul(e, blocks.index, o.c_row));
     emit_gemm_block(e, &o, vectors);
     loop_end(e, &blocks);
 }
 
 void emit_gemm_panel(Emitter *e, const GemmOperands *operands, LLVMValueRef rows,
-                     LLVMValueRef columns) {
-    LLVMValueRef narrow =
-        LLVMBuildICmp(e->builder, LLVMIntSLE, columns, emit_int(e, e->target->lanes), "");
-    Branch width = branch_begin(e, narrow);
+                     LLVMValueRef width) {
+    Branch branches[BLOCK_VECTORS];
+    for (int vectors = BLOCK_VECTORS; vectors > 1; vectors--) {
+        LLVMValueRef wide = emit_int(e, (int64_t)vectors * e->target->lanes);
+        branches[vectors - 1] =
+            branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntEQ, width, wide, ""));
+        emit_gemm_rows(e, operands, rows, vectors);
+        branch_else(e, &branches[vectors - 1]);
+    }
     emit_gemm_rows(e, operands, rows, 1);
-    branch_else(e, &width);
-    emit_gemm_rows(e, operands, rows, BLOCK_VECTORS);
-    branch_end(e, &width);
+    for (int vectors = 2; vectors <= BLOCK_VECTORS; vectors++)
+        branch_end(e, &branches[vectors - 1]);
 }
+
+/* ---- Zeros ----------------------------------------------------------------------------------- */
 
 static void clear_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
     emit_store_vector(e, LLVMConstNull(e->vector_f32), emit_at(e, e->f32, context, channel), mask);
@@ -93,22 +163,72 @@ void emit_clear(Emitter *e, LLVMValueRef pointer, LLVMValueRef count) {
     elements_each_vector(e, emit_int(e, 0), count, clear_vector, pointer);
 }
 
+/* ---- Rows ------------------------------------------------------------------------------------ */
+
 static LLVMValueRef table_entry(Emitter *e, LLVMValueRef table, LLVMValueRef row, int field) {
-    LLVMValueRef index =
-        emit_add(e, emit_mul(e, row, emit_int(e, ROW_TABLE_ENTRIES)), emit_int(e, field));
+    LLVMValueRef index = emit_add(e, row, emit_int(e, (int64_t)field * ROW_TABLE_ROWS));
     return emit_at(e, e->i64, table, index);
+}
+
+static void store_row(Emitter *e, LLVMValueRef table, LLVMValueRef row, LLVMValueRef image,
+                      LLVMValueRef const *origin, int rank) {
+    emit_store(e, image, table_entry(e, table, row, 0), 8);
+    for (int d = 0; d < rank; d++)
+        emit_store(e, origin[d], table_entry(e, table, row, 1 + d), 8);
 }
 
 void emit_row_table(Emitter *e, const TapSlots *taps, const SpaceSlots *walked, LLVMValueRef first,
                     LLVMValueRef count, LLVMValueRef table) {
-    Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     LLVMValueRef origin[TYPE_MAX_SPACE];
-    RowPlace place = emit_phase_row(e, taps, walked, emit_add(e, first, rows.index));
-    emit_tap_origin(e, taps, &place, origin);
-    emit_store(e, place.image, table_entry(e, table, rows.index, 0), 8);
-    for (int d = 0; d < taps->source.rank; d++)
-        emit_store(e, origin[d], table_entry(e, table, rows.index, 1 + d), 8);
+    int rank = taps->source.rank, lanes = e->target->lanes, rows = gemm_block(e->target).rows;
+    RowWalk walk = row_walk_begin(e, taps, walked, first);
+    Loop loop = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
+    LLVMValueRef image = row_walk_origin(e, &walk, origin);
+    store_row(e, table, loop.index, image, origin, rank);
+    row_walk_next(e, &walk);
+    loop_end(e, &loop);
+    LLVMValueRef last = emit_sub(e, count, emit_int(e, 1));
+    image = emit_load(e, e->i64, table_entry(e, table, last, 0), 8);
+    for (int d = 0; d < rank; d++)
+        origin[d] = emit_load(e, e->i64, table_entry(e, table, last, 1 + d), 8);
+    LLVMValueRef padded = emit_round_up(e, count, lanes > rows ? lanes : rows);
+    Loop padding = loop_begin(e, count, padded, emit_int(e, 1));
+    store_row(e, table, padding.index, image, origin, rank);
+    loop_end(e, &padding);
+}
+
+bool gemm_reads_rows(const Program *program, const Kernel *kernel) {
+    const Contraction *c = &kernel->contraction;
+    return !c->prologue && !c->bf16 && c->in / c->groups >= DIRECT_CHANNELS &&
+           c->a.channel_stride == 1 && c->a.buffer >= 0 &&
+           program->buffers.items[c->a.buffer].dtype == DTYPE_F32;
+}
+
+void emit_row_pointers(Emitter *e, const PackedSource *source, LLVMValueRef tap, LLVMValueRef table,
+                       LLVMValueRef count, LLVMValueRef channel, LLVMValueRef zeros,
+                       LLVMValueRef pointers) {
+    LLVMTypeRef numbers = LLVMVectorType(e->i64, (unsigned)e->target->lanes);
+    LLVMValueRef origin[TYPE_MAX_SPACE];
+    Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, e->target->lanes));
+    LLVMValueRef image = emit_load(e, numbers, table_entry(e, table, rows.index, 0), 8);
+    for (int d = 0; d < source->taps.source.rank; d++)
+        origin[d] = emit_load(e, numbers, table_entry(e, table, rows.index, 1 + d), 8);
+    LLVMValueRef row = emit_tap_row(e, &source->taps, image, origin, tap);
+    LLVMValueRef there =
+        LLVMBuildICmp(e->builder, LLVMIntSGE, row, LLVMConstNull(LLVMTypeOf(row)), "");
+    LLVMValueRef place =
+        emit_at(e, e->f32, emit_row_address(e, &source->a, image, row), emit_splat(e, channel));
+    place = LLVMBuildSelect(e->builder, there, place, emit_splat(e, zeros), "");
+    emit_store(e, place, emit_at(e, e->pointer, pointers, rows.index), 8);
     loop_end(e, &rows);
+}
+
+void emit_even_pointers(Emitter *e, LLVMValueRef rows, int64_t step, LLVMValueRef count,
+                        LLVMValueRef pointers) {
+    Loop row = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
+    LLVMValueRef place = emit_at(e, e->f32, rows, emit_mul(e, row.index, emit_int(e, step)));
+    emit_store(e, place, emit_at(e, e->pointer, pointers, row.index), 8);
+    loop_end(e, &row);
 }
 
 /* ---- Packing --------------------------------------------------------------------------------- */

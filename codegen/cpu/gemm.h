@@ -6,7 +6,7 @@
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/taps.h"
 
-/* Rows and vectors of the block that is held in registers: rows x vectors accumulators. */
+/* Rows and vectors of the largest block that is held in registers: rows x vectors accumulators. */
 typedef struct GemmBlock {
     int rows, vectors;
 } GemmBlock;
@@ -14,24 +14,39 @@ typedef struct GemmBlock {
 /* The block that suits the registers of a target. */
 GemmBlock gemm_block(const CpuTarget *target);
 
-/* Columns of a panel: vectors x lanes. */
-int gemm_panel(const CpuTarget *target);
+/* Columns cut into panels, each as wide as a register block: `wide` panels of gemm_block's vectors,
+ * behind them narrower ones of two; a single vector is a panel of its own. No vector is padding. */
+typedef struct Panels {
+    int64_t vectors, wide, count;
+} Panels;
 
-/* C[rows x columns] = [C +] A B for one register block, `vectors` vectors of the panel's columns
- * wide. A element (m, k) at a + m * a_row + k * a_depth, B row k at b + k * panel, C row m at c + m
- * * c_row (fp32 elements). `accumulate` (i1): whether C is read. */
+Panels gemm_panels(const CpuTarget *target, int64_t columns);
+
+/* Its slots. */
+typedef struct PanelSlots {
+    int vectors, wide;
+} PanelSlots;
+
+PanelSlots slot_panels(Slots *slots, const Panels *panels);
+
+/* Where panel number `panel` starts (panel may be the count: the end), and its width; in columns,
+ * whole vectors. */
+LLVMValueRef emit_panel_start(Emitter *emitter, const PanelSlots *slots, LLVMValueRef panel);
+LLVMValueRef emit_panel_width(Emitter *emitter, const PanelSlots *slots, LLVMValueRef panel);
+
+/* C[rows x columns] = [C +] A B for a panel of B: `depth` rows of `width` fp32, one behind the
+ * other (for each tap). A is read through a table of pointers to its rows, from element `first` on:
+ * - by row: entry m + tap * tap_step points to row m, and the product runs along it, `taps` times;
+ * - by column: entry k points to what all rows of C take at depth k, row m element first + m.
+ * C row m starts at c + m * c_row. `accumulate` (i1): whether C is read. */
 typedef struct GemmOperands {
-    LLVMValueRef a, a_row, a_depth, b, c, c_row, depth, accumulate;
+    bool by_column;
+    LLVMValueRef a, first, taps, tap_step, b, c, c_row, depth, accumulate;
 } GemmOperands;
 
-/* Emits it. */
-void emit_gemm_block(Emitter *emitter, const GemmOperands *operands, int vectors);
-
-/* The same for all `rows` (a whole number of register blocks) of A and C, whose first rows
- * `operands` gives; only the vectors that hold some of the `columns` columns left in this panel are
- * computed. */
+/* Emits it for `rows` rows, a whole number of register blocks, and a panel `width` columns wide. */
 void emit_gemm_panel(Emitter *emitter, const GemmOperands *operands, LLVMValueRef rows,
-                     LLVMValueRef columns);
+                     LLVMValueRef width);
 
 /* The slots of what is packed: a behind its prologue, at the taps. */
 typedef struct PackedSource {
@@ -55,13 +70,29 @@ typedef struct PackedTaps {
 void emit_pack_row(Emitter *emitter, const PackedSource *source, const PackedTaps *part,
                    LLVMValueRef table, LLVMValueRef row, LLVMValueRef target);
 
-/* Where the taps of rows [first, first + count) of the phase start: for each its image and, per
- * direction, what the offsets are added to; ROW_TABLE_ENTRIES i64 a row. Rows are found once and
- * packed many times. */
-enum { ROW_TABLE_ENTRIES = 1 + TYPE_MAX_SPACE };
+/* Where the taps of rows [first, first + count) of the phase start: the image and, per direction,
+ * what the offsets are added to; a table of ROW_TABLE_ROWS i64 each. Rows are found once and read
+ * many times. Behind `count` the last row is repeated up to a whole number of vectors and of
+ * register blocks. */
+enum { ROW_TABLE_ROWS = 256, ROW_TABLE_BYTES = 8 * ROW_TABLE_ROWS * (1 + TYPE_MAX_SPACE) };
 
 void emit_row_table(Emitter *emitter, const TapSlots *taps, const SpaceSlots *walked,
                     LLVMValueRef first, LLVMValueRef count, LLVMValueRef table);
+
+/* Whether rows are read where they are, through pointers, instead of being packed: fp32 without a
+ * prologue, multiplied as they are, and enough of each for finding it. */
+bool gemm_reads_rows(const Program *program, const Kernel *kernel);
+
+/* Pointers to the rows that tap `tap` reads, for `count` rows of a row table (and those repeated
+ * behind), at `pointers`: channel `channel` of the row, or `zeros` where it is hidden or outside.
+ */
+void emit_row_pointers(Emitter *emitter, const PackedSource *source, LLVMValueRef tap,
+                       LLVMValueRef table, LLVMValueRef count, LLVMValueRef channel,
+                       LLVMValueRef zeros, LLVMValueRef pointers);
+
+/* Pointers to `count` rows at `rows`, `step` fp32 from one to the next. */
+void emit_even_pointers(Emitter *emitter, LLVMValueRef rows, int64_t step, LLVMValueRef count,
+                        LLVMValueRef pointers);
 
 /* fp32 zeros at pointer[0 .. count). */
 void emit_clear(Emitter *emitter, LLVMValueRef pointer, LLVMValueRef count);

@@ -70,18 +70,22 @@ static void split(Emitter *e, LLVMValueRef number, int rank, const int *extents,
     }
 }
 
+void emit_cell_corner(Emitter *e, const SpaceSlots *space, LLVMValueRef image, LLVMValueRef nth,
+                      LLVMValueRef *corner) {
+    LLVMValueRef index = emit_add(e, emit_mul(e, image, emit_slot(e, space->keep)), nth);
+    LLVMValueRef cell =
+        emit_load(e, e->i32, emit_at(e, e->i32, emit_slot_pointer(e, space->cells), index), 4);
+    split(e, LLVMBuildZExt(e->builder, cell, e->i64, ""), space->rank, space->grid, 0, corner);
+}
+
 void emit_row_position(Emitter *e, const SpaceSlots *space, RowPlace *place) {
     if (space->kind == SPACE_DENSE)
         split(e, place->row, space->rank, space->extent, 0, place->position);
     if (space->kind != SPACE_MASKED)
         return;
     LLVMValueRef cell_rows = emit_slot(e, space->cell_rows);
-    LLVMValueRef nth = emit_div(e, place->row, cell_rows);
-    LLVMValueRef index = emit_add(e, emit_mul(e, place->image, emit_slot(e, space->keep)), nth);
-    LLVMValueRef cell =
-        emit_load(e, e->i32, emit_at(e, e->i32, emit_slot_pointer(e, space->cells), index), 4);
     LLVMValueRef corner[TYPE_MAX_SPACE], inside[TYPE_MAX_SPACE];
-    split(e, LLVMBuildZExt(e->builder, cell, e->i64, ""), space->rank, space->grid, 0, corner);
+    emit_cell_corner(e, space, place->image, emit_div(e, place->row, cell_rows), corner);
     split(e, emit_rem(e, place->row, cell_rows), space->rank, NULL, space->side, inside);
     for (int d = 0; d < space->rank; d++)
         place->position[d] =
@@ -91,29 +95,34 @@ void emit_row_position(Emitter *e, const SpaceSlots *space, RowPlace *place) {
 /* The row of a dense map, or -1 outside. */
 static LLVMValueRef dense_row_at(Emitter *e, const SpaceSlots *space,
                                  LLVMValueRef const *position) {
-    LLVMValueRef row = emit_int(e, 0), inside = LLVMConstInt(e->i1, 1, 0);
+    LLVMValueRef row = NULL, inside = NULL;
     for (int d = 0; d < space->rank; d++) {
-        LLVMValueRef extent = emit_slot(e, space->extent[d]);
+        LLVMValueRef extent = emit_alike(e, emit_slot(e, space->extent[d]), position[d]);
         LLVMValueRef below = LLVMBuildICmp(e->builder, LLVMIntULT, position[d], extent, "");
-        inside = LLVMBuildAnd(e->builder, inside, below, "");
-        row = emit_add(e, emit_mul(e, row, extent), position[d]);
+        inside = inside ? LLVMBuildAnd(e->builder, inside, below, "") : below;
+        row = row ? emit_add(e, emit_mul(e, row, extent), position[d]) : position[d];
     }
-    return LLVMBuildSelect(e->builder, inside, row, emit_int(e, -1), "");
+    LLVMValueRef outside = emit_alike(e, emit_int(e, -1), row);
+    return LLVMBuildSelect(e->builder, inside, row, outside, "");
 }
 
 static LLVMValueRef masked_row_at(Emitter *e, const SpaceSlots *space, LLVMValueRef image,
                                   LLVMValueRef const *position) {
-    LLVMValueRef index = emit_int(e, 0);
+    LLVMValueRef index = emit_mul(e, image, emit_alike(e, emit_slot(e, space->map_rows), image));
+    LLVMValueRef within = NULL;
     for (int d = 0; d < space->rank; d++) {
         LLVMValueRef border = emit_slot(e, space->border[d]);
         LLVMValueRef width =
             emit_add(e, emit_slot(e, space->extent[d]), emit_mul(e, emit_int(e, 2), border));
-        index = emit_add(e, emit_mul(e, index, width), emit_add(e, position[d], border));
+        LLVMValueRef here = emit_add(e, position[d], emit_alike(e, border, image));
+        within =
+            within ? emit_add(e, emit_mul(e, within, emit_alike(e, width, image)), here) : here;
     }
-    index = emit_add(e, index, emit_mul(e, image, emit_slot(e, space->map_rows)));
-    LLVMValueRef entry =
-        emit_load(e, e->i32, emit_at(e, e->i32, emit_slot_pointer(e, space->map), index), 4);
-    return LLVMBuildSExt(e->builder, entry, e->i64, "");
+    index = emit_add(e, index, within);
+    LLVMValueRef place = emit_at(e, e->i32, emit_slot_pointer(e, space->map), index);
+    LLVMValueRef entry = emit_is_vector(index) ? emit_gather(e, e->vector_i32, place, NULL)
+                                               : emit_load(e, e->i32, place, 4);
+    return LLVMBuildSExt(e->builder, entry, LLVMTypeOf(index), "");
 }
 
 LLVMValueRef emit_row_at(Emitter *e, const SpaceSlots *space, LLVMValueRef image,
@@ -122,7 +131,7 @@ LLVMValueRef emit_row_at(Emitter *e, const SpaceSlots *space, LLVMValueRef image
         return dense_row_at(e, space, position);
     if (space->kind == SPACE_MASKED)
         return masked_row_at(e, space, image, position);
-    return emit_int(e, 0);
+    return LLVMConstNull(LLVMTypeOf(image));
 }
 
 LLVMValueRef emit_logical_row(Emitter *e, const SpaceSlots *space, const RowPlace *place) {
@@ -148,9 +157,10 @@ LLVMValueRef emit_row_address(Emitter *e, const ViewSlots *view, LLVMValueRef im
                               LLVMValueRef row) {
     LLVMValueRef offset = emit_int(e, 0);
     if (image)
-        offset = emit_add(e, offset, emit_mul(e, image, emit_slot(e, view->image_stride)));
+        offset = emit_mul(e, image, emit_alike(e, emit_slot(e, view->image_stride), image));
     if (row)
-        offset = emit_add(e, offset, emit_mul(e, row, emit_slot(e, view->row_stride)));
+        offset = emit_add(e, emit_alike(e, offset, row),
+                          emit_mul(e, row, emit_alike(e, emit_slot(e, view->row_stride), row)));
     return emit_at(e, emit_dtype(e, view->dtype), emit_slot_pointer(e, view->pointer), offset);
 }
 

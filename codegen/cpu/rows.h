@@ -34,8 +34,13 @@ RowPlace emit_row_place(Emitter *emitter, const SpaceSlots *space, LLVMValueRef 
 /* Fills in the position of the row. Spaces without positions have none. */
 void emit_row_position(Emitter *emitter, const SpaceSlots *space, RowPlace *place);
 
+/* The coordinates in the grid of an image's visible cell number `nth` of a masked space. */
+void emit_cell_corner(Emitter *emitter, const SpaceSlots *space, LLVMValueRef image,
+                      LLVMValueRef nth, LLVMValueRef *corner);
+
 /* The row within the image at a position of a space, or a negative number: hidden, or outside
- * (dense: any position may be asked; masked: positions within the level's border). */
+ * (dense: any position may be asked; masked: positions within the level's border). Image and
+ * position may be vectors of `lanes` rows, and the result is one then. */
 LLVMValueRef emit_row_at(Emitter *emitter, const SpaceSlots *space, LLVMValueRef image,
                          LLVMValueRef const *position);
 
@@ -53,7 +58,7 @@ typedef struct ViewSlots {
 /* Adds the slots. */
 ViewSlots slot_view(Slots *slots, const View *view);
 
-/* The address of channel 0 of a row. NULL image or row: 0. */
+/* The address of channel 0 of a row. NULL image or row: 0. Vectors give a vector of addresses. */
 LLVMValueRef emit_row_address(Emitter *emitter, const ViewSlots *view, LLVMValueRef image,
                               LLVMValueRef row);
 

@@ -68,6 +68,80 @@ void emit_tap_origin(Emitter *e, const TapSlots *taps, const RowPlace *place,
     }
 }
 
+static bool has_positions(const SpaceSlots *space) {
+    return space->kind == SPACE_DENSE || space->kind == SPACE_MASKED;
+}
+
+RowWalk row_walk_begin(Emitter *e, const TapSlots *taps, const SpaceSlots *walked,
+                       LLVMValueRef first) {
+    RowWalk walk = {.taps_ = taps, .walked_ = walked};
+    if (!has_positions(walked)) {
+        walk.image_ = emit_variable(e, e->i64, emit_row_place(e, walked, first).image);
+        return walk;
+    }
+    LLVMValueRef rows = emit_slot(e, taps->phase_rows), rest = emit_rem(e, first, rows);
+    walk.image_ = emit_variable(e, e->i64, emit_div(e, first, rows));
+    for (int d = taps->rank - 1; d >= 0; d--) {
+        LLVMValueRef extent = emit_slot(e, taps->phase_extent[d]);
+        walk.index_[d] = emit_variable(e, e->i64, emit_rem(e, rest, extent));
+        walk.steps_[d] = emit_variable(e, e->i64, emit_int(e, 0));
+        rest = emit_div(e, rest, extent);
+    }
+    walk.cell_ = emit_variable(e, e->i64, rest);
+    walk.new_cell_ = emit_variable(e, e->i1, LLVMConstInt(e->i1, 1, 0));
+    return walk;
+}
+
+/* What lies before the cell, in steps of the phase. */
+static void find_cell(Emitter *e, const RowWalk *walk) {
+    LLVMValueRef corner[TYPE_MAX_SPACE];
+    const SpaceSlots *walked = walk->walked_;
+    Branch found = branch_begin(e, emit_get(e, e->i1, walk->new_cell_));
+    emit_cell_corner(e, walked, emit_get(e, e->i64, walk->image_), emit_get(e, e->i64, walk->cell_),
+                     corner);
+    for (int d = 0; d < walk->taps_->rank; d++)
+        emit_set(e, walk->steps_[d],
+                 emit_div(e, emit_mul(e, corner[d], emit_slot(e, walked->side)),
+                          emit_slot(e, walk->taps_->step[d])));
+    emit_set(e, walk->new_cell_, LLVMConstInt(e->i1, 0, 0));
+    branch_end(e, &found);
+}
+
+LLVMValueRef row_walk_origin(Emitter *e, const RowWalk *walk, LLVMValueRef *origin) {
+    if (walk->walked_->kind == SPACE_MASKED)
+        find_cell(e, walk);
+    for (int d = 0; d < walk->taps_->source.rank; d++)
+        origin[d] = emit_mul(
+            e,
+            emit_add(e, emit_get(e, e->i64, walk->index_[d]), emit_get(e, e->i64, walk->steps_[d])),
+            emit_slot(e, walk->taps_->scale[d]));
+    return emit_get(e, e->i64, walk->image_);
+}
+
+/* variable += carry; back to 0 at `end`, and a carry of 1 then. */
+static LLVMValueRef count_up(Emitter *e, LLVMValueRef variable, LLVMValueRef carry,
+                             LLVMValueRef end) {
+    LLVMValueRef value = emit_add(e, emit_get(e, e->i64, variable), carry);
+    LLVMValueRef over = LLVMBuildICmp(e->builder, LLVMIntEQ, value, end, "");
+    emit_set(e, variable, LLVMBuildSelect(e->builder, over, emit_int(e, 0), value, ""));
+    return LLVMBuildZExt(e->builder, over, e->i64, "");
+}
+
+void row_walk_next(Emitter *e, const RowWalk *walk) {
+    const TapSlots *taps = walk->taps_;
+    LLVMValueRef carry = emit_int(e, walk->walked_->kind != SPACE_ONE);
+    if (has_positions(walk->walked_))
+        for (int d = taps->rank - 1; d >= 0; d--)
+            carry = count_up(e, walk->index_[d], carry, emit_slot(e, taps->phase_extent[d]));
+    if (walk->walked_->kind == SPACE_MASKED) {
+        LLVMValueRef next = LLVMBuildTrunc(e->builder, carry, e->i1, "");
+        LLVMValueRef known = emit_get(e, e->i1, walk->new_cell_);
+        emit_set(e, walk->new_cell_, LLVMBuildOr(e->builder, next, known, ""));
+        carry = count_up(e, walk->cell_, carry, emit_slot(e, walk->walked_->keep));
+    }
+    emit_set(e, walk->image_, emit_add(e, emit_get(e, e->i64, walk->image_), carry));
+}
+
 LLVMValueRef emit_tap_offset(Emitter *e, const TapSlots *taps, LLVMValueRef tap, int direction) {
     LLVMValueRef entry = emit_mul(e, tap, emit_int(e, taps->rank + 1));
     return emit_table_entry(e, taps->table, emit_add(e, entry, emit_int(e, direction)));
@@ -77,7 +151,8 @@ LLVMValueRef emit_tap_row(Emitter *e, const TapSlots *taps, LLVMValueRef image,
                           LLVMValueRef const *origin, LLVMValueRef tap) {
     LLVMValueRef position[TYPE_MAX_SPACE];
     for (int d = 0; d < taps->source.rank; d++)
-        position[d] = emit_add(e, origin[d], emit_tap_offset(e, taps, tap, d));
+        position[d] =
+            emit_add(e, origin[d], emit_alike(e, emit_tap_offset(e, taps, tap, d), origin[d]));
     return emit_row_at(e, &taps->source, image, position);
 }
 

@@ -26,8 +26,29 @@ RowPlace emit_phase_row(Emitter *emitter, const TapSlots *taps, const SpaceSlots
 void emit_tap_origin(Emitter *emitter, const TapSlots *taps, const RowPlace *place,
                      LLVMValueRef *origin);
 
+/* A walk over rows of the phase, one after the other: the same as emit_phase_row and
+ * emit_tap_origin for each, without their divisions. */
+typedef struct RowWalk {
+    const TapSlots *taps_;
+    const SpaceSlots *walked_;
+    LLVMValueRef image_, cell_, new_cell_; /* variables; cells: masked */
+    LLVMValueRef index_[TYPE_MAX_SPACE],
+        steps_[TYPE_MAX_SPACE]; /* within the cell or map; before it */
+} RowWalk;
+
+/* Starts at row `first`, counted over the batch. */
+RowWalk row_walk_begin(Emitter *emitter, const TapSlots *taps, const SpaceSlots *walked,
+                       LLVMValueRef first);
+
+/* Fills in the row's origin as emit_tap_origin does, and returns its image. */
+LLVMValueRef row_walk_origin(Emitter *emitter, const RowWalk *walk, LLVMValueRef *origin);
+
+/* Goes to the next row; behind the last one there may be none. */
+void row_walk_next(Emitter *emitter, const RowWalk *walk);
+
 /* The row that tap `tap` (i64) reads, negative if hidden or outside: origin + the tap's offset.
- * KERNEL_OUTSIDE and KERNEL_HIDDEN are told apart for masked sources; dense ones give -1. */
+ * KERNEL_OUTSIDE and KERNEL_HIDDEN are told apart for masked sources; dense ones give -1. Image and
+ * origin may be vectors of `lanes` rows, and the result is one then. */
 LLVMValueRef emit_tap_row(Emitter *emitter, const TapSlots *taps, LLVMValueRef image,
                           LLVMValueRef const *origin, LLVMValueRef tap);
 
