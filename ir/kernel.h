@@ -152,6 +152,8 @@ typedef struct Contraction {
     View b;                  /* contract_weight: rows of the kernel's space, `out` channels */
     WeightView weight;       /* read by contract, written by contract_weight */
     int64_t in, out, groups; /* all channels, over all groups */
+    bool bf16; /* what is multiplied is rounded to bf16 before, a behind the prologue, weight and b;
+                  products and sums are not */
 } Contraction;
 
 typedef enum WindowKind {

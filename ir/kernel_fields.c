@@ -42,11 +42,11 @@ const Fields kernel_fields_weight = {
      NUMBER(WeightView, group_stride, "group", 0), NUMBER(WeightView, in_stride, "in", 0),
      NUMBER(WeightView, out_stride, "out", 0)}};
 
-const Fields kernel_fields_contraction = {"contraction",
-                                          3,
-                                          {NEEDED(Contraction, in, "in"),
-                                           NEEDED(Contraction, out, "out"),
-                                           NUMBER(Contraction, groups, "groups", 1)}};
+const Fields kernel_fields_contraction = {
+    "contraction",
+    4,
+    {NEEDED(Contraction, in, "in"), NEEDED(Contraction, out, "out"),
+     NUMBER(Contraction, groups, "groups", 1), TRUTH(Contraction, bf16, "bf16")}};
 
 const Fields kernel_fields_window = {
     "window",

@@ -53,6 +53,8 @@ static void key_contraction(Text *key, const Program *program, const Kernel *ker
         key_view(key, program, &contraction->b);
     }
     key_weight(key, program, &contraction->weight);
+    if (contraction->bf16)
+        text_append(key, " bf16");
     if (!contraction->prologue)
         return;
     text_append(key, " prologue");

@@ -331,7 +331,7 @@ static bool fuse_operand(Fusion *fusion, int k, int operand) {
     Kernel *kernel = fusion->kernels[k];
     const Access *access = &kernel->operands[operand];
     if (!join_is_plain(access) || access->view.buffer < 0 ||
-        fusion->program->buffers.items[access->view.buffer].region != REGION_SCRATCH)
+        !join_may_vanish(&fusion->program->buffers.items[access->view.buffer]))
         return false;
     const Uses *uses = &fusion->uses[access->view.buffer];
     int mentions = count_mentions(uses, k);

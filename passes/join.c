@@ -27,6 +27,10 @@ bool join_same_rows(const Kernel *a, const Kernel *b) {
     return space_equal(&a->space, &b->space) && a->channels == b->channels;
 }
 
+bool join_may_vanish(const Buffer *buffer) {
+    return buffer->region == REGION_SCRATCH && buffer->dtype != DTYPE_BF16;
+}
+
 bool join_has_epilogue(const Kernel *kernel) {
     if (kernel->kind == KERNEL_CONTRACT)
         return true;

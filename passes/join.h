@@ -13,6 +13,10 @@ bool join_is_plain(const Access *access);
 /* Both walk the same rows and channels. */
 bool join_same_rows(const Kernel *a, const Kernel *b);
 
+/* A value may pass from its maker to its reader without the buffer: it is scratch, and storing it
+ * rounds nothing away. */
+bool join_may_vanish(const Buffer *buffer);
+
 /* The result of a kernel goes through an expression that may be extended. */
 bool join_has_epilogue(const Kernel *kernel);
 

@@ -10,6 +10,7 @@
 
 #include "base/diagnostics.h"
 #include "ir/graph.h"
+#include "passes/precision.h"
 #include "passes/rewrites.h"
 
 /* What the program computes. All read `params` and `state`. Accumulate and apply, made from one
@@ -60,9 +61,10 @@ typedef struct PassOptions {
     double clip;         /* largest global gradient norm; 0: no clipping */
     bool always_adapt;   /* LAMB: the trust ratio also where no weight decay applies */
     FinetuneLoss finetune_loss;
-    double layer_decay; /* ENTRY_FINETUNE_STEP: factor of the learning rate from each group of
-                           layers to the one before (passes/layer_groups.h); 0: none */
-    Rewrites *rewrites; /* counts them and may stop them; NULL: nobody counts */
+    double layer_decay;  /* ENTRY_FINETUNE_STEP: factor of the learning rate from each group of
+                            layers to the one before (passes/layer_groups.h); 0: none */
+    Precision precision; /* of the program (passes/program.h); no graph pass looks at it */
+    Rewrites *rewrites;  /* counts them and may stop them; NULL: nobody counts */
 } PassOptions;
 
 /* The official defaults: train step, mask 0.6, width 768, LAMB with betas 0.9 and automatic,

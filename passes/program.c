@@ -9,7 +9,8 @@
 #include "passes/lowerable.h"
 #include "passes/recompute.h"
 
-static ProgramPassFunction pass_lower, pass_fuse_kernels, pass_recompute, pass_plan_memory;
+static ProgramPassFunction pass_lower, pass_fuse_kernels, pass_recompute, pass_precision,
+    pass_plan_memory;
 
 #define PASS(name, help) {#name, help, pass_##name},
 static const ProgramPassInfo pass_table[] = {
@@ -48,6 +49,11 @@ static bool pass_fuse_kernels(ProgramBuild *build, Diagnostics *diagnostics) {
 static bool pass_recompute(ProgramBuild *build, Diagnostics *diagnostics) {
     (void)diagnostics;
     return recompute(build->program, build->rewrites) > 0;
+}
+
+static bool pass_precision(ProgramBuild *build, Diagnostics *diagnostics) {
+    (void)diagnostics;
+    return precision(build->program, build->precision);
 }
 
 static bool pass_plan_memory(ProgramBuild *build, Diagnostics *diagnostics) {

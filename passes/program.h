@@ -1,6 +1,6 @@
 /* From a graph to a planned program, in passes of their own behind those of passes/passes.h:
  *
- *   lower -> fuse_kernels -> recompute -> plan_memory
+ *   lower -> fuse_kernels -> recompute -> precision -> plan_memory
  *
  * program_passes.def has a row per pass; program.c runs them and verifies the program after each.
  */
@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "passes/lower.h"
 #include "passes/plan_memory.h"
+#include "passes/precision.h"
 #include "passes/rewrites.h"
 
 /* A program on its way. Everything is allocated from `arena`. */
@@ -20,6 +21,7 @@ typedef struct ProgramBuild {
                               long as the program. NULL: there is a program already */
     LoweredValues *values; /* gets the places of the graph's values; NULL: nobody asks */
     Rewrites *rewrites;    /* counts them and may stop them; NULL: nobody counts */
+    Precision precision;   /* asked for */
     Program *program;      /* given, or made by `lower` */
     MemoryPlan memory;     /* set by `plan_memory` */
 } ProgramBuild;

@@ -254,7 +254,7 @@ static bool try_output(const Recompute *pass, Rewrites *rewrites, int k, int out
     Repeated value = {.kernel = k, .output = output, .view = map->outputs[output]};
     const Buffer *buffer = &pass->program->buffers.items[value.view.buffer];
     Users *users = &pass->users[value.view.buffer];
-    if (buffer->region != REGION_SCRATCH || users->writers.count != 1 || !rewrites_may(rewrites))
+    if (!join_may_vanish(buffer) || users->writers.count != 1 || !rewrites_may(rewrites))
         return false;
     value.slice = slice_of(pass->program, map, output);
     value.element = find_element(pass->program, &value.slice);

@@ -46,6 +46,7 @@ static const struct {
     {"finetune_loss", OPTION_WORD, offsetof(PassOptions, finetune_loss),
      WORDS("cross_entropy", "binary_cross_entropy")},
     {"layer_decay", OPTION_FLOAT, offsetof(PassOptions, layer_decay), NULL},
+    {"precision", OPTION_WORD, offsetof(PassOptions, precision), WORDS("fp32", "bf16")},
 };
 
 static bool set_word(PassOptions *settings, size_t row, const char *value) {

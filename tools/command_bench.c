@@ -10,6 +10,7 @@
 #include "tools/inspect/stages.h"
 #include "tools/network.h"
 #include "tools/options.h"
+#include "tools/precision_options.h"
 #include "tools/rewrites_options.h"
 
 typedef struct BenchOptions {
@@ -48,7 +49,8 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->common;
         state->child_inputs[1] = &options->code;
-        state->child_inputs[2] = &options->rewrites;
+        state->child_inputs[2] = &options->common.pass;
+        state->child_inputs[3] = &options->rewrites;
         return 0;
     case KEY_ENTRY:
         options->common.pass.entry = options_entry(state, argument, entries);
@@ -83,6 +85,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
 
 static const struct argp_child children[] = {{&options_program_argp, 0, NULL, 0},
                                              {&code_options_argp, 0, NULL, 0},
+                                             {&precision_options_argp, 0, NULL, 0},
                                              {&rewrites_options_argp, 0, NULL, 0},
                                              {0}};
 
@@ -158,6 +161,7 @@ static bool prepare(Arena *arena, const BenchOptions *options, Diagnostics **dia
         if (!stages_read(arena, *diagnostics, options->common.model, &staged))
             return false;
         staged.build.rewrites = pass->rewrites;
+        staged.build.precision = pass->precision;
         return staged.graph ? bench_passes(arena, staged.graph, pass, *diagnostics, result)
                             : bench_program(&staged.build, *diagnostics, result);
     }
@@ -176,6 +180,7 @@ int command_bench(int argc, char **argv) {
     options_parse(&argp, argc, argv, &options);
     code_options_open_cache(arena, &options.code);
     options.common.pass.rewrites = options.code.run.rewrites = &options.rewrites.rewrites;
+    options.code.run.precision = options.common.pass.precision;
     options.settings.pass = options.common.pass;
     options.settings.run = options.code.run;
     Diagnostics *diagnostics;

@@ -7,6 +7,7 @@
 #include "tools/command.h"
 #include "tools/network.h"
 #include "tools/options.h"
+#include "tools/precision_options.h"
 #include "tools/ship/ship.h"
 
 typedef struct CompileOptions {
@@ -77,6 +78,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->common;
         state->child_inputs[1] = &options->code;
+        state->child_inputs[2] = &options->common.pass;
         return 0;
     case KEY_OUTPUT:
         ship->output = argument;
@@ -110,8 +112,10 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     }
 }
 
-static const struct argp_child children[] = {
-    {&options_program_argp, 0, NULL, 0}, {&code_options_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&options_program_argp, 0, NULL, 0},
+                                             {&code_options_argp, 0, NULL, 0},
+                                             {&precision_options_argp, 0, NULL, 0},
+                                             {0}};
 
 static const struct argp argp = {
     option_table,
@@ -192,6 +196,7 @@ int command_compile(int argc, char **argv) {
     CompileOptions options = {.common = options_default(arena), .code = code_options_default()};
     options.common.pass.entry = ENTRY_FEATURES;
     options_parse(&argp, argc, argv, &options);
+    options.code.run.precision = options.common.pass.precision;
     code_options_open_cache(arena, &options.code);
     int status = compile(&options, arena);
     code_options_close_cache(&options.code);

@@ -14,6 +14,7 @@
 #include "tools/inspect/text_diff.h"
 #include "tools/network.h"
 #include "tools/options.h"
+#include "tools/precision_options.h"
 #include "tools/rewrites_options.h"
 
 /* What is printed. */
@@ -214,7 +215,8 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->common;
-        state->child_inputs[1] = &options->rewrites;
+        state->child_inputs[1] = &options->common.pass;
+        state->child_inputs[2] = &options->rewrites;
         return 0;
     case KEY_AFTER:
         options->after = argument;
@@ -254,8 +256,10 @@ static char *add_passes(int key, const char *text, void *input) {
     return copy;
 }
 
-static const struct argp_child children[] = {
-    {&options_program_argp, 0, NULL, 0}, {&rewrites_options_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&options_program_argp, 0, NULL, 0},
+                                             {&precision_options_argp, 0, NULL, 0},
+                                             {&rewrites_options_argp, 0, NULL, 0},
+                                             {0}};
 
 static const struct argp argp = {
     option_table,

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "tools/command.h"
+#include "tools/precision_options.h"
 #include "tools/train/pretrain.h"
 #include "tools/train/training_options.h"
 
@@ -88,10 +89,11 @@ static void check_resume(struct argp_state *state, const PretrainOptions *option
     PassOptions standard = pass_options_default();
     bool given = network->frontend.network || network->frontend.input || network->settings.count ||
                  network->pass.batch || network->pass.mask_ratio != standard.mask_ratio ||
-                 network->pass.decoder_width != standard.decoder_width;
-    training_options_check_resume(state, &options->training, network,
-                                  given ? "network, set, input, batch, mask-ratio and decoder-width"
-                                        : NULL);
+                 network->pass.decoder_width != standard.decoder_width ||
+                 network->pass.precision != standard.precision;
+    training_options_check_resume(
+        state, &options->training, network,
+        given ? "network, set, input, batch, mask-ratio, decoder-width and precision" : NULL);
 }
 
 static void check_new(struct argp_state *state, const PretrainOptions *options) {
@@ -112,7 +114,8 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &run->options;
         state->child_inputs[1] = &options->code;
-        state->child_inputs[2] = &options->training;
+        state->child_inputs[2] = &run->options.pass;
+        state->child_inputs[3] = &options->training;
         return 0;
     case ARGP_KEY_ARG:
         return parse_name(options, text);
@@ -132,6 +135,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
 
 static const struct argp_child children[] = {{&options_program_argp, 0, NULL, 0},
                                              {&code_options_argp, 0, NULL, 0},
+                                             {&precision_options_argp, 0, NULL, 0},
                                              {&training_options_argp, 0, NULL, 0},
                                              {0}};
 
@@ -212,6 +216,7 @@ static void take_options(PretrainOptions *options) {
     run->settings.pass.batch = run->options.pass.batch;
     run->settings.pass.mask_ratio = run->options.pass.mask_ratio;
     run->settings.pass.decoder_width = run->options.pass.decoder_width;
+    run->settings.pass.precision = run->options.pass.precision;
     run->code = options->code.run;
     run->decode_threads = options->training.decode_threads;
     run->folder = options->training.resume ? options->training.resume : options->training.out;

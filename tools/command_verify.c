@@ -11,6 +11,7 @@
 #include "tools/inspect/stages.h"
 #include "tools/network.h"
 #include "tools/options.h"
+#include "tools/precision_options.h"
 #include "tools/rewrites_options.h"
 #include "tools/verify/program_check.h"
 #include "tools/verify/self_check.h"
@@ -59,24 +60,25 @@ static bool is_step(const Verify *verify) {
     return has_file(verify, "step.safetensors");
 }
 
+/* Bounds, or a case that has some beside it. */
 static bool is_low_precision(const Verify *verify) {
-    return has_file(verify, "bounds.json");
+    return verify->executor_options.precision != PRECISION_FP32 || has_file(verify, "bounds.json");
 }
 
-static Status refuse_low_precision(Verify *verify) {
-    return status_failure(verify->arena, "%s: not supported: bfloat16 cases", verify->directory);
+static Status check_training(Verify *verify) {
+    return verify_training(verify, NULL);
 }
 
 /* The first that matches. */
 static const Kind kinds[] = {
+    {"bf16", is_low_precision, verify_precision},
     {"schedule", is_schedule, verify_schedule},
     {"zoo", is_zoo, verify_zoo},
     {"fine-tuning", is_fine_tuning, verify_finetune},
     {"optimizer", is_optimizer, verify_optimizer},
-    {"training", is_training, verify_training},
+    {"training", is_training, check_training},
     {"statistics", is_statistics, verify_statistics},
     {"step", is_step, verify_step},
-    {"bf16", is_low_precision, refuse_low_precision},
 };
 
 typedef struct VerifyOptions {
@@ -145,6 +147,9 @@ static void check_usage(const VerifyOptions *options, struct argp_state *state) 
         argp_error(state, "an .ir file has its sizes and no reference");
     if (options->entry_given && !is_ir(options))
         argp_error(state, "--entry is for .ir files; of a .cnn every entry is verified");
+    if (options->common.pass.precision != PRECISION_FP32 &&
+        options->executor == &executor_interpreter)
+        argp_error(state, "--precision bf16 is for programs, not for the graph's interpreter");
     if (!options->reference && options->executor == &executor_interpreter)
         argp_error(state, "without --reference the graph's interpreter is what is compared with");
 }
@@ -155,7 +160,8 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->common;
         state->child_inputs[1] = &options->code;
-        state->child_inputs[2] = &options->rewrites;
+        state->child_inputs[2] = &options->common.pass;
+        state->child_inputs[3] = &options->rewrites;
         return 0;
     case KEY_REFERENCE:
         options->reference = argument;
@@ -199,6 +205,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
 
 static const struct argp_child children[] = {{&options_program_argp, 0, NULL, 0},
                                              {&code_options_argp, 0, NULL, 0},
+                                             {&precision_options_argp, 0, NULL, 0},
                                              {&rewrites_options_argp, 0, NULL, 0},
                                              {0}};
 
@@ -226,9 +233,13 @@ static const struct argp argp = {
 /* A folder with its own case.json; or a folder of cases or models, of which a name chooses one. */
 static Status open_settings(Verify *verify, const VerifyOptions *options) {
     const char *name = options->case_name ? options->case_name : options->common.frontend.network;
+    if (is_low_precision(verify)) { /* which opens its own */
+        verify->model = name;
+        return STATUS_FINE;
+    }
     if (options->case_name && has_file(verify, name))
         verify->directory = verify_path(verify, name);
-    if (is_schedule(verify) || is_low_precision(verify))
+    if (is_schedule(verify))
         return STATUS_FINE;
     const char *file = "case.json";
     if (!has_file(verify, file) && name) {
@@ -294,6 +305,7 @@ static Status check_ir(Verify *verify, const VerifyOptions *options, Diagnostics
     if (!stages_read(verify->arena, diagnostics, options->common.model, &staged))
         return status_failure(verify->arena, "nothing to verify");
     staged.build.rewrites = check.pass.rewrites;
+    staged.build.precision = check.pass.precision;
     if (staged.graph) {
         verify->network_name = staged.graph->network;
         bool whole = stages_current(&staged) == 0 && !options->entry_given;
@@ -361,6 +373,7 @@ int command_verify(int argc, char **argv) {
     options_parse(&argp, argc, argv, &options);
     code_options_open_cache(arena, &options.code);
     options.common.pass.rewrites = options.code.run.rewrites = &options.rewrites.rewrites;
+    options.code.run.precision = options.common.pass.precision;
     Verify verify = {.arena = arena,
                      .directory =
                          options.reference ? without_slash(arena, options.reference) : NULL,

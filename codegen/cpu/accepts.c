@@ -91,6 +91,26 @@ static bool loses_segments(const Program *program, const Kernel *kernel) {
     return reads_segments(kernel->operands, kernel->operand_count);
 }
 
+static bool is_bf16(const Program *program, int buffer) {
+    return buffer >= 0 && program->buffers.items[buffer].dtype == DTYPE_BF16;
+}
+
+static bool weighs_bf16(const Program *program, const Kernel *kernel) {
+    if (is_contract(kernel))
+        return is_bf16(program, kernel->contraction.weight.buffer);
+    return kernel->kind == KERNEL_WINDOW && kernel_window_has_weight(kernel->window.kind) &&
+           is_bf16(program, kernel->window.weight.buffer);
+}
+
+/* Sums are written as fp32, or are in memory while they grow. */
+static bool sums_to_bf16(const Program *program, const Kernel *kernel) {
+    bool sums = kernel->kind == KERNEL_REDUCE || is_window(kernel, WINDOW_MAX_GRAD);
+    for (int i = 0; sums && i < kernel->output_count; i++)
+        if (is_bf16(program, kernel->outputs[i].buffer))
+            return true;
+    return false;
+}
+
 /* ---- The table ------------------------------------------------------------------------------- */
 
 static const struct {
@@ -103,14 +123,12 @@ static const struct {
     {sums_in_phases, "the gradient of a weight over some phases only"},
     {reduces_otherwise, "this kind of reduction over this"},
     {sums_several, "several sums in one reduction"},
+    {weighs_bf16, "a weight in bf16"},
+    {sums_to_bf16, "a result of this kind in bf16"},
     {loses_segments, "operands by segment in a kernel of this kind"},
 };
 
 Status cpu_accepts(Arena *arena, const Program *program) {
-    for (size_t i = 0; i < program->buffers.count; i++)
-        if (program->buffers.items[i].dtype == DTYPE_BF16)
-            return status_failure(arena, "buffer %s: not supported: bf16 in the code for CPUs",
-                                  program->buffers.items[i].name);
     for (size_t k = 0; k < program->kernels.count; k++) {
         const Kernel *kernel = program->kernels.items[k];
         for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)

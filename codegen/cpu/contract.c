@@ -146,6 +146,8 @@ static void emit_pack_weight(Emitter *e, const Kernel *kernel, const ContractSlo
     LLVMValueRef source = emit_at(e, e->f32, row, offset);
     LLVMValueRef value = side_by_side ? emit_load_vector(e, e->vector_f32, source, mask)
                                       : gather_columns(e, slots, source, mask);
+    if (kernel->contraction.bf16)
+        value = emit_round_to_bf16(e, value);
     emit_store_vector(e, value, emit_at(e, e->f32, packed, lane.index), NULL);
     loop_end(e, &lane);
     loop_end(e, &channel);

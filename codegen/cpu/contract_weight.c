@@ -221,8 +221,7 @@ static void pack_b(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLV
         emit_add(e, emit_mul(e, block->group, emit_slot(e, slots->out)), block->first_column);
     Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     RowPlace place = emit_row_place(e, &slots->space, emit_add(e, first, rows.index));
-    LLVMValueRef source =
-        emit_at(e, e->f32, emit_row_address(e, &slots->b, place.image, place.row), out_start);
+    LLVMValueRef source = emit_row_address(e, &slots->b, place.image, place.row);
     Loop panels = loop_begin(e, block->first_panel, block->panel_end, emit_int(e, 1));
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
     LLVMValueRef column =
@@ -232,7 +231,10 @@ static void pack_b(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLV
     Loop lane = loop_begin(e, emit_int(e, 0), width, emit_int(e, e->target->lanes));
     LLVMValueRef here = emit_add(e, column, lane.index);
     LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->column_count, here));
-    LLVMValueRef value = emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, source, here), mask);
+    LLVMValueRef value =
+        emit_load_elements(e, slots->b.dtype, source, emit_add(e, out_start, here), mask);
+    if (slots->source.bf16 && slots->b.dtype != DTYPE_BF16)
+        value = emit_round_to_bf16(e, value);
     emit_store_vector(e, value,
                       emit_at(e, e->f32, block->packed_b, emit_add(e, target, lane.index)), NULL);
     loop_end(e, &lane);

@@ -169,11 +169,14 @@ static LLVMValueRef strided(Emitter *e, LLVMTypeRef element, LLVMValueRef addres
     return emit_at(e, element, address, scaled);
 }
 
-static void scatter(Emitter *e, LLVMValueRef value, LLVMValueRef places, LLVMValueRef mask) {
-    LLVMTypeRef types[] = {LLVMTypeOf(value), LLVMTypeOf(places)};
+static void scatter(Emitter *e, DType dtype, LLVMValueRef value, LLVMValueRef places,
+                    LLVMValueRef mask) {
+    LLVMValueRef stored = emit_narrow(e, dtype, value);
+    LLVMTypeRef types[] = {LLVMTypeOf(stored), LLVMTypeOf(places)};
     LLVMValueRef all = LLVMConstAllOnes(e->vector_i1);
+    LLVMValueRef align = emit_int32(e, (int32_t)dtype_size(dtype));
     emit_intrinsic(e, "llvm.masked.scatter", types, 2,
-                   (LLVMValueRef[]){value, places, emit_int32(e, 4), mask ? mask : all}, 4);
+                   (LLVMValueRef[]){stored, places, align, mask ? mask : all}, 4);
 }
 
 /* Which channels of the operand the lanes read; NULL: the same, in order. */
@@ -195,20 +198,23 @@ static LLVMValueRef operand_channels(Emitter *e, const Access *access, const Acc
     return channels;
 }
 
-static LLVMValueRef load_operand(Emitter *e, const ElementRow *row, int i, LLVMValueRef channel,
-                                 LLVMValueRef mask) {
+/* As it is stored. */
+static LLVMValueRef load_stored(Emitter *e, const ElementRow *row, int i, LLVMValueRef channel,
+                                LLVMValueRef mask) {
     const Access *access = &row->kernel->operands[i];
     const AccessSlots *slots = &row->slots->operands[i];
-    LLVMTypeRef element = emit_dtype(e, slots->view.dtype);
+    DType dtype = slots->view.dtype;
+    LLVMTypeRef element = emit_dtype(e, dtype);
     LLVMTypeRef vector = LLVMVectorType(element, (unsigned)e->target->lanes);
+    unsigned align = (unsigned)dtype_size(dtype);
     LLVMValueRef value, channels;
     if (access->view.buffer < 0)
         return LLVMConstNull(vector);
     if (access->channel == CHANNEL_FIRST)
-        value = emit_splat(e, emit_load(e, element, row->address[i], 4));
+        value = emit_splat(e, emit_load(e, element, row->address[i], align));
     else if (access->kind == ACCESS_SEGMENT)
         value = emit_splat(
-            e, emit_load(e, element, emit_at(e, element, row->address[i], row->segment), 4));
+            e, emit_load(e, element, emit_at(e, element, row->address[i], row->segment), align));
     else if ((channels = operand_channels(e, access, slots, channel)))
         value = emit_gather(
             e, vector, strided(e, element, row->address[i], channels, access->view.channel_stride),
@@ -218,6 +224,11 @@ static LLVMValueRef load_operand(Emitter *e, const ElementRow *row, int i, LLVMV
     if (row->visible[i])
         value = LLVMBuildSelect(e->builder, row->visible[i], value, LLVMConstNull(vector), "");
     return value;
+}
+
+static LLVMValueRef load_operand(Emitter *e, const ElementRow *row, int i, LLVMValueRef channel,
+                                 LLVMValueRef mask) {
+    return emit_widen(e, row->slots->operands[i].view.dtype, load_stored(e, row, i, channel, mask));
 }
 
 void elements_evaluate(Emitter *e, const ElementRow *row, LLVMValueRef channel, LLVMValueRef mask,
@@ -246,13 +257,14 @@ void elements_store(Emitter *e, const ElementRow *row, LLVMValueRef channel, LLV
                     LLVMValueRef const *values) {
     const Kernel *kernel = row->kernel;
     for (int i = 0; i < kernel->output_count; i++) {
-        LLVMTypeRef element = emit_dtype(e, row->slots->outputs[i].dtype);
+        DType dtype = row->slots->outputs[i].dtype;
         int64_t stride = kernel->outputs[i].channel_stride;
         if (stride == 1)
-            emit_store_vector(e, values[i], emit_at(e, element, row->output[i], channel), mask);
+            emit_store_elements(e, dtype, values[i], row->output[i], channel, mask);
         else
-            scatter(e, values[i],
-                    strided(e, element, row->output[i], emit_lane_numbers(e, channel), stride),
+            scatter(e, dtype, values[i],
+                    strided(e, emit_dtype(e, dtype), row->output[i], emit_lane_numbers(e, channel),
+                            stride),
                     mask);
     }
 }

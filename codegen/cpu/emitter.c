@@ -61,6 +61,7 @@ Emitter *emitter_create(Arena *arena, const CpuTarget *target, const char *modul
     e->f64 = LLVMDoubleTypeInContext(e->context);
     e->i1 = LLVMInt1TypeInContext(e->context);
     e->i8 = LLVMInt8TypeInContext(e->context);
+    e->i16 = LLVMInt16TypeInContext(e->context);
     e->i32 = LLVMInt32TypeInContext(e->context);
     e->i64 = LLVMInt64TypeInContext(e->context);
     e->pointer = LLVMPointerTypeInContext(e->context, 0);
@@ -331,31 +332,40 @@ LLVMValueRef emit_lane_mask(Emitter *e, LLVMValueRef count) {
     return LLVMBuildICmp(e->builder, LLVMIntSLT, numbers, limit, "");
 }
 
+/* What is known of the address of an element: a multiple of its bytes. */
+static unsigned alignment_of(Emitter *e, LLVMTypeRef vector) {
+    return LLVMGetElementType(vector) == e->i16 ? 2 : 4;
+}
+
 LLVMValueRef emit_load_vector(Emitter *e, LLVMTypeRef vector, LLVMValueRef pointer,
                               LLVMValueRef mask) {
+    unsigned align = alignment_of(e, vector);
     if (!mask)
-        return emit_load(e, vector, pointer, 4);
+        return emit_load(e, vector, pointer, align);
     LLVMTypeRef types[] = {vector, e->pointer};
-    LLVMValueRef arguments[] = {pointer, emit_int32(e, 4), mask, LLVMConstNull(vector)};
+    LLVMValueRef arguments[] = {pointer, emit_int32(e, (int32_t)align), mask,
+                                LLVMConstNull(vector)};
     return emit_intrinsic(e, "llvm.masked.load", types, 2, arguments, 4);
 }
 
 void emit_store_vector(Emitter *e, LLVMValueRef value, LLVMValueRef pointer, LLVMValueRef mask) {
+    unsigned align = alignment_of(e, LLVMTypeOf(value));
     if (!mask) {
-        emit_store(e, value, pointer, 4);
+        emit_store(e, value, pointer, align);
         return;
     }
     LLVMTypeRef types[] = {LLVMTypeOf(value), e->pointer};
-    LLVMValueRef arguments[] = {value, pointer, emit_int32(e, 4), mask};
+    LLVMValueRef arguments[] = {value, pointer, emit_int32(e, (int32_t)align), mask};
     emit_intrinsic(e, "llvm.masked.store", types, 2, arguments, 4);
 }
 
 LLVMValueRef emit_gather(Emitter *e, LLVMTypeRef vector, LLVMValueRef places, LLVMValueRef mask) {
     LLVMTypeRef types[] = {vector, LLVMTypeOf(places)};
     LLVMValueRef all = LLVMConstAllOnes(e->vector_i1);
-    return emit_intrinsic(
-        e, "llvm.masked.gather", types, 2,
-        (LLVMValueRef[]){places, emit_int32(e, 4), mask ? mask : all, LLVMConstNull(vector)}, 4);
+    LLVMValueRef align = emit_int32(e, (int32_t)alignment_of(e, vector));
+    return emit_intrinsic(e, "llvm.masked.gather", types, 2,
+                          (LLVMValueRef[]){places, align, mask ? mask : all, LLVMConstNull(vector)},
+                          4);
 }
 
 /* ---- Reductions over lanes ------------------------------------------------------------------- */

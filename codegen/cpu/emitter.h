@@ -54,7 +54,8 @@ typedef struct Emitter {
     /* of the function being emitted */
     LLVMValueRef function, pointers, numbers, chunk, workspace;
     /* types */
-    LLVMTypeRef f32, f64, i1, i8, i32, i64, pointer, vector_f32, vector_f64, vector_i32, vector_i1;
+    LLVMTypeRef f32, f64, i1, i8, i16, i32, i64, pointer, vector_f32, vector_f64, vector_i32,
+        vector_i1;
 } Emitter;
 
 /* A new module in a context of its own. */
@@ -152,14 +153,15 @@ LLVMValueRef emit_lane_sum(Emitter *emitter, LLVMValueRef vector);
 /* A mask of the first `count` lanes (count may be larger than `lanes`: all). */
 LLVMValueRef emit_lane_mask(Emitter *emitter, LLVMValueRef count);
 
-/* Whole or masked vectors of `lanes` fp32 (or 32-bit whole numbers) from unaligned memory;
- * masked-off lanes give zero and are not touched. mask NULL: the whole vector. */
+/* Whole or masked vectors of `lanes` fp32 (or whole numbers of 32 or 16 bits) from unaligned
+ * memory; masked-off lanes give zero and are not touched. mask NULL: the whole vector. */
 LLVMValueRef emit_load_vector(Emitter *emitter, LLVMTypeRef vector, LLVMValueRef pointer,
                               LLVMValueRef mask);
 void emit_store_vector(Emitter *emitter, LLVMValueRef value, LLVMValueRef pointer,
                        LLVMValueRef mask);
 
-/* 32-bit elements at a vector of `lanes` addresses. mask NULL: all; the others give zero. */
+/* Elements of 32 or 16 bits at a vector of `lanes` addresses. mask NULL: all; the others give zero.
+ */
 LLVMValueRef emit_gather(Emitter *emitter, LLVMTypeRef vector, LLVMValueRef places,
                          LLVMValueRef mask);
 

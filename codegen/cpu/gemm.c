@@ -153,7 +153,7 @@ void emit_gemm_panel(Emitter *e, const GemmOperands *operands, LLVMValueRef rows
         branch_end(e, &branches[vectors - 1]);
 }
 
-/* ---- Copies ---------------------------------------------------------------------------------- */
+/* ---- Zeros ----------------------------------------------------------------------------------- */
 
 static void clear_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
     emit_store_vector(e, LLVMConstNull(e->vector_f32), emit_at(e, e->f32, context, channel), mask);
@@ -161,18 +161,6 @@ static void clear_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMVa
 
 void emit_clear(Emitter *e, LLVMValueRef pointer, LLVMValueRef count) {
     elements_each_vector(e, emit_int(e, 0), count, clear_vector, pointer);
-}
-
-static void copy_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
-    LLVMValueRef const *pair = context;
-    LLVMValueRef value =
-        emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, pair[1], channel), mask);
-    emit_store_vector(e, value, emit_at(e, e->f32, pair[0], channel), mask);
-}
-
-void emit_copy(Emitter *e, LLVMValueRef target, LLVMValueRef source, LLVMValueRef count) {
-    LLVMValueRef pair[2] = {target, source};
-    elements_each_vector(e, emit_int(e, 0), count, copy_vector, pair);
 }
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
@@ -211,8 +199,9 @@ void emit_row_table(Emitter *e, const TapSlots *taps, const SpaceSlots *walked, 
 
 bool gemm_reads_rows(const Program *program, const Kernel *kernel) {
     const Contraction *c = &kernel->contraction;
-    return !c->prologue && c->in / c->groups >= DIRECT_CHANNELS && c->a.channel_stride == 1 &&
-           c->a.buffer >= 0 && program->buffers.items[c->a.buffer].dtype == DTYPE_F32;
+    return !c->prologue && !c->bf16 && c->in / c->groups >= DIRECT_CHANNELS &&
+           c->a.channel_stride == 1 && c->a.buffer >= 0 &&
+           program->buffers.items[c->a.buffer].dtype == DTYPE_F32;
 }
 
 void emit_row_pointers(Emitter *e, const PackedSource *source, LLVMValueRef tap, LLVMValueRef table,
@@ -246,7 +235,8 @@ void emit_even_pointers(Emitter *e, LLVMValueRef rows, int64_t step, LLVMValueRe
 
 PackedSource slot_packed_source(Slots *slots, const Kernel *kernel) {
     const Contraction *contraction = &kernel->contraction;
-    PackedSource source = {.taps = slot_taps(slots, &contraction->taps, &kernel->space),
+    PackedSource source = {.bf16 = contraction->bf16,
+                           .taps = slot_taps(slots, &contraction->taps, &kernel->space),
                            .a = slot_view(slots, &contraction->a)};
     if (!contraction->prologue)
         return source;
@@ -258,29 +248,38 @@ PackedSource slot_packed_source(Slots *slots, const Kernel *kernel) {
 }
 
 typedef struct PackedRow {
-    const ElementRow *row; /* of the prologue */
-    LLVMValueRef first;    /* channel */
+    const PackedSource *source;
+    const ElementRow *row; /* of the prologue; NULL: `address` is the row */
+    LLVMValueRef address;
+    LLVMValueRef first; /* channel */
     LLVMValueRef target;
 } PackedRow;
 
 static void pack_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
     const PackedRow *packed = context;
-    LLVMValueRef value;
-    elements_evaluate(e, packed->row, emit_add(e, packed->first, channel), mask, NULL, &value);
+    DType dtype = packed->source->a.dtype;
+    LLVMValueRef value, from = emit_add(e, packed->first, channel);
+    if (packed->row)
+        elements_evaluate(e, packed->row, from, mask, NULL, &value);
+    else
+        value = emit_load_elements(e, dtype, packed->address, from, mask);
+    if (packed->source->bf16 && (packed->row || dtype != DTYPE_BF16))
+        value = emit_round_to_bf16(e, value);
     emit_store_vector(e, value, emit_at(e, e->f32, packed->target, channel), mask);
 }
 
 /* One row of the source, `count` channels from `first` on. */
 static void pack_source_row(Emitter *e, const PackedSource *source, RowPlace *place,
                             const PackedTaps *part, LLVMValueRef target) {
+    PackedRow packed = {.source = source, .first = part->first, .target = target};
+    ElementRow row;
     if (source->prologue) {
-        ElementRow row = elements_begin(e, source->prologue, &source->elements, place);
-        PackedRow packed = {&row, part->first, target};
-        elements_each_vector(e, emit_int(e, 0), part->count, pack_vector, &packed);
-        return;
+        row = elements_begin(e, source->prologue, &source->elements, place);
+        packed.row = &row;
+    } else {
+        packed.address = emit_row_address(e, &source->a, place->image, place->row);
     }
-    LLVMValueRef address = emit_row_address(e, &source->a, place->image, place->row);
-    emit_copy(e, target, emit_at(e, e->f32, address, part->first), part->count);
+    elements_each_vector(e, emit_int(e, 0), part->count, pack_vector, &packed);
 }
 
 void emit_pack_row(Emitter *e, const PackedSource *source, const PackedTaps *part,

@@ -50,6 +50,7 @@ void emit_gemm_panel(Emitter *emitter, const GemmOperands *operands, LLVMValueRe
 
 /* The slots of what is packed: a behind its prologue, at the taps. */
 typedef struct PackedSource {
+    bool bf16; /* rounded, see Contraction */
     TapSlots taps;
     ViewSlots a;
     const Kernel *prologue; /* kernel_prologue's, or NULL */
@@ -79,7 +80,7 @@ void emit_row_table(Emitter *emitter, const TapSlots *taps, const SpaceSlots *wa
                     LLVMValueRef first, LLVMValueRef count, LLVMValueRef table);
 
 /* Whether rows are read where they are, through pointers, instead of being packed: fp32 without a
- * prologue, and enough of each for finding it. */
+ * prologue, multiplied as they are, and enough of each for finding it. */
 bool gemm_reads_rows(const Program *program, const Kernel *kernel);
 
 /* Pointers to the rows that tap `tap` reads, for `count` rows of a row table (and those repeated
@@ -95,8 +96,5 @@ void emit_even_pointers(Emitter *emitter, LLVMValueRef rows, int64_t step, LLVMV
 
 /* fp32 zeros at pointer[0 .. count). */
 void emit_clear(Emitter *emitter, LLVMValueRef pointer, LLVMValueRef count);
-
-/* Copies fp32 source[0 .. count) to target. */
-void emit_copy(Emitter *emitter, LLVMValueRef target, LLVMValueRef source, LLVMValueRef count);
 
 #endif

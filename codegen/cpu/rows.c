@@ -180,9 +180,3 @@ LLVMValueRef emit_weight_address(Emitter *e, const WeightViewSlots *weight, LLVM
     offset = emit_add(e, offset, emit_mul(e, in, emit_slot(e, weight->in_stride)));
     return emit_at(e, e->f32, emit_slot_pointer(e, weight->pointer), offset);
 }
-
-LLVMTypeRef emit_dtype(Emitter *e, DType dtype) {
-    invariant(dtype == DTYPE_F32 || dtype == DTYPE_I32 || dtype == DTYPE_U32,
-              "not supported: %s in CPU kernels", dtype_name(dtype));
-    return dtype == DTYPE_F32 ? e->f32 : e->i32;
-}

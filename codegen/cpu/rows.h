@@ -3,7 +3,7 @@
 #ifndef SPARKC_CODEGEN_CPU_ROWS_H
 #define SPARKC_CODEGEN_CPU_ROWS_H
 
-#include "codegen/cpu/emitter.h"
+#include "codegen/cpu/dtype.h"
 
 /* The slots that describe a space; numbers of slots, not values. */
 typedef struct SpaceSlots {
@@ -74,8 +74,5 @@ WeightViewSlots slot_weight_view(Slots *slots, const WeightView *weight);
  * output channel 0. */
 LLVMValueRef emit_weight_address(Emitter *emitter, const WeightViewSlots *weight, LLVMValueRef tap,
                                  LLVMValueRef group, LLVMValueRef in);
-
-/* The LLVM type of an element. */
-LLVMTypeRef emit_dtype(Emitter *emitter, DType dtype);
 
 #endif

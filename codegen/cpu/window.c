@@ -272,20 +272,19 @@ typedef struct WindowRow {
     ElementRow row;
 } WindowRow;
 
-static LLVMValueRef load_tap(Emitter *e, LLVMValueRef index, LLVMValueRef channel,
-                             LLVMValueRef mask) {
+static LLVMValueRef load_tap(Emitter *e, const WindowSlots *slots, LLVMValueRef index,
+                             LLVMValueRef channel, LLVMValueRef mask) {
     LLVMValueRef address = emit_load(e, e->pointer, entry_at(e, index, 0), 8);
-    return emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, address, channel), mask);
+    return emit_load_elements(e, slots->a.dtype, address, channel, mask);
 }
 
-static LLVMValueRef load_tap_or_zero(Emitter *e, LLVMValueRef index, LLVMValueRef channel,
-                                     LLVMValueRef mask) {
+static LLVMValueRef load_tap_or_zero(Emitter *e, const WindowSlots *slots, LLVMValueRef index,
+                                     LLVMValueRef channel, LLVMValueRef mask) {
     LLVMValueRef zero = LLVMConstNull(e->vector_f32);
     LLVMValueRef address = emit_load(e, e->pointer, entry_at(e, index, 0), 8);
     LLVMValueRef value = emit_variable(e, e->vector_f32, zero);
     Branch there = branch_begin(e, LLVMBuildIsNotNull(e->builder, address, ""));
-    emit_set(e, value,
-             emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, address, channel), mask));
+    emit_set(e, value, emit_load_elements(e, slots->a.dtype, address, channel, mask));
     branch_end(e, &there);
     return emit_get(e, e->vector_f32, value);
 }
@@ -323,17 +322,18 @@ static void window_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMV
     Loop taps = loop_begin(e, emit_int(e, 0), emit_get(e, e->i64, at->list->count), emit_int(e, 1));
     LLVMValueRef so_far = emit_get(e, e->vector_f32, acc);
     if (kind == WINDOW_MAX) {
-        LLVMValueRef value = load_tap_or_zero(e, taps.index, channel, mask);
+        LLVMValueRef value = load_tap_or_zero(e, at->slots, taps.index, channel, mask);
         so_far = LLVMBuildSelect(e->builder, is_larger(e, value, so_far), value, so_far, "");
     } else if (kind == WINDOW_WEIGHTED) {
         LLVMValueRef weight = emit_load_vector(
             e, e->vector_f32, weight_address(e, at->slots, taps.index, channel), mask);
-        so_far = emit_fma(e, load_tap(e, taps.index, channel, mask), weight, so_far);
+        so_far = emit_fma(e, load_tap(e, at->slots, taps.index, channel, mask), weight, so_far);
     } else if (kind == WINDOW_SUM) {
-        so_far = LLVMBuildFAdd(e->builder, so_far, load_tap(e, taps.index, channel, mask), "");
+        so_far = LLVMBuildFAdd(e->builder, so_far,
+                               load_tap(e, at->slots, taps.index, channel, mask), "");
     } else {
-        so_far =
-            emit_fma(e, load_tap(e, taps.index, channel, mask), load_factor(e, taps.index), so_far);
+        so_far = emit_fma(e, load_tap(e, at->slots, taps.index, channel, mask),
+                          load_factor(e, taps.index), so_far);
     }
     emit_set(e, acc, so_far);
     loop_end(e, &taps);
@@ -370,6 +370,7 @@ static void emit_rows(Emitter *e, const Kernel *kernel, const WindowSlots *slots
 /* ---- Gradient of the maximum: one chunk an image, rows in order ------------------------------ */
 
 typedef struct MaxGrad {
+    const WindowSlots *slots;
     const ViewSlots *output;
     const TapList *list;
     LLVMValueRef gradient, image; /* address of the row of b; number */
@@ -383,7 +384,7 @@ static void max_grad_vector(Emitter *e, void *context, LLVMValueRef channel, LLV
     LLVMValueRef winner = emit_variable(e, e->vector_i32, emit_splat(e, emit_int32(e, -1)));
     LLVMValueRef count = emit_get(e, e->i64, at->list->count), one = emit_int(e, 1);
     Loop taps = loop_begin(e, emit_int(e, 0), count, one);
-    LLVMValueRef value = load_tap_or_zero(e, taps.index, channel, mask);
+    LLVMValueRef value = load_tap_or_zero(e, at->slots, taps.index, channel, mask);
     LLVMValueRef so_far = emit_get(e, e->vector_f32, best);
     LLVMValueRef who = emit_get(e, e->vector_i32, winner);
     LLVMValueRef number = emit_splat(e, LLVMBuildTrunc(b, taps.index, e->i32, ""));
@@ -392,8 +393,7 @@ static void max_grad_vector(Emitter *e, void *context, LLVMValueRef channel, LLV
     emit_set(e, best, LLVMBuildSelect(b, wins, value, so_far, ""));
     emit_set(e, winner, LLVMBuildSelect(b, wins, number, who, ""));
     loop_end(e, &taps);
-    LLVMValueRef dy =
-        emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, at->gradient, channel), mask);
+    LLVMValueRef dy = emit_load_elements(e, at->slots->b.dtype, at->gradient, channel, mask);
     Loop again = loop_begin(e, emit_int(e, 0), count, one);
     LLVMValueRef address = emit_load(e, e->pointer, entry_at(e, again.index, 0), 8);
     Branch there = branch_begin(e, LLVMBuildIsNotNull(b, address, ""));
@@ -425,7 +425,7 @@ static void emit_max_grad(Emitter *e, const Kernel *kernel, const WindowSlots *s
     Loop rows = chunk_rows(e, slots);
     RowPlace place = emit_phase_row(e, &slots->taps, &slots->elements.space, rows.index);
     list_taps(e, kernel, slots, &place, &list);
-    MaxGrad at = {output, &list, emit_row_address(e, &slots->b, place.image, place.row),
+    MaxGrad at = {slots, output, &list, emit_row_address(e, &slots->b, place.image, place.row),
                   place.image};
     elements_each_vector(e, zero, channels, max_grad_vector, &at);
     loop_end(e, &rows);
@@ -435,13 +435,14 @@ static void emit_max_grad(Emitter *e, const Kernel *kernel, const WindowSlots *s
  * ------------------ */
 
 typedef struct WeightGrad {
+    const WindowSlots *slots;
     LLVMValueRef a, b, partial; /* addresses of rows */
 } WeightGrad;
 
 static void weight_grad_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
     const WeightGrad *at = context;
-    LLVMValueRef a = emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, at->a, channel), mask);
-    LLVMValueRef b = emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, at->b, channel), mask);
+    LLVMValueRef a = emit_load_elements(e, at->slots->a.dtype, at->a, channel, mask);
+    LLVMValueRef b = emit_load_elements(e, at->slots->b.dtype, at->b, channel, mask);
     LLVMValueRef place = emit_at(e, e->f32, at->partial, channel);
     LLVMValueRef sum = emit_load_vector(e, e->vector_f32, place, mask);
     emit_store_vector(e, emit_fma(e, a, b, sum), place, mask);
@@ -465,7 +466,7 @@ static void emit_weight_tile(Emitter *e, const Kernel *kernel, const WindowSlots
     LLVMValueRef gradient = emit_row_address(e, &slots->b, place.image, place.row);
     Loop taps = loop_begin(e, zero, emit_get(e, e->i64, list.count), emit_int(e, 1));
     LLVMValueRef number = load_number(e, taps.index);
-    WeightGrad at = {emit_load(e, e->pointer, entry_at(e, taps.index, 0), 8), gradient,
+    WeightGrad at = {slots, emit_load(e, e->pointer, entry_at(e, taps.index, 0), 8), gradient,
                      partial_row(e, slots, e->chunk, number)};
     elements_each_vector(e, zero, channels, weight_grad_vector, &at);
     loop_end(e, &taps);

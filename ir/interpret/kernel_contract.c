@@ -3,17 +3,31 @@
 
 #include "ir/interpret/kernel_run.h"
 
+/* What is multiplied, as the contraction wants it: `count` numbers, rounded in place. */
+static double *multiplied(const Run *run, double *numbers, int64_t count) {
+    for (int64_t i = 0; run->kernel->contraction.bf16 && i < count; i++)
+        numbers[i] = kernel_run_round_to_bf16(numbers[i]);
+    return numbers;
+}
+
+static int64_t matrix_count(const Run *run, const Space *space, int64_t channels) {
+    const Geometry *geometry = &run->program->geometry;
+    return space_rows(geometry, space) * space_images(geometry, space) * channels;
+}
+
 /* a as [image][row][in], after the prologue. */
 static double *source_matrix(const Run *run) {
     const Contraction *contraction = &run->kernel->contraction;
     const Space *space = &contraction->taps.source;
+    int64_t count = matrix_count(run, space, contraction->in);
     if (!contraction->prologue)
-        return kernel_run_matrix(run, space, &contraction->a, contraction->in);
+        return multiplied(run, kernel_run_matrix(run, space, &contraction->a, contraction->in),
+                          count);
     Evaluation evaluation =
         kernel_run_evaluation(run, contraction->prologue, space, contraction->in,
                               contraction->prologue_operands, contraction->prologue_operand_count);
     Walk walk = kernel_run_walk(run, space, NULL);
-    double *matrix = kernel_run_numbers(run, walk.count * contraction->in), *next = matrix;
+    double *matrix = kernel_run_numbers(run, count), *next = matrix;
     while (kernel_run_next(&walk))
         for (int64_t c = 0; c < contraction->in; c++) {
             int64_t element = kernel_run_element(&contraction->a, walk.row.image, walk.row.row, c);
@@ -22,7 +36,7 @@ static double *source_matrix(const Run *run) {
             kernel_run_evaluate(&evaluation, &walk.row, c, 1);
             *next++ = kernel_run_value(&evaluation, 0);
         }
-    return matrix;
+    return multiplied(run, matrix, count);
 }
 
 /* The extents of the weight as it is unpacked: [tap][group][ci][co], channels within their group.
@@ -57,7 +71,7 @@ static double *weight_matrix(const Run *run, const WeightShape *shape) {
     for (int64_t i = 0; i < weight_count(shape); i++)
         weight[i] =
             kernel_run_load(run, contraction->weight.buffer, weight_element(contraction, shape, i));
-    return weight;
+    return multiplied(run, weight, weight_count(shape));
 }
 
 /* The row of a matrix over the source that tap t reads; NULL: none. */
@@ -116,7 +130,9 @@ void kernel_run_contract_weight(const Run *run) {
     const Contraction *contraction = &kernel->contraction;
     WeightShape shape = weight_shape(contraction);
     const double *a = source_matrix(run);
-    const double *b = kernel_run_matrix(run, &kernel->space, &contraction->b, contraction->out);
+    const double *b =
+        multiplied(run, kernel_run_matrix(run, &kernel->space, &contraction->b, contraction->out),
+                   matrix_count(run, &kernel->space, contraction->out));
     double *weight = kernel_run_numbers(run, weight_count(&shape));
     int64_t per_tap = shape.groups * shape.in * shape.out;
     int64_t rows = space_rows(&run->program->geometry, &kernel->space);

@@ -71,6 +71,9 @@ typedef void KernelObserver(void *context, const KernelInterpreter *interpreter,
 void kernel_interpreter_observe(KernelInterpreter *interpreter, KernelObserver *observer,
                                 void *context);
 
+/* Element `element` of a buffer whose bytes are at `bytes`, as a number. */
+double kernel_interpreter_element(const void *bytes, DType dtype, int64_t element);
+
 /* Runs one kernel; buffers[i] are the bytes of buffer i, NULL for those that it does not use. */
 void kernel_interpreter_run_kernel(const Program *program, const Kernel *kernel,
                                    void *const *buffers);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fatal.h"
+#include "ir/interpret/kernel_interpret.h"
 
 /* ---- Elements -------------------------------------------------------------------------------- */
 
@@ -22,6 +23,10 @@ static float float_from_bf16(uint16_t value) {
     return result;
 }
 
+double kernel_run_round_to_bf16(double value) {
+    return (double)float_from_bf16(bf16_from_float((float)value));
+}
+
 static const Buffer *checked_buffer(const Run *run, int buffer, int64_t element) {
     invariant(buffer >= 0 && (size_t)buffer < run->program->buffers.count,
               "kernel %s reads or writes buffer %d", run->kernel->name, buffer);
@@ -34,8 +39,11 @@ static const Buffer *checked_buffer(const Run *run, int buffer, int64_t element)
 
 double kernel_run_load(const Run *run, int buffer, int64_t element) {
     const Buffer *info = checked_buffer(run, buffer, element);
-    const void *bytes = run->buffers[buffer];
-    switch (info->dtype) {
+    return kernel_interpreter_element(run->buffers[buffer], info->dtype, element);
+}
+
+double kernel_interpreter_element(const void *bytes, DType dtype, int64_t element) {
+    switch (dtype) {
     case DTYPE_F32:
         return (double)((const float *)bytes)[element];
     case DTYPE_BF16:

@@ -33,6 +33,9 @@ void kernel_run_reduce(const Run *run);
 double kernel_run_load(const Run *run, int buffer, int64_t element);
 void kernel_run_store(const Run *run, int buffer, int64_t element, double value);
 
+/* The nearest bf16 number, ties to even. */
+double kernel_run_round_to_bf16(double value);
+
 /* The element of a buffer that a view says. */
 int64_t kernel_run_element(const View *view, int64_t image, int64_t row, int64_t channel);
 

@@ -417,10 +417,14 @@ static void bound_log_softmax_grad(Bounding *b) {
     }
 }
 
+double tolerance_of_storage(DType dtype) {
+    return dtype == DTYPE_BF16 ? LOW_UNIT : 0;
+}
+
 /* What rounding to the result's own dtype adds. */
 static void add_storage(Bounding *b) {
     const Tensor *result = b->result;
-    double unit = result->type.dtype == DTYPE_BF16 ? LOW_UNIT : 0;
+    double unit = tolerance_of_storage(result->type.dtype);
     double low = result->type.dtype == DTYPE_I32 || result->type.dtype == DTYPE_U32 ? 0 : UNDERFLOW;
     for (size_t i = 0; i < result->count; i++)
         b->bounds[i] = low > 0 ? b->bounds[i] + unit * fabs(result->data[i]) + low : 0;
@@ -456,6 +460,25 @@ const double *tolerance_bounds(Interpreter *interpreter, Arena *arena, const Val
     functions[rule->kind](&b);
     add_storage(&b);
     return b.bounds;
+}
+
+const double *tolerance_of_stored(Arena *arena, const Tensor *tensor, const double *bounds,
+                                  DType dtype) {
+    double unit = tolerance_of_storage(dtype);
+    if (unit == 0)
+        return bounds;
+    double *stored = arena_new_array(arena, double, tensor->count);
+    for (size_t i = 0; i < tensor->count; i++) {
+        double off = bounds ? bounds[i] : 0;
+        stored[i] = off + unit * (fabs(tensor->data[i]) + off) + UNDERFLOW;
+    }
+    return stored;
+}
+
+const double *tolerance_of_rounded_operand(const Interpreter *interpreter, Arena *arena,
+                                           int operand, const double *bounds, DType dtype) {
+    const Tensor *tensor = &engine_operands(interpreter)[operand];
+    return tensor->data ? tolerance_of_stored(arena, tensor, bounds, dtype) : bounds;
 }
 
 /* ---- Comparing ------------------------------------------------------------------------------- */

@@ -25,6 +25,19 @@
 const double *tolerance_bounds(Interpreter *interpreter, Arena *arena, const Value *value,
                                const Tensor *tensor, const double *const *operand_bounds);
 
+/* What rounding to a dtype may add to a number, relative to it: half a unit in its last place; 0
+ * for fp32, whose rounding is in all bounds, and whole numbers. So two results that were each
+ * rounded once may be twice as far apart as what they were rounded from, and that. */
+double tolerance_of_storage(DType dtype);
+
+/* `bounds` (NULL: none) of numbers that are then rounded to a dtype: stored in it, or, the operand
+ * of the node that is being observed, before they are multiplied. New ones in the arena, or the
+ * same where nothing is rounded. */
+const double *tolerance_of_stored(Arena *arena, const Tensor *tensor, const double *bounds,
+                                  DType dtype);
+const double *tolerance_of_rounded_operand(const Interpreter *interpreter, Arena *arena,
+                                           int operand, const double *bounds, DType dtype);
+
 /* How an actual tensor compares with the expected one. */
 typedef struct ToleranceResult {
     double ratio;            /* the largest |actual - expected| / bound; at most 1 is fine */

@@ -171,7 +171,7 @@ static Status check_case(Verify *verify, const char *name) {
     const char *file = name ? arena_format(verify->arena, "%s.json", name) : "case.json";
     verify->model = name;
     status_return_if_failed(case_open(verify->arena, verify_path(verify, file), &verify->settings));
-    Status status = name ? verify_zoo(verify) : verify_training(verify);
+    Status status = name ? verify_zoo(verify) : verify_training(verify, NULL);
     case_close(&verify->settings);
     return status;
 }

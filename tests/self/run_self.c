@@ -1,9 +1,11 @@
 /* Networks against the interpreter, op by op, and a few training steps of each.
  *
- *     run_self [--check-memory] random FIRST COUNT      the random networks of these seeds
- *     run_self [--check-memory] models SHARE FILE...    one of SHARE networks of the files, those
- *                                                       whose turn it is by the day; 1: all
- *     run_self show SEED                                the text of a random network
+ *     run_self [OPTION...] random FIRST COUNT      the random networks of these seeds
+ *     run_self [OPTION...] models SHARE FILE...    one of SHARE networks of the files, those whose
+ *                                                  turn it is by the day; 1: all
+ *     run_self show SEED                           the text of a random network
+ *
+ * Options: --check-memory, --bf16.
  *
  * Prints a line "ok ..." or "not ok ..." for each; exit status 1 if one failed. */
 #include <math.h>
@@ -188,15 +190,24 @@ static int number(const char *text) {
     return (int)value;
 }
 
+static void set_option(Run *run, const char *option) {
+    if (strcmp(option, "--check-memory") == 0)
+        run->options.check_memory = true;
+    else if (strcmp(option, "--bf16") == 0)
+        run->options.pass.precision = run->options.run.precision = PRECISION_BF16;
+    else {
+        fprintf(stderr, "run_self: there is no option %s\n", option);
+        exit(2);
+    }
+}
+
 int main(int argc, char **argv) {
     Run run = {
         .options = {.pass = pass_options_default(), .run = {.threads = threads_available()}}};
     run.options.pass.batch = 2;
     run.options.pass.decoder_width = 32;
-    if (argc > 1 && strcmp(argv[1], "--check-memory") == 0) {
-        run.options.check_memory = true;
-        argc--, argv++;
-    }
+    for (; argc > 1 && argv[1][0] == '-'; argc--, argv++)
+        set_option(&run, argv[1]);
     if (argc == 4 && strcmp(argv[1], "random") == 0) {
         for (int i = 0; i < number(argv[3]); i++)
             run_random(&run, (uint32_t)(number(argv[2]) + i));
@@ -211,7 +222,7 @@ int main(int argc, char **argv) {
         arena_destroy(arena);
         return 0;
     } else {
-        fputs("usage: run_self [--check-memory] random FIRST COUNT | models SHARE FILE... | show "
+        fputs("usage: run_self [OPTION...] random FIRST COUNT | models SHARE FILE... | show "
               "SEED\n",
               stderr);
         return 2;

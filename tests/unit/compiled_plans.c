@@ -8,6 +8,7 @@
 #include "passes/fuse_kernels.h"
 #include "passes/lower.h"
 #include "passes/passes.h"
+#include "passes/precision.h"
 #include "passes/recompute.h"
 #include "tests/support/network.h"
 #include "tests/support/trial.h"
@@ -77,6 +78,38 @@ static void test_same_bytes(void) {
         compiled_expect_same(expected, actual, variants[i].what);
         compiled_destroy(actual);
     }
+    compiled_destroy(expected);
+    arena_destroy(arena);
+}
+
+static void test_same_bytes_in_bf16(void) {
+    static const struct {
+        const char *what;
+        CompiledOptions options;
+    } variants[] = {
+        {"bf16, 2 threads", {.threads = 2}},
+        {"bf16, 3 threads", {.threads = 3}},
+        {"bf16, memory that was NaN", {.threads = 1, .poisoned = true}},
+        {"bf16, no sharing of memory", {.threads = 2, .separate = true}},
+    };
+    Arena *arena = arena_create();
+    Graph *graph = training_step(arena);
+    Program *program = lower_graph(arena, graph), *exact = lower_graph(arena, graph);
+    fuse_kernels(program, NULL);
+    recompute(program, NULL);
+    CU_ASSERT(precision(program, PRECISION_BF16));
+    Compiled *expected = run_steps(arena, graph, program, &(CompiledOptions){.threads = 1});
+    Compiled *other = run_steps(arena, graph, exact, &(CompiledOptions){.threads = 1});
+    expect_moving(arena, graph, expected);
+    CU_ASSERT(memcmp(plan_executor_region(expected->executor, PLAN_PARAMS),
+                     plan_executor_region(other->executor, PLAN_PARAMS),
+                     (size_t)expected->plan->region_bytes[PLAN_PARAMS]) != 0);
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
+        Compiled *actual = run_steps(arena, graph, program, &variants[i].options);
+        compiled_expect_same(expected, actual, variants[i].what);
+        compiled_destroy(actual);
+    }
+    compiled_destroy(other);
     compiled_destroy(expected);
     arena_destroy(arena);
 }
@@ -302,6 +335,7 @@ static void test_plan_of_network(void) {
 
 CU_TestInfo compiled_plans_tests[] = {
     {"the same bytes whatever threads and memory", test_same_bytes},
+    {"the same bytes in bf16", test_same_bytes_in_bf16},
     {"a step has work for several threads", test_chunks},
     {"plans of random programs", test_random_plans},
     {"a chain shares two places", test_chain},

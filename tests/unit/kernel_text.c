@@ -289,6 +289,7 @@ static void keys_hold_what_code_depends_on(void) {
         {"mul t0 t1; -> t2\n    weight", "add t0 t1; -> t2\n    weight", false},
         {"    prologue_operand one", "    prologue_operand image", false},
         {": bf16 scratch", ": f32 scratch", false},
+        {"{in=2, out=3}", "{in=2, out=3, bf16=true}", false},
     };
     Arena *arena = arena_create();
     const char *key = key_of(arena, body, "y");

@@ -38,13 +38,13 @@ static void set_sources(const Step *step, const PassOptions *options) {
     expect_fine(synthetic_fill_scalars(&fill, 1));
 }
 
-static void compile(Step *step) {
-    ExecutorOptions options = {.threads = 2};
+static void compile(Step *step, Precision precision) {
+    ExecutorOptions options = {.threads = 2, .precision = precision};
     expect_fine(executor_compiled.create(step->arena, step->graph, &options, &step->executor));
     step->compiled = executor_compiled_program(step->executor);
 }
 
-static Step create_step(Entry entry) {
+static Step create_step_in(Entry entry, Precision precision) {
     Step step = {.arena = arena_create()};
     PassOptions options = pass_options_default();
     options.entry = entry;
@@ -52,9 +52,13 @@ static Step create_step(Entry entry) {
     step.graph = small_network(step.arena, &network);
     CU_ASSERT_FATAL(
         passes_run(step.graph, &options, NULL, diagnostics_create(step.arena, 5), NULL, NULL));
-    compile(&step);
+    compile(&step, precision);
     set_sources(&step, &options);
     return step;
+}
+
+static Step create_step(Entry entry) {
+    return create_step_in(entry, PRECISION_FP32);
 }
 
 static void destroy_step(Step *step) {
@@ -117,13 +121,18 @@ static const char *overflow(Step *step, const char *weight, int count) {
     return found;
 }
 
-static void overflowing_layer(void) {
-    Step step = create_step(ENTRY_TRAIN_STEP);
+static void overflowing_layer_in(Precision precision) {
+    Step step = create_step_in(ENTRY_TRAIN_STEP, precision);
     const char *found = overflow(&step, "conv1.weight", 4608);
     CU_ASSERT_PTR_EQUAL(strstr(found, "conv1 (net.cnn:5): "), found);
     CU_ASSERT_PTR_NOT_NULL(strstr(found, " values are not finite, the first at element "));
     CU_ASSERT_PTR_NOT_NULL(strstr(found, " of picture "));
     destroy_step(&step);
+}
+
+static void overflowing_layer(void) {
+    overflowing_layer_in(PRECISION_FP32);
+    overflowing_layer_in(PRECISION_BF16);
 }
 
 /* A transposed convolution of stride 2 from 4 x 2 positions: each of four kernels writes a quarter
@@ -210,7 +219,7 @@ static Graph *harmless_graph(Arena *arena) {
 static void harmless_infinities(void) {
     Step step = {.arena = arena_create()};
     step.graph = harmless_graph(step.arena);
-    compile(&step);
+    compile(&step, PRECISION_FP32);
     plan_executor_run(step.compiled->executor);
     CU_ASSERT(isinf(*values(&step, PLAN_OUTPUTS, "kept")));
     CU_ASSERT_EQUAL(*values(&step, PLAN_OUTPUTS, "loss"), 20);

@@ -17,7 +17,9 @@ static const char head[] = "sparkc program 1\n"
                            "buffer x : f32 inputs {elements=16}\n"
                            "buffer columns : f32 inputs {elements=1}\n"
                            "buffer y : f32 scratch {elements=16}\n"
-                           "buffer z : f32 scratch {elements=16}\n";
+                           "buffer z : f32 scratch {elements=16}\n"
+                           "buffer h : bf16 scratch {elements=16}\n"
+                           "buffer half : bf16 inputs {elements=16}\n";
 
 static const char contract[] = "kernel k : contract x 2\n"
                                "    space dense {extent=[4]}\n"
@@ -157,13 +159,15 @@ static void reductions_are_refused(void) {
 }
 
 static void bf16_is_refused(void) {
-    Arena *arena = arena_create();
-    Program *program = read_program(
-        arena, arena_format(arena, "%sbuffer half : bf16 inputs {elements=1}\nend\n", head));
-    Status status = cpu_accepts(arena, program);
-    CU_ASSERT_FATAL(!status_fine(status));
-    CU_ASSERT_STRING_EQUAL(status.message, "buffer half: not supported: bf16 in the code for CPUs");
-    arena_destroy(arena);
+    static const char weight[] = "a weight in bf16", result[] = "a result of this kind in bf16";
+    expect_refusal(contract, "%inputs:x", "%inputs:half", "");
+    expect_refusal(contract, "out %y", "out %h", "");
+    expect_refusal(contract, "%params:params", "%inputs:half", weight);
+    expect_refusal(gradient, "weight %y", "weight %h", weight);
+    expect_refusal(depthwise, "%params:params", "%inputs:half", weight);
+    expect_refusal(depthwise, "out %y", "out %h", "");
+    expect_refusal(max_grad, "out %y", "out %h", result);
+    expect_refusal(reduction, "out %y", "out %h", result);
 }
 
 /* Its text says that it is planned; nothing else does. */

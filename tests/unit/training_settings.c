@@ -117,6 +117,7 @@ static void json_comes_back(void) {
     settings.training.nonfinite = NONFINITE_SKIP;
     settings.pass.optimizer = OPTIMIZER_SGD;
     settings.pass.densify_norm = DENSIFY_LAYER_NORM;
+    settings.pass.precision = PRECISION_BF16;
     settings.pass.stochastic = false;
     char *text;
     json_t *json = pretrain_settings_json(&settings);
@@ -129,6 +130,7 @@ static void json_comes_back(void) {
     CU_ASSERT(back.training.base_lr == settings.training.base_lr &&
               back.training.normalization.mean[1] == settings.training.normalization.mean[1]);
     CU_ASSERT(back.training.seed == UINT32_MAX && !back.pass.stochastic);
+    CU_ASSERT_EQUAL(back.pass.precision, PRECISION_BF16);
     json_decref(again);
     json_decref(json);
     free(text);
@@ -144,10 +146,12 @@ static void damage_is_named(void) {
     json_t *value;
     json_object_foreach(json, key, value) {
         json_t *spoilt = json_copy(json);
+        bool added = strcmp(key, "precision") == 0; /* runs of before that have none */
         json_object_del(spoilt, key);
         Status status = pretrain_settings_read(arena, spoilt, &back);
-        CU_ASSERT_PTR_NOT_NULL_FATAL(status.message);
-        CU_ASSERT_PTR_NOT_NULL(strstr(status.message, key));
+        CU_ASSERT_EQUAL_FATAL(status.message == NULL, added);
+        CU_ASSERT(added ? back.pass.precision == PRECISION_FP32
+                        : strstr(status.message, key) != NULL);
         json_object_set_new(spoilt, key, json_real(-1.5));
         CU_ASSERT_PTR_NOT_NULL(pretrain_settings_read(arena, spoilt, &back).message);
         json_decref(spoilt);

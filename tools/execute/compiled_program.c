@@ -2,9 +2,12 @@
 
 #include "passes/program.h"
 
-Status compiled_program_lower(Arena *arena, const Graph *graph, Rewrites *rewrites,
+Status compiled_program_lower(Arena *arena, const Graph *graph, const ExecutorOptions *options,
                               CompiledProgram *compiled) {
-    ProgramBuild build = {.arena = arena, .graph = graph_copy(graph, arena), .rewrites = rewrites};
+    ProgramBuild build = {.arena = arena,
+                          .graph = graph_copy(graph, arena),
+                          .rewrites = options->rewrites,
+                          .precision = options->precision};
     *compiled = (CompiledProgram){0};
     status_return_if_failed(program_build(&build));
     compiled->program = build.program;
@@ -70,7 +73,7 @@ static Status finish(Arena *arena, const Graph *graph, const ExecutorOptions *op
 
 Status compiled_program_create(Arena *arena, const Graph *graph, const ExecutorOptions *options,
                                const CompiledProgram *owner, CompiledProgram *compiled) {
-    status_return_if_failed(compiled_program_lower(arena, graph, options->rewrites, compiled));
+    status_return_if_failed(compiled_program_lower(arena, graph, options, compiled));
     return finish(arena, graph, options, owner, compiled);
 }
 

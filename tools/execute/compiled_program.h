@@ -34,7 +34,7 @@ Status compiled_program_create_of(Arena *arena, const Graph *graph, Program *pro
                                   const ExecutorOptions *options, CompiledProgram *compiled);
 
 /* Lowering alone, for programs that something else runs. */
-Status compiled_program_lower(Arena *arena, const Graph *graph, Rewrites *rewrites,
+Status compiled_program_lower(Arena *arena, const Graph *graph, const ExecutorOptions *options,
                               CompiledProgram *compiled);
 
 /* Parameters and states as they lie in the program's regions; `graph` is what it was made of. */

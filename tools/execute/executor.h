@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "ir/graph.h"
+#include "passes/precision.h"
 #include "passes/rewrites.h"
 
 /* A value's elements, row-major: dense and masked as batch, space.., channels; parameters in the
@@ -46,6 +47,7 @@ typedef struct ExecutorOptions {
     const char *cpu;               /* NULL: the host's (codegen/cpu/cpu.h) */
     const struct CodeCache *cache; /* codegen/cpu/cache.h; NULL: none */
     const char *dump_dir;          /* NULL, or where LLVM IR and assembly are written */
+    Precision precision;           /* of programs that are made of a graph */
     Rewrites *rewrites;            /* counts them and may stop them; NULL: nobody counts */
 } ExecutorOptions;
 

@@ -126,8 +126,9 @@ static Status finish(ProgramExecutor *made, Executor **executor) {
 static Status create_interpreted(Arena *arena, const Graph *graph, const ExecutorOptions *options,
                                  Executor **executor) {
     ProgramExecutor *made = begin(graph);
-    Rewrites *rewrites = options ? options->rewrites : NULL;
-    Status status = compiled_program_lower(made->arena, graph, rewrites, &made->compiled);
+    ExecutorOptions none = {0};
+    Status status =
+        compiled_program_lower(made->arena, graph, options ? options : &none, &made->compiled);
     if (!status_fine(status))
         return give_up(arena, made, status);
     made->interpreter = kernel_interpreter_create(made->compiled.program);

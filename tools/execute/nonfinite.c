@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "ir/interpret/kernel_interpret.h"
 #include "ir/kernel_footprint.h"
 #include "runtime/weights.h"
 
@@ -88,7 +89,7 @@ static int walk_back(const Search *search, const Finding *findings, bool *kernel
 
 /* ---- Looking at values ----------------------------------------------------------------------- */
 
-static void look(Finding *finding, float value) {
+static void look(Finding *finding, double value) {
     if (!isfinite(value) && finding->bad++ == 0)
         finding->first = finding->total;
     finding->total++;
@@ -97,13 +98,23 @@ static void look(Finding *finding, float value) {
 static Finding look_at(const float *values, size_t count) {
     Finding finding = {0};
     for (size_t i = 0; i < count; i++)
-        look(&finding, values[i]);
+        look(&finding, (double)values[i]);
     return finding;
 }
 
-static const float *buffer_values(const Search *search, const Buffer *buffer) {
+static const void *buffer_bytes(const Search *search, const Buffer *buffer) {
     const char *region = plan_executor_region(search->compiled->executor, (int)buffer->region);
-    return (const float *)(const void *)(region + buffer->offset);
+    return region + buffer->offset;
+}
+
+/* Of what the host gives, which is fp32. */
+static const float *buffer_values(const Search *search, const Buffer *buffer) {
+    return buffer_bytes(search, buffer);
+}
+
+/* Whole numbers are always finite. */
+static bool may_be_bad(const Buffer *buffer) {
+    return buffer->dtype == DTYPE_F32 || buffer->dtype == DTYPE_BF16;
 }
 
 static bool is_computed(const Search *search, const Footprint *footprint, int64_t row) {
@@ -113,17 +124,18 @@ static bool is_computed(const Search *search, const Footprint *footprint, int64_
 
 /* What a kernel has written, and nothing around it. */
 static void look_at_footprint(const Search *search, const Footprint *footprint, Finding *finding) {
-    const float *values =
-        buffer_values(search, &search->program->buffers.items[footprint->buffer]) + footprint->base;
+    const Buffer *buffer = &search->program->buffers.items[footprint->buffer];
+    const void *bytes = buffer_bytes(search, buffer);
     const int64_t *count = footprint->count, *stride = footprint->stride;
     for (int64_t i = 0; i < count[0]; i++)
         for (int64_t row = 0; row < count[1]; row++) {
             if (!is_computed(search, footprint, row))
                 continue;
-            const float *at = values + i * stride[0] + row * stride[1];
+            int64_t at = footprint->base + i * stride[0] + row * stride[1];
             for (int64_t k = 0; k < count[2]; k++)
                 for (int64_t n = 0; n < count[3]; n++)
-                    look(finding, at[k * stride[2] + n * stride[3]]);
+                    look(finding, kernel_interpreter_element(bytes, buffer->dtype,
+                                                             at + k * stride[2] + n * stride[3]));
         }
 }
 
@@ -135,7 +147,7 @@ static Finding look_at_kernel(const Search *search, const Kernel *kernel) {
     Finding finding = {0};
     for (int i = 0; i < count && finding.bad == 0; i++) {
         const Footprint *footprint = &footprints[i];
-        if (!footprint->write || program->buffers.items[footprint->buffer].dtype != DTYPE_F32)
+        if (!footprint->write || !may_be_bad(&program->buffers.items[footprint->buffer]))
             continue;
         bool images = footprint->number >= 0 && kernel->space.kind < SPACE_ONE &&
                       footprint->count[0] == program->geometry.batch;

@@ -108,6 +108,7 @@ static bool run_program_pass(PassList *list, const ProgramPassInfo *pass) {
     ProgramBuild *build = &list->staged->build;
     build->graph = list->staged->graph;
     build->rewrites = list->options->pass.rewrites;
+    build->precision = list->options->pass.precision;
     bool changed = pass->run(build, list->diagnostics);
     if (build->program)
         build->program->stage = pass->name;

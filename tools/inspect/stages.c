@@ -163,6 +163,7 @@ bool stages_run(Staged *staged, const PassOptions *options, int until, Diagnosti
     Observing observing = {staged, observer, context};
     int graphs = stages_last_graph();
     staged->build.rewrites = options->rewrites;
+    staged->build.precision = options->precision;
     if (staged->build.program)
         observer(context, staged, true, 0);
     else if (!passes_run(staged->graph, options, until < graphs ? stages_name(until) : NULL,

@@ -8,6 +8,7 @@ static const char kind[] = "pretrain";
 /* ---- Compiling ------------------------------------------------------------------------------- */
 
 static Status compile(PretrainRun *run) {
+    run->code.precision = run->settings.pass.precision;
     TrainerOptions options = {.pass = run->settings.pass,
                               .run = run->code,
                               .micro_batches = run->settings.pass.batch / run->settings.micro_batch,

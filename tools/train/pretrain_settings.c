@@ -90,8 +90,11 @@ static const char *const preset_names[] = {[PRESET_SMALL] = "small",
                                            [PRESET_IMAGENET_800] = "imagenet-800",
                                            [PRESET_IMAGENET_1600] = "imagenet-1600"};
 
+static const char *const precision_names[] = {[PRECISION_FP32] = "fp32", [PRECISION_BF16] = "bf16"};
+
 #define AT(member) offsetof(PretrainSettings, member)
-_Static_assert(sizeof(OptimizerKind) == sizeof(int) && sizeof(DensifyNorm) == sizeof(int),
+_Static_assert(sizeof(OptimizerKind) == sizeof(int) && sizeof(DensifyNorm) == sizeof(int) &&
+                   sizeof(Precision) == sizeof(int),
                "choices are set as int");
 static const SettingEntry fields[] = {
     {"batch", SETTING_INTEGER, AT(pass.batch), 1, 1e9, NULL},
@@ -112,6 +115,11 @@ static const SettingEntry fields[] = {
 };
 static const SettingsTable table = {fields, sizeof fields / sizeof *fields};
 
+/* Not in a run.json of before there was a choice. */
+static const SettingEntry precision_field[] = {
+    SETTING_WORDS("precision", AT(pass.precision), precision_names)};
+static const SettingsTable precision_table = {precision_field, 1};
+
 Status pretrain_settings_set(Arena *arena, PretrainSettings *settings, const char *name,
                              const char *text) {
     return settings_has(table, name)
@@ -122,6 +130,7 @@ Status pretrain_settings_set(Arena *arena, PretrainSettings *settings, const cha
 json_t *pretrain_settings_json(const PretrainSettings *settings) {
     json_t *json = json_object();
     settings_json(json, table, settings);
+    settings_json(json, precision_table, settings);
     training_settings_json(json, &settings->training);
     return json;
 }
@@ -129,6 +138,8 @@ json_t *pretrain_settings_json(const PretrainSettings *settings) {
 Status pretrain_settings_read(Arena *arena, const json_t *json, PretrainSettings *settings) {
     *settings = pretrain_settings_default();
     status_return_if_failed(settings_read(arena, json, table, settings));
+    if (json_object_get(json, "precision"))
+        status_return_if_failed(settings_read(arena, json, precision_table, settings));
     status_return_if_failed(training_settings_read(arena, json, &settings->training));
     if (settings->pass.batch % settings->micro_batch)
         return settings_wrong(arena, "micro_batch");

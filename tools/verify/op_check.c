@@ -19,7 +19,8 @@ typedef struct Held {
                        was set; NOWHERE: fusion left it no memory */
     Arena *arena;   /* of `actual`; NULL: there is none */
     double *actual; /* the program's, from that kernel on until it is compared */
-    double *bounds; /* of a value that is nowhere: how far the program's may be off */
+    double *bounds; /* how far the program's may be off: of a value that is nowhere; of one that is
+                       rounded where it is stored, what the kernel that makes it has instead */
     int readers;    /* that have not been checked */
     UT_hash_handle hh;
 } Held;
@@ -30,6 +31,7 @@ typedef struct Checking {
     OpCheckVisitor *visitor;
     void *context;
     Held *table;                   /* of all values */
+    DType factors;                 /* what contractions round to before they multiply */
     VECTOR(Held *) * after_kernel; /* by kernel */
     int next;                      /* kernel */
     Status status;
@@ -184,11 +186,40 @@ static void report(Checking *checking, const Value *value, const double *actual,
     checking->visitor(checking->context, &result);
 }
 
+/* Depthwise convolutions round nothing, and get no bounds of their own. */
+static bool is_contraction(const Node *node) {
+    return node->op == OP_conv || node->op == OP_conv_transpose || node->op == OP_linear ||
+           node->op == OP_conv_weight_grad || node->op == OP_linear_weight_grad;
+}
+
+static DType find_factors(const Program *program) {
+    for (size_t k = 0; k < program->kernels.count; k++) {
+        const Kernel *kernel = program->kernels.items[k];
+        if ((kernel->kind == KERNEL_CONTRACT || kernel->kind == KERNEL_CONTRACT_WEIGHT) &&
+            kernel->contraction.bf16)
+            return DTYPE_BF16;
+    }
+    return DTYPE_F32;
+}
+
+/* How far off the program's operand may be where a node's result is made: what is stored is known,
+ * but to the kernel that makes it, which has it before it is rounded. */
+static const double *bounds_within(const Held *operand, const Held *result) {
+    bool elsewhere = operand->after >= 0 && result->after >= 0 && operand->after != result->after;
+    return elsewhere ? NULL : operand->bounds;
+}
+
 static const double *const *operand_bounds(const Checking *checking, Arena *arena,
-                                           const Node *node) {
+                                           const Held *held) {
+    const Node *node = held->value->node;
     const double **bounds = arena_new_array(arena, const double *, (size_t)node->operand_count);
-    for (int i = 0; i < node->operand_count; i++)
-        bounds[i] = node->operands[i] ? find(checking, node->operands[i])->bounds : NULL;
+    for (int i = 0; i < node->operand_count; i++) {
+        bounds[i] =
+            node->operands[i] ? bounds_within(find(checking, node->operands[i]), held) : NULL;
+        if (is_contraction(node))
+            bounds[i] = tolerance_of_rounded_operand(checking->check->interpreter, arena, i,
+                                                     bounds[i], checking->factors);
+    }
     return bounds;
 }
 
@@ -219,9 +250,8 @@ static bool any_inexact(const double *bounds, size_t count) {
 }
 
 static void check_value(Checking *checking, Arena *arena, Held *held, const Tensor *tensor) {
-    const Node *node = held->value->node;
     const double *bounds = tolerance_bounds(checking->check->interpreter, arena, held->value,
-                                            tensor, operand_bounds(checking, arena, node));
+                                            tensor, operand_bounds(checking, arena, held));
     if (held->after == NOWHERE) {
         held->bounds = any_inexact(bounds, tensor->count) ? keep(bounds, tensor->count) : NULL;
         return;
@@ -229,8 +259,12 @@ static void check_value(Checking *checking, Arena *arena, Held *held, const Tens
     advance_to(checking, held);
     if (!status_fine(checking->status))
         return;
+    DType dtype = checking->check->program->buffers.items[held->view.buffer].dtype;
+    bounds = tolerance_of_stored(arena, tensor, bounds, dtype);
     report(checking, held->value, held->actual, tensor->data, bounds, tensor->count);
     memcpy(tensor->data, held->actual, tensor->count * sizeof *tensor->data);
+    const double *rounding = tolerance_of_stored(arena, tensor, NULL, dtype);
+    held->bounds = rounding ? keep(rounding, tensor->count) : NULL;
     forget_actual(held);
 }
 
@@ -390,7 +424,11 @@ uint64_t op_check_memory(const OpCheck *check) {
 /* ---- Running both ---------------------------------------------------------------------------- */
 
 Status op_check_run(const OpCheck *check, Arena *arena, OpCheckVisitor *visitor, void *context) {
-    Checking checking = {.check = check, .arena = arena, .visitor = visitor, .context = context};
+    Checking checking = {.check = check,
+                         .arena = arena,
+                         .visitor = visitor,
+                         .context = context,
+                         .factors = find_factors(check->program)};
     list_held(&checking);
     place_held(&checking);
     program_run_begin(check->run);

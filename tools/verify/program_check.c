@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ir/interpret/tolerance.h"
 #include "ir/kernel_names.h"
 #include "tools/execute/compiled_program.h"
 #include "tools/execute/program_interface.h"
@@ -30,8 +31,10 @@ static double distance(double a, double b) {
     return a == b ? 0 : isfinite(a - b) ? fabs(a - b) : (double)INFINITY;
 }
 
-static double element(const void *data, DType dtype, int64_t i) {
-    return dtype == DTYPE_F32 ? (double)((const float *)data)[i] : ((const int32_t *)data)[i];
+/* The same of what was rounded when it was stored, less what that may have added. */
+static double stored_distance(double a, double b, DType dtype) {
+    double apart = distance(a, b), unit = 2 * tolerance_of_storage(dtype);
+    return isfinite(apart) ? fmax(0, apart - unit * fmax(fabs(a), fabs(b))) : apart;
 }
 
 static void compare_buffer(const ProgramCheck *check, const Kernel *kernel, int index) {
@@ -40,9 +43,10 @@ static void compare_buffer(const ProgramCheck *check, const Kernel *kernel, int 
     void *expected = program_run_buffers(check->interpreted)[index];
     double largest = 0, error = 0;
     for (int64_t i = 0; i < buffer->elements; i++) {
-        double a = element(actual, buffer->dtype, i), e = element(expected, buffer->dtype, i);
+        double a = kernel_interpreter_element(actual, buffer->dtype, i);
+        double e = kernel_interpreter_element(expected, buffer->dtype, i);
         largest = fmax(largest, isfinite(e) ? fabs(e) : 0);
-        error = fmax(error, distance(a, e));
+        error = fmax(error, stored_distance(a, e, buffer->dtype));
     }
     compare_error_within(check->comparison, kernel_kind_name(kernel->kind), "max", kernel->name,
                          largest > 0 ? error / largest : error, tolerance);

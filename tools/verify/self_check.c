@@ -240,7 +240,8 @@ static Status prepare(Arena *own, const Graph *network, const SelfCheckOptions *
     ProgramBuild build = {.arena = own,
                           .graph = checked->graph,
                           .values = &checked->values,
-                          .rewrites = checked->pass.rewrites};
+                          .rewrites = checked->pass.rewrites,
+                          .precision = checked->pass.precision};
     status_return_if_failed(program_build(&build));
     checked->code.program = checked->program = build.program;
     return STATUS_FINE;

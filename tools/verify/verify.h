@@ -53,10 +53,14 @@ typedef struct StepScalars {
 Status verify_step(Verify *verify);       /* one step, everything stored */
 Status verify_finetune(Verify *verify);   /* the same of fine-tuning */
 Status verify_statistics(Verify *verify); /* one step of a large network, statistics stored */
-Status verify_training(Verify *verify);   /* many steps */
+Status verify_precision(Verify *verify);  /* a step in bf16 beside one in fp32 */
 Status verify_optimizer(Verify *verify);  /* steps of the optimizer, gradients given */
 Status verify_schedule(Verify *verify);   /* closed forms */
 Status verify_zoo(Verify *verify);        /* a classifier in evaluation mode */
+
+/* Many steps. `bounds` NULL: in fp32; else the bounds.json of bf16, where the case has losses and
+ * gradient norms of its own, and nothing is said of where the weights end. */
+Status verify_training(Verify *verify, const Case *bounds);
 
 /* Evaluation mode of a case that verify_step has checked in training mode; `weights` is its file.
  */

@@ -221,6 +221,8 @@ static bool scalar_value(const CaseProgram *program, StepScalars scalars, const 
         {"step", (double)scalars.step},
         {"ema_decay", scalars.ema_decay},
         {"seed", 0},
+        {"first", 1},
+        {"gradient_scale", 1},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i].name) == 0) {

@@ -1,0 +1,287 @@
+/* Kernels over bf16 buffers as compiled code, for every instruction set of this machine, against
+ * the kernel interpreter. The numbers are such that all sums and products are exact in fp32, in
+ * whatever order: so what is loaded, rounded and stored has to be the same to the bit. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "tests/support/compiled.h"
+#include "tests/unit/compiled_suites.h"
+#include "tests/unit/kernel_fixture.h"
+
+enum { ROWS = FIXTURE_BATCH * FIXTURE_HEIGHT * FIXTURE_WIDTH };
+
+/* A kernel's text, in which C stands for the channels, I for those of an image, S for C x C, K and
+ * N for 9 times S and C. */
+typedef struct Case {
+    const char *name;
+    const char *output;          /* type of y */
+    const char *result, *kernel; /* dtype of the buffer y; lines behind "space dense [8, 12]" */
+    bool fine;                   /* x and f have more digits than bf16 holds */
+} Case;
+
+#define TAPS_3x3                                                                                   \
+    "taps dense {extent=[8, 12]}\n"                                                                \
+    "tap 0 [-1, -1], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [0, 0], 5 [0, 1], 6 [1, -1], 7 [1, 0], "   \
+    "8 [1, 1]\n"
+#define TAP      "taps dense {extent=[8, 12]}\ntap 0 [0, 0]\n"
+#define TAPS_2x2 "taps dense {extent=[8, 12]}\ntap 0 [0, 0], 1 [0, 1], 2 [1, 0], 3 [1, 1]\n"
+#define X        "%inputs:x {image=I, row=C}"
+#define F        "%inputs:f {image=I, row=C}"
+#define Y        "out %outputs:y {image=I, row=C}\n"
+#define WEIGHT   "weight %inputs:w {tap=5, in=1, out=7}\n"
+#define PASS     "expression t0 = operand 0; -> t0\n"
+
+static const Case cases[] = {
+    {"map", "f32<2x8x12xC>", "bf16",
+     "map x C|operand element same " X "\noperand element same " F "\noperand one same %inputs:w\n"
+     "expression t0 = operand 0; t1 = operand 1; t2 = mul t0 t1; t3 = operand 2; t4 = add t2 t3; "
+     "-> t4\n" Y,
+     true},
+    {"map to fp32", "f32<2x8x12xC>", "f32", "map x C|operand element same " X "\n" PASS Y, true},
+    {"one number", "f32<2x8x12xC>", "bf16",
+     "map x C|operand element first " X "\noperand image same " X "\n"
+     "expression t0 = operand 0; t1 = operand 1; t2 = add t0 t1; -> t2\n" Y,
+     false},
+    {"channels apart", "f32<2x8x12xC>", "bf16",
+     "map x C|operand element same %inputs:x {image=I, row=C, channel=1}\n"
+     "operand one same %inputs:x {channel=3}\noperand element repeat 2 " X "\n"
+     "expression t0 = operand 0; t1 = operand 1; t2 = operand 2; t3 = add t0 t1; t4 = add t3 t2; "
+     "-> t4\n"
+     "out %outputs:y {image=I, row=C, channel=1}\n",
+     false},
+    {"result apart", "f32<2x8x12xC>", "bf16",
+     "map x C|operand element same " F "\n" PASS "out %outputs:y {image=I, row=1, channel=96}\n",
+     true},
+    {"contract", "f32<2x8x12xC>", "bf16",
+     "contract x C|contraction {in=C, out=C}\n" TAPS_3x3 "a " X "\n" WEIGHT PASS Y, false},
+    {"contract in bf16", "f32<2x8x12xC>", "f32",
+     "contract x C|contraction {in=C, out=C, bf16=true}\n" TAP "a " F "\n" WEIGHT PASS Y, true},
+    {"contract in bf16 of bf16", "f32<2x8x12xC>", "bf16",
+     "contract x C|contraction {in=C, out=C, bf16=true}\n" TAP "a " X
+     "\nweight %inputs:w {tap=5, in=C, out=1}\n" PASS Y,
+     true},
+    {"contract behind a prologue", "f32<2x8x12xC>", "bf16",
+     "contract x C|contraction {in=C, out=C, bf16=true}\n" TAP "a " X "\n"
+     "prologue_operand element same " F "\n"
+     "prologue t0 = operand 0; t1 = operand 1; t2 = mul t0 t1; -> t2\n" WEIGHT
+     "operand element same " X "\n"
+     "expression t0 = operand 0; t1 = operand 1; t2 = add t0 t1; -> t2\n" Y,
+     true},
+    {"contract_weight", "f32[K]", "f32",
+     "contract_weight x C|contraction {in=C, out=C}\n" TAPS_3x3 "a " X "\nb " X
+     "\nweight %outputs:y {tap=S, in=C, out=1}\n",
+     false},
+    {"contract_weight in bf16", "f32[S]", "f32",
+     "contract_weight x C|contraction {in=C, out=C, bf16=true}\n" TAP "a " F "\nb " F
+     "\nweight %outputs:y {tap=S, in=C, out=1}\n",
+     true},
+    {"contract_weight behind a prologue", "f32[S]", "f32",
+     "contract_weight x C|contraction {in=C, out=C, bf16=true}\n" TAP "a " X "\n"
+     "prologue_operand element same " X "\n"
+     "prologue t0 = operand 0; t1 = operand 1; t2 = mul t0 t1; -> t2\nb " X
+     "\nweight %outputs:y {tap=S, in=C, out=1}\n",
+     false},
+    {"weighted", "f32<2x8x12xC>", "bf16",
+     "window x C|window weighted\n" TAPS_3x3 "a " X "\nweight %inputs:w {tap=C, out=1}\n"
+     "operand element same " X "\n"
+     "expression t0 = operand 0; t1 = operand 1; t2 = add t0 t1; -> t2\n" Y,
+     false},
+    {"sum", "f32<2x8x12xC>", "bf16", "window x C|window sum\n" TAPS_3x3 "a " X "\n" PASS Y, true},
+    {"average", "f32<2x8x12xC>", "bf16",
+     "window x C|window average {kernel=[2, 2], stride=[1, 1]}\n" TAPS_2x2 "a " X "\n" PASS Y,
+     false},
+    {"max", "f32<2x8x12xC>", "bf16", "window x C|window max\n" TAPS_3x3 "a " X "\n" PASS Y, true},
+    {"bilinear", "f32<2x8x12xC>", "bf16",
+     "window x C|window bilinear {factor=[2, 2]}\ntaps dense {extent=[4, 6]}\ntap 0 [0, 0]\n"
+     "a " X "\n" PASS Y,
+     false},
+    {"average_grad", "f32<2x8x12xC>", "bf16",
+     "window x C|window average_grad {kernel=[2, 2], stride=[1, 1]}\n"
+     "taps dense {extent=[7, 11]}\ntap 0 [0, 0], 1 [0, -1], 2 [-1, 0], 3 [-1, -1]\n"
+     "a " X "\n" PASS Y,
+     false},
+    {"max_grad", "f32<2x8x12xC>", "f32",
+     "window x C|window max_grad\n" TAPS_3x3 "a " X "\nb " X "\n" Y, true},
+    {"weight_grad", "f32[N]", "f32",
+     "window x C|window weight_grad\n" TAPS_3x3 "a " X "\nb " X
+     "\nweight %outputs:y {tap=C, out=1}\n",
+     false},
+    {"sum over batch", "f32[C]", "f32",
+     "reduce x C|reduction sum over batch\noperand element same " X "\n" PASS "out %outputs:y\n",
+     true},
+    {"sum over row", "f32<2x8x12x1>", "f32",
+     "reduce x C|reduction sum over row\noperand element same " X "\n" PASS
+     "out %outputs:y {image=96, row=1}\n",
+     true},
+    {"sum over all", "f32[]", "f32",
+     "reduce x C|reduction sum over all\noperand element same " X "\n" PASS "out %outputs:y\n",
+     true},
+};
+
+/* The text with the letters of Case replaced. */
+static const char *fill(Arena *arena, const char *text, int channels) {
+    const struct {
+        char letter;
+        int number;
+    } letters[] = {
+        {'C', channels},       {'D', 2 * channels},        {'I', 96 * channels},
+        {'J', 192 * channels}, {'S', channels * channels}, {'K', 9 * channels * channels},
+        {'N', 9 * channels}};
+    Text out = text_create(arena);
+    for (; *text; text++) {
+        bool found = false;
+        for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
+            if (*text == letters[i].letter && (text[1] < 'A' || text[1] > 'Z') &&
+                (text[1] < 'a' || text[1] > 'z')) {
+                text_append(&out, "%d", letters[i].number);
+                found = true;
+            }
+        if (!found)
+            text_append_bytes(&out, text, 1);
+    }
+    return out.data;
+}
+
+enum { WEIGHTS = 16384 };
+
+static const char *program_text(Arena *arena, const Case *test, int channels) {
+    const char *bar = strchr(test->kernel, '|');
+    CU_ASSERT_PTR_NOT_NULL_FATAL(bar);
+    Type type;
+    const char *output = fill(arena, test->output, channels);
+    CU_ASSERT_FATAL(type_parse(&output, &type));
+    int64_t elements = type.form == FORM_PLAIN ? type_plain_elements(&type) : ROWS * type.channels;
+    return arena_format(
+        arena,
+        "buffer x : bf16 inputs {elements=%d}\nbuffer f : f32 inputs {elements=%d}\n"
+        "buffer w : f32 inputs {elements=%d}\nbuffer y : %s outputs {elements=%lld}\n"
+        "kernel k : %s\nspace dense {extent=[8, 12]}\n%s",
+        ROWS * channels, ROWS * channels, WEIGHTS, test->result, (long long)elements,
+        fill(arena, arena_format(arena, "%.*s", (int)(bar - test->kernel), test->kernel), channels),
+        fill(arena, bar + 1, channels));
+}
+
+/* Coarse: multiples of 1/8 below 2, exact in bf16. Fine: in [1, 2) and (-2, -1] with 10 digits
+ * behind the point, of which bf16 holds 7; halves of its unit are among them. */
+static double *draw(Arena *arena, size_t count, uint32_t stream, bool fine) {
+    double *data = arena_new_array(arena, double, count);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t word = random_word(1, stream, 0, i);
+        double size = fine ? (double)(1024 + word % 1024) / 1024 : (double)(word % 16) / 8;
+        data[i] = word >> 31 ? -size : size;
+    }
+    return data;
+}
+
+static void give(const Program *program, KernelInterpreter *values, const char *name, size_t count,
+                 const double *data) {
+    Type type = type_plain(DTYPE_F32, 1, (int64_t[]){(int64_t)count});
+    View view = kernel_interpreter_whole_view(
+        program, kernel_find_buffer(program, REGION_INPUTS, name), &type);
+    kernel_interpreter_write(values, &view, &type, data);
+}
+
+/* Numbers are equal, or both not a number. */
+static bool same(double a, double b) {
+    return a == b ? signbit(a) == signbit(b) : isnan(a) && isnan(b);
+}
+
+static void compare(const Tensor *expected, const Tensor *actual, const char *what) {
+    CU_ASSERT_EQUAL_FATAL(expected->count, actual->count);
+    for (size_t i = 0; i < expected->count; i++)
+        if (!same(expected->data[i], actual->data[i])) {
+            CU_FAIL(what);
+            printf("\n%s: element %zu is %.9g, expected %.9g\n", what, i, actual->data[i],
+                   expected->data[i]);
+            return;
+        }
+}
+
+typedef struct Numbers {
+    size_t elements;
+    const double *x, *f, *w;
+} Numbers;
+
+static void give_all(const Program *program, KernelInterpreter *values, const Numbers *numbers) {
+    give(program, values, "x", numbers->elements, numbers->x);
+    give(program, values, "f", numbers->elements, numbers->f);
+    give(program, values, "w", WEIGHTS, numbers->w);
+}
+
+/* One program by the interpreter, and as code for each level. */
+static void compare_program(const char *text, const char *output, const Numbers *numbers,
+                            const char *what) {
+    KernelFixture fixture = kernel_fixture_create(text);
+    Type type;
+    int levels;
+    CU_ASSERT_FATAL(type_parse(&output, &type));
+    give_all(fixture.program, fixture.interpreter, numbers);
+    kernel_fixture_run(&fixture);
+    Tensor expected = kernel_interpreter_output(fixture.interpreter, fixture.arena, "y", &type);
+    const char *const *cpus = compiled_cpus(&levels);
+    for (int i = 0; i < levels; i++) {
+        Compiled *compiled = compiled_create(fixture.program, &(CompiledOptions){.cpu = cpus[i]});
+        give_all(fixture.program, compiled->values, numbers);
+        compiled_run(compiled);
+        Tensor actual = kernel_interpreter_output(compiled->values, fixture.arena, "y", &type);
+        compare(&expected, &actual,
+                arena_format(fixture.arena, "%s for %s", what, cpus[i] ? cpus[i] : "this CPU"));
+        compiled_destroy(compiled);
+    }
+    kernel_fixture_destroy(&fixture);
+}
+
+static void run_case(const Case *test, int channels) {
+    Arena *arena = arena_create();
+    size_t elements = (size_t)(ROWS * channels);
+    Numbers numbers = {elements, draw(arena, elements, 1, test->fine),
+                       draw(arena, elements, 2, test->fine), draw(arena, WEIGHTS, 3, test->fine)};
+    compare_program(program_text(arena, test, channels), fill(arena, test->output, channels),
+                    &numbers, arena_format(arena, "%s of %d channels", test->name, channels));
+    arena_destroy(arena);
+}
+
+static void test_kinds(void) {
+    static const int widths[] = {1, 3, 8, 17, 33};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
+            run_case(&cases[i], widths[w]);
+}
+
+/* ---- Rounding -------------------------------------------------------------------------------- */
+
+static float from_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* Each upper half with lower halves just below, at and just above the middle, among them
+ * infinities, NaN (with nothing but a low half too), zeros, denormal numbers and those that round
+ * to infinity. */
+static void test_every_rounding(void) {
+    static const uint32_t lower[] = {0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF};
+    static const Case test = {"rounding", "f32<2x8x12x683>", "bf16",
+                              "map x C|operand element same " F "\n" PASS Y, false};
+    enum { CHANNELS = 683, HALVES = 1 << 16 };
+    Arena *arena = arena_create();
+    size_t elements = (size_t)ROWS * CHANNELS, all = sizeof lower / sizeof *lower;
+    double *f = arena_new_array(arena, double, elements);
+    for (size_t start = 0; start < HALVES * all; start += elements) {
+        for (size_t i = 0; i < elements; i++) {
+            size_t number = (start + i) % (HALVES * all);
+            f[i] = (double)from_bits((uint32_t)(number / all) << 16 | lower[number % all]);
+        }
+        Numbers numbers = {elements, f, f, draw(arena, WEIGHTS, 3, false)};
+        compare_program(program_text(arena, &test, CHANNELS), test.output, &numbers, "rounding");
+    }
+    arena_destroy(arena);
+}
+
+CU_TestInfo compiled_bf16_tests[] = {
+    {"every kind of kernel to the bit", test_kinds},
+    {"every rounding", test_every_rounding},
+    CU_TEST_INFO_NULL,
+};
