@@ -420,7 +420,7 @@ static bool fuse_commit(Fusion *fusion, int first, int k) {
     return true;
 }
 
-/* A commit of what a map made goes there, so that the value needs no memory of its own. */
+/* A commit that alone reads what a map made goes there, so that the value needs no memory. */
 static bool hasten_commit(Fusion *fusion, int k) {
     const Kernel *commit = fusion->kernels[k];
     if (!commit || commit->kind != KERNEL_MAP ||
@@ -433,6 +433,8 @@ static bool hasten_commit(Fusion *fusion, int k) {
             fusion->uses[buffer].writers.count != 1)
             continue;
         int first = fusion->uses[buffer].writers.items[0];
+        if (is_read(fusion, buffer, first, k, true))
+            continue;
         const Kernel *maker = fusion->kernels[first];
         if (maker->kind != KERNEL_MAP || find_output(maker, &commit->operands[i]) < 0 ||
             !join_same_rows(maker, commit) || !reads_in_place(commit, maker) ||

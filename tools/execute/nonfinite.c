@@ -31,21 +31,11 @@ static bool outlives(const Program *program, int buffer) {
     return region == REGION_PARAMS || region == REGION_STATE;
 }
 
-static bool commits(const Program *program, const Kernel *kernel) {
-    KernelUse uses[KERNEL_MAX_USES];
-    int count = kernel_uses(program, kernel, uses);
+static bool commits(const Program *program, const KernelUse *uses, int count) {
     for (int i = 0; i < count; i++)
         if (uses[i].write && uses[i].buffer >= 0 && outlives(program, uses[i].buffer))
             return true;
     return false;
-}
-
-/* What decides whether a step counts is computed before anything is committed. */
-static size_t count_before_commits(const Program *program) {
-    size_t count = 0;
-    while (count < program->kernels.count && !commits(program, program->kernels.items[count]))
-        count++;
-    return count;
 }
 
 /* Marks loss and norm, or all outputs if there is neither. */
@@ -67,16 +57,18 @@ static bool writes_wanted(const KernelUse *uses, int count, const bool *wanted) 
     return false;
 }
 
-/* Walks back from loss and norm, through kernels that have findings or, without any, through all.
- * Marks those kernels and the buffers that they read; returns the first, -1: none. */
+/* Walks back from loss and norm, through kernels that have findings or, without any, through all
+ * but those that commit: what is committed depends on loss and norm, not they on it. Marks those
+ * kernels and the buffers that they read; returns the first, -1: none. */
 static int walk_back(const Search *search, const Finding *findings, bool *kernels, bool *wanted) {
     const Program *program = search->program;
     int first = -1;
     mark_outputs(program, wanted);
-    for (size_t k = count_before_commits(program); k-- > 0;) {
+    for (size_t k = program->kernels.count; k-- > 0;) {
         KernelUse uses[KERNEL_MAX_USES];
         int count = kernel_uses(program, program->kernels.items[k], uses);
-        kernels[k] = (!findings || findings[k].bad > 0) && writes_wanted(uses, count, wanted);
+        kernels[k] = (!findings || findings[k].bad > 0) && writes_wanted(uses, count, wanted) &&
+                     !commits(program, uses, count);
         if (!kernels[k])
             continue;
         first = (int)k;
