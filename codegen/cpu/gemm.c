@@ -177,10 +177,16 @@ static void store_row(Emitter *e, LLVMValueRef table, LLVMValueRef row, LLVMValu
         emit_store(e, origin[d], table_entry(e, table, row, 1 + d), 8);
 }
 
+/* Up to a whole number of vectors and of register blocks. */
+static LLVMValueRef padded_count(Emitter *e, LLVMValueRef count) {
+    int lanes = e->target->lanes, rows = gemm_block(e->target).rows;
+    return emit_round_up(e, count, lanes > rows ? lanes : rows);
+}
+
 void emit_row_table(Emitter *e, const TapSlots *taps, const SpaceSlots *walked, LLVMValueRef first,
                     LLVMValueRef count, LLVMValueRef table) {
     LLVMValueRef origin[TYPE_MAX_SPACE];
-    int rank = taps->source.rank, lanes = e->target->lanes, rows = gemm_block(e->target).rows;
+    int rank = taps->source.rank;
     RowWalk walk = row_walk_begin(e, taps, walked, first);
     Loop loop = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     LLVMValueRef image = row_walk_origin(e, &walk, origin);
@@ -191,8 +197,7 @@ void emit_row_table(Emitter *e, const TapSlots *taps, const SpaceSlots *walked, 
     image = emit_load(e, e->i64, table_entry(e, table, last, 0), 8);
     for (int d = 0; d < rank; d++)
         origin[d] = emit_load(e, e->i64, table_entry(e, table, last, 1 + d), 8);
-    LLVMValueRef padded = emit_round_up(e, count, lanes > rows ? lanes : rows);
-    Loop padding = loop_begin(e, count, padded, emit_int(e, 1));
+    Loop padding = loop_begin(e, count, padded_count(e, count), emit_int(e, 1));
     store_row(e, table, padding.index, image, origin, rank);
     loop_end(e, &padding);
 }
@@ -209,7 +214,8 @@ void emit_row_pointers(Emitter *e, const PackedSource *source, LLVMValueRef tap,
                        LLVMValueRef pointers) {
     LLVMTypeRef numbers = LLVMVectorType(e->i64, (unsigned)e->target->lanes);
     LLVMValueRef origin[TYPE_MAX_SPACE];
-    Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, e->target->lanes));
+    Loop rows =
+        loop_begin(e, emit_int(e, 0), padded_count(e, count), emit_int(e, e->target->lanes));
     LLVMValueRef image = emit_load(e, numbers, table_entry(e, table, rows.index, 0), 8);
     for (int d = 0; d < source->taps.source.rank; d++)
         origin[d] = emit_load(e, numbers, table_entry(e, table, rows.index, 1 + d), 8);
