@@ -181,18 +181,16 @@ static int kept_outputs(const Fusion *fusion, int map, int reader, int *kept) {
     return count;
 }
 
-/* Map `first` into `second`, which reads some of its outputs and writes those that others read
- * behind it from now on. */
-static bool fuse_into_reader(Fusion *fusion, int first, int second) {
+/* Map `first` and its reader `second` become one kernel in the place of either; it writes what the
+ * reader does, and what others need of the map. */
+static bool fuse_with_reader(Fusion *fusion, int first, int second, int place) {
     Kernel *maker = fusion->kernels[first], *reader = fusion->kernels[second];
     int kept[KERNEL_MAX_OUTPUTS], keep = kept_outputs(fusion, first, second, kept);
     if (keep + reader->output_count > KERNEL_MAX_OUTPUTS)
         return false;
-    Kernel before = *maker;
     Joined joined = {.builder = expression_begin(fusion->program->arena)};
     JoinGiven nothing = join_nothing_given();
     int made[EXPRESSION_MAX_VALUES], values[EXPRESSION_MAX_VALUES];
-    bool acc = join_has_epilogue(reader);
     join_expression(&joined, maker, &nothing, JOIN_ACC, made);
     join_reader(&joined, maker, made, reader, values);
     int count = reader->expression->value_count;
@@ -201,17 +199,19 @@ static bool fuse_into_reader(Fusion *fusion, int first, int second) {
     if (joined.full)
         return false;
     Expression *expression = expression_end(&joined.builder, values, count);
-    if (acc)
+    if (join_has_epilogue(reader))
         join_settle_acc(expression, joined.operand_count);
-    move_uses(fusion, &before, first, second);
+    move_uses(fusion, maker, first, place);
+    move_uses(fusion, reader, second, place);
     join_set(reader, &joined, expression);
-    for (int o = 0, next = 0; o < before.output_count; o++) {
+    for (int o = 0, next = 0; o < maker->output_count; o++) {
         if (next < keep && kept[next] == o)
-            reader->outputs[reader->output_count++] = before.outputs[kept[next++]];
+            reader->outputs[reader->output_count++] = maker->outputs[kept[next++]];
         else
-            forget(fusion, before.outputs[o].buffer);
+            forget(fusion, maker->outputs[o].buffer);
     }
-    fusion->kernels[first] = NULL;
+    fusion->kernels[first] = fusion->kernels[second] = NULL;
+    fusion->kernels[place] = reader;
     return true;
 }
 
@@ -350,7 +350,7 @@ static bool fuse_operand(Fusion *fusion, int k, int operand) {
         if ((!alone || maker->output_count > 1) &&
             (!fusion->keeps || kernel->kind != KERNEL_MAP || !may_wait(fusion, first, k)))
             return false;
-        return fuse_into_reader(fusion, first, k);
+        return fuse_with_reader(fusion, first, k, k);
     }
     return maker->output_count == 1 && join_has_epilogue(maker) && alone &&
            kernel->kind == KERNEL_MAP && fuse_into_writer(fusion, first, k, operand);
@@ -385,41 +385,6 @@ static bool may_hasten(const Fusion *fusion, int first, int k, int buffer) {
     return true;
 }
 
-/* The map that makes a value commits it too, in the place of kernel `k`. */
-static bool fuse_commit(Fusion *fusion, int first, int k) {
-    Kernel *maker = fusion->kernels[first], *commit = fusion->kernels[k];
-    int kept[KERNEL_MAX_OUTPUTS], count = kept_outputs(fusion, first, k, kept);
-    if (count + commit->output_count > KERNEL_MAX_OUTPUTS)
-        return false;
-    Joined joined = {.builder = expression_begin(fusion->program->arena)};
-    JoinGiven nothing = join_nothing_given();
-    int made[EXPRESSION_MAX_VALUES], committed[EXPRESSION_MAX_VALUES];
-    int values[KERNEL_MAX_OUTPUTS];
-    join_expression(&joined, maker, &nothing, JOIN_ACC, made);
-    join_reader(&joined, maker, made, commit, committed);
-    if (joined.full)
-        return false;
-    for (int o = 0, next = 0; o < maker->output_count; o++) {
-        if (next < count && kept[next] == o)
-            next++;
-        else
-            forget(fusion, maker->outputs[o].buffer);
-    }
-    for (int i = 0; i < count; i++) { /* kept[i] >= i */
-        values[i] = made[kept[i]];
-        maker->outputs[i] = maker->outputs[kept[i]];
-    }
-    for (int o = 0; o < commit->output_count; o++) {
-        values[count + o] = committed[o];
-        maker->outputs[count + o] = commit->outputs[o];
-    }
-    maker->output_count = count + commit->output_count;
-    join_set(maker, &joined, expression_end(&joined.builder, values, maker->output_count));
-    move_uses(fusion, commit, k, first);
-    fusion->kernels[k] = NULL;
-    return true;
-}
-
 /* A commit that alone reads what a map made goes there, so that the value needs no memory. */
 static bool hasten_commit(Fusion *fusion, int k) {
     const Kernel *commit = fusion->kernels[k];
@@ -438,8 +403,10 @@ static bool hasten_commit(Fusion *fusion, int k) {
         const Kernel *maker = fusion->kernels[first];
         if (maker->kind != KERNEL_MAP || find_output(maker, &commit->operands[i]) < 0 ||
             !join_same_rows(maker, commit) || !reads_in_place(commit, maker) ||
-            !may_hasten(fusion, first, k, buffer) || !fuse_commit(fusion, first, k))
+            !may_hasten(fusion, first, k, buffer) || !fuse_with_reader(fusion, first, k, first))
             continue;
+        fusion->kernels[first]->name = maker->name;
+        fusion->kernels[first]->location = maker->location;
         rewrites_count(fusion->rewrites, "fuse_kernels", "%s commits %%%s", maker->name,
                        fusion->program->buffers.items[buffer].name);
         return true;

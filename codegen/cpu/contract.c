@@ -23,11 +23,10 @@ typedef struct ContractSlots {
     WeightViewSlots weight;
     PanelSlots panels;
     int in, out, depth; /* channels per group; taps x in */
-    int panel_count;    /* per group */
     int packed;         /* pointer: [group][panel][depth][columns] */
     int packed_group;   /* elements of a group there */
     int rows;           /* of this phase, all images */
-    int block_rows, row_blocks, block_panels, column_blocks; /* column blocks per group */
+    int block_rows, row_blocks;
     int taps_per_part, channels_per_part;
     int sums, sums_row, zeros, table, pointers; /* offsets in the workspace: behind the packed rows
         [block_rows][sums_row], zeros [in], row table, pointers [taps][block_rows] */
@@ -63,38 +62,29 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
     ContractSlots out = {.source = slot_packed_source(slots, kernel)};
     int64_t in = c->in / c->groups, columns = c->out / c->groups, lanes = target->lanes;
     int64_t depth = in * c->taps.tap_count;
-    Panels panels = gemm_panels(target, columns);
-    int64_t most = BLOCK_COLUMNS / (gemm_block(target).vectors * lanes);
-    int64_t column_blocks = integer_divide_up(panels.count, most);
-    int64_t block_panels = integer_divide_up(panels.count, column_blocks);
+    Panels panels = gemm_panels(target, columns, BLOCK_COLUMNS);
     int64_t rows = kernel_rows(slots->program, kernel) *
                    space_images(&slots->program->geometry, &kernel->space);
-    int64_t block_rows = choose_block_rows(rows, column_blocks * c->groups, target);
+    int64_t block_rows = choose_block_rows(rows, panels.blocks * c->groups, target);
     int64_t channels = integer_divide_up(in, integer_divide_up(in, DEPTH));
-    int64_t taps = in < DEPTH ? DEPTH / in : 1, sums_row = panels.vectors * lanes;
-    if (column_blocks > 1)
-        sums_row = block_panels * gemm_block(target).vectors * lanes;
-    column_blocks = integer_divide_up(panels.count, block_panels);
+    int64_t taps = in < DEPTH ? DEPTH / in : 1;
     out.elements = slot_elements(slots, kernel);
     out.weight = slot_weight_view(slots, &c->weight);
-    out.panels = slot_panels(slots, &panels);
+    out.panels = slot_panels(slots, &panels, columns);
     out.in = slot_number(slots, in);
     out.out = slot_number(slots, columns);
     out.depth = slot_number(slots, depth);
-    out.panel_count = slot_number(slots, panels.count);
     int64_t packed_group = panels.vectors * lanes * depth;
     out.packed = slot_shared(slots, c->groups * packed_group * (int64_t)sizeof(float));
     out.packed_group = slot_number(slots, packed_group);
     out.rows = slot_number(slots, rows);
     out.block_rows = slot_number(slots, block_rows);
     out.row_blocks = slot_number(slots, integer_divide_up(rows, block_rows));
-    out.block_panels = slot_number(slots, block_panels);
-    out.column_blocks = slot_number(slots, column_blocks);
     out.taps_per_part = slot_number(slots, taps);
     out.channels_per_part = slot_number(slots, channels);
-    slot_workspace(slots, &out, taps, in, sums_row, gemm_reads_rows(slots->program, kernel));
+    slot_workspace(slots, &out, taps, in, panels.widest, gemm_reads_rows(slots->program, kernel));
     slots->chunks = stage == 0 ? c->groups * panels.count
-                               : integer_divide_up(rows, block_rows) * column_blocks * c->groups;
+                               : integer_divide_up(rows, block_rows) * panels.blocks * c->groups;
     return out;
 }
 
@@ -127,7 +117,7 @@ static LLVMValueRef gather_columns(Emitter *e, const ContractSlots *slots, LLVMV
 
 static void emit_pack_weight(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
     bool side_by_side = kernel->contraction.weight.out_stride == 1;
-    LLVMValueRef panels = emit_slot(e, slots->panel_count), in = emit_slot(e, slots->in);
+    LLVMValueRef panels = emit_slot(e, slots->panels.count), in = emit_slot(e, slots->in);
     LLVMValueRef group = emit_div(e, e->chunk, panels), panel = emit_rem(e, e->chunk, panels);
     LLVMValueRef column = emit_panel_start(e, &slots->panels, panel);
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panel);
@@ -160,40 +150,29 @@ static void emit_pack_weight(Emitter *e, const Kernel *kernel, const ContractSlo
 typedef struct Block {
     const Kernel *kernel;
     const ContractSlots *slots;
-    bool direct;                                           /* rows are read where they are */
-    LLVMValueRef group, first_row, row_count, padded_rows; /* padded to whole register blocks */
-    LLVMValueRef first_panel, panel_end, first_column, column_count; /* within the group */
-    LLVMValueRef packed_rows, sums, zeros, table, pointers;          /* workspace */
+    bool direct;                                            /* rows are read where they are */
+    LLVMValueRef group, first_row, row_count, padded_rows;  /* padded to whole register blocks */
+    PanelBlock columns;                                     /* within the group */
+    LLVMValueRef packed_rows, sums, zeros, table, pointers; /* workspace */
 } Block;
-
-static LLVMValueRef workspace_at(Emitter *e, int slot) {
-    return emit_at(e, e->f32, e->workspace, emit_slot(e, slot));
-}
 
 static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *slots,
                          bool direct) {
     Block block = {.kernel = kernel, .slots = slots, .direct = direct};
     LLVMValueRef row_blocks = emit_slot(e, slots->row_blocks);
-    LLVMValueRef column_blocks = emit_slot(e, slots->column_blocks);
+    LLVMValueRef column_blocks = emit_slot(e, slots->panels.blocks);
     LLVMValueRef rest = emit_div(e, e->chunk, row_blocks);
     LLVMValueRef size = emit_slot(e, slots->block_rows);
-    LLVMValueRef panels = emit_slot(e, slots->block_panels);
     block.group = emit_div(e, rest, column_blocks);
     block.first_row = emit_mul(e, emit_rem(e, e->chunk, row_blocks), size);
     block.row_count = emit_min(e, size, emit_sub(e, emit_slot(e, slots->rows), block.first_row));
     block.padded_rows = emit_round_up(e, block.row_count, gemm_block(e->target).rows);
-    block.first_panel = emit_mul(e, emit_rem(e, rest, column_blocks), panels);
-    block.panel_end =
-        emit_min(e, emit_add(e, block.first_panel, panels), emit_slot(e, slots->panel_count));
-    block.first_column = emit_panel_start(e, &slots->panels, block.first_panel);
-    LLVMValueRef end =
-        emit_min(e, emit_panel_start(e, &slots->panels, block.panel_end), emit_slot(e, slots->out));
-    block.column_count = emit_sub(e, end, block.first_column);
+    block.columns = emit_panel_block(e, &slots->panels, emit_rem(e, rest, column_blocks));
     block.packed_rows = e->workspace;
-    block.sums = workspace_at(e, slots->sums);
-    block.zeros = workspace_at(e, slots->zeros);
-    block.table = workspace_at(e, slots->table);
-    block.pointers = workspace_at(e, slots->pointers);
+    block.sums = emit_workspace(e, slots->sums);
+    block.zeros = emit_workspace(e, slots->zeros);
+    block.table = emit_workspace(e, slots->table);
+    block.pointers = emit_workspace(e, slots->pointers);
     return block;
 }
 
@@ -217,14 +196,13 @@ static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part) {
 
 /* Pointers to the rows that each of the taps [first, end) reads. */
 static void find_rows(Emitter *e, const Block *block, LLVMValueRef first, LLVMValueRef end) {
-    LLVMValueRef channel = emit_mul(e, block->group, emit_slot(e, block->slots->in));
-    Loop tap = loop_begin(e, first, end, emit_int(e, 1));
-    LLVMValueRef nth = emit_sub(e, tap.index, first);
-    LLVMValueRef target =
-        emit_at(e, e->pointer, block->pointers, emit_mul(e, nth, emit_int(e, ROW_TABLE_ROWS)));
-    emit_row_pointers(e, &block->slots->source, tap.index, block->table, block->row_count, channel,
-                      block->zeros, target);
-    loop_end(e, &tap);
+    RowPointers rows = {.first_tap = first,
+                        .end_tap = end,
+                        .table = block->table,
+                        .count = block->row_count,
+                        .channel = emit_mul(e, block->group, emit_slot(e, block->slots->in)),
+                        .zeros = block->zeros};
+    emit_row_pointers(e, &block->slots->source, &rows, block->pointers);
 }
 
 /* sums += rows x panels, for one part of the depth. */
@@ -233,20 +211,20 @@ static void multiply(Emitter *e, const Block *block, const PackedTaps *part) {
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), in = emit_slot(e, slots->in);
     LLVMValueRef first_term = emit_add(e, emit_mul(e, part->first_tap, in), part->first);
     LLVMValueRef taps = emit_sub(e, part->end_tap, part->first_tap);
-    Loop panels = loop_begin(e, block->first_panel, block->panel_end, one);
+    Loop panels = loop_begin(e, block->columns.first, block->columns.end, one);
     LLVMValueRef column = emit_panel_start(e, &slots->panels, panels.index);
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
-    GemmOperands o = {.a = block->pointers,
-                      .first = block->direct ? part->first : zero,
-                      .taps = block->direct ? taps : one,
-                      .tap_step = emit_int(e, ROW_TABLE_ROWS),
-                      .b = emit_at(e, e->f32, packed_panel(e, slots, block->group, column),
-                                   emit_mul(e, first_term, width)),
-                      .c =
-                          emit_at(e, e->f32, block->sums, emit_sub(e, column, block->first_column)),
-                      .c_row = emit_slot(e, slots->sums_row),
-                      .depth = block->direct ? part->count : emit_mul(e, taps, part->count),
-                      .accumulate = LLVMBuildICmp(e->builder, LLVMIntSGT, first_term, zero, "")};
+    GemmOperands o = {
+        .a = block->pointers,
+        .first = block->direct ? part->first : zero,
+        .taps = block->direct ? taps : one,
+        .tap_step = emit_int(e, ROW_TABLE_ROWS),
+        .b = emit_at(e, e->f32, packed_panel(e, slots, block->group, column),
+                     emit_mul(e, first_term, width)),
+        .c = emit_at(e, e->f32, block->sums, emit_sub(e, column, block->columns.first_column)),
+        .c_row = emit_slot(e, slots->sums_row),
+        .depth = block->direct ? part->count : emit_mul(e, taps, part->count),
+        .accumulate = LLVMBuildICmp(e->builder, LLVMIntSGT, first_term, zero, "")};
     emit_gemm_panel(e, &o, block->padded_rows, width);
     loop_end(e, &panels);
 }
@@ -276,8 +254,8 @@ static void finish_rows(Emitter *e, const Block *block) {
     Epilogue epilogue = {
         &row,
         emit_at(e, e->f32, block->sums, emit_mul(e, rows.index, emit_slot(e, slots->sums_row))),
-        emit_add(e, group_start, block->first_column)};
-    elements_each_vector(e, emit_int(e, 0), block->column_count, finish_vector, &epilogue);
+        emit_add(e, group_start, block->columns.first_column)};
+    elements_each_vector(e, emit_int(e, 0), block->columns.column_count, finish_vector, &epilogue);
     loop_end(e, &rows);
 }
 

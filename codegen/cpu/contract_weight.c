@@ -28,10 +28,9 @@ typedef struct WeightSlots {
     ViewSlots b;
     WeightViewSlots weight;
     PanelSlots panels;
-    int panel_count;
     int in, out;         /* channels per group */
     int rows, part_rows; /* of the space, all images; of a part, whole FLOAT_ROWS */
-    int taps_per_block, tap_blocks, channels_per_block, channel_blocks, block_panels, column_blocks;
+    int taps_per_block, tap_blocks, channels_per_block, channel_blocks;
     int blocks, parts;
     int block_row;                               /* columns from row to row of a block's sums */
     int packed_b, sums, totals, table, pointers; /* offsets in the workspace, in fp32 elements */
@@ -70,7 +69,7 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     const Geometry *geometry = &slots->program->geometry;
     int64_t rows = space_rows(geometry, &kernel->space) * space_images(geometry, &kernel->space);
     int64_t in = c->in / c->groups, columns = c->out / c->groups;
-    int64_t unit = gemm_block(target).rows, widest = gemm_block(target).vectors * target->lanes;
+    int64_t unit = gemm_block(target).rows;
     int64_t channels = in, taps = 1;
     if (in > BLOCK_ROWS) /* equal blocks of whole register blocks */
         channels =
@@ -79,16 +78,11 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     else /* as many taps as fit, spread evenly */
         taps = integer_divide_up(c->taps.tap_count,
                                  integer_divide_up(c->taps.tap_count, BLOCK_ROWS / in));
-    Panels panels = gemm_panels(target, columns);
-    int64_t column_blocks = integer_divide_up(panels.count, BLOCK_COLUMNS / widest);
-    int64_t block_panels = integer_divide_up(panels.count, column_blocks);
-    column_blocks = integer_divide_up(panels.count, block_panels);
-    int64_t block_row = column_blocks > 1 ? block_panels * widest : panels.vectors * target->lanes;
+    Panels panels = gemm_panels(target, columns, BLOCK_COLUMNS);
     out.space = slot_space(slots, &kernel->space, false);
     out.b = slot_view(slots, &c->b);
     out.weight = slot_weight_view(slots, &c->weight);
-    out.panels = slot_panels(slots, &panels);
-    out.panel_count = slot_number(slots, panels.count);
+    out.panels = slot_panels(slots, &panels, columns);
     out.in = slot_number(slots, in);
     out.out = slot_number(slots, columns);
     int64_t tap_blocks = integer_divide_up(c->taps.tap_count, taps);
@@ -97,11 +91,9 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     out.tap_blocks = slot_number(slots, tap_blocks);
     out.channels_per_block = slot_number(slots, channels);
     out.channel_blocks = slot_number(slots, channel_blocks);
-    out.block_panels = slot_number(slots, block_panels);
-    out.column_blocks = slot_number(slots, column_blocks);
-    out.block_row = slot_number(slots, block_row);
+    out.block_row = slot_number(slots, panels.widest);
     int64_t packed = is_direct(slots->program, kernel, target) ? 0 : (int64_t)STRETCH * PACKED_ROW;
-    int64_t block = BLOCK_ROWS * block_row, sums = packed + STRETCH * block_row;
+    int64_t block = BLOCK_ROWS * panels.widest, sums = packed + STRETCH * panels.widest;
     int64_t table = sums + 3 * block;
     int64_t pointers = table + ROW_TABLE_BYTES / (int64_t)sizeof(float);
     out.packed_b = slot_number(slots, packed);
@@ -111,7 +103,7 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     out.pointers = slot_number(slots, pointers);
     slots->workspace =
         pointers * (int64_t)sizeof(float) + taps * ROW_TABLE_ROWS * (int64_t)sizeof(void *);
-    slot_parts(slots, &out, rows, c->groups * tap_blocks * channel_blocks * column_blocks, block,
+    slot_parts(slots, &out, rows, c->groups * tap_blocks * channel_blocks * panels.blocks, block,
                stage);
     return out;
 }
@@ -124,15 +116,12 @@ static int64_t bind_weight(Slots *slots, const Kernel *kernel, const CpuTarget *
 typedef struct WeightBlock {
     const WeightSlots *slots;
     bool direct;
-    LLVMValueRef group, first_panel, panel_end, first_column, column_count;
+    LLVMValueRef group;
+    PanelBlock columns;
     PackedTaps part;   /* channels within the group */
     LLVMValueRef rows; /* of the weight in this block: taps x channels */
     LLVMValueRef packed_a, packed_b, sums, totals, zeros, table, pointers;
 } WeightBlock;
-
-static LLVMValueRef workspace_at(Emitter *e, int slot) {
-    return emit_at(e, e->f32, e->workspace, emit_slot(e, slot));
-}
 
 /* The totals of a block in a part of the rows. */
 static LLVMValueRef part_totals(Emitter *e, const WeightSlots *slots, LLVMValueRef part,
@@ -145,20 +134,13 @@ static LLVMValueRef part_totals(Emitter *e, const WeightSlots *slots, LLVMValueR
 /* Block number `number` of the weight. */
 static WeightBlock find_block(Emitter *e, const WeightSlots *slots, LLVMValueRef number) {
     WeightBlock block = {.slots = slots};
-    LLVMValueRef column_blocks = emit_slot(e, slots->column_blocks);
+    LLVMValueRef column_blocks = emit_slot(e, slots->panels.blocks);
     LLVMValueRef channel_blocks = emit_slot(e, slots->channel_blocks);
     LLVMValueRef tap_blocks = emit_slot(e, slots->tap_blocks);
-    LLVMValueRef panels = emit_slot(e, slots->block_panels);
     LLVMValueRef channels = emit_slot(e, slots->channels_per_block);
     LLVMValueRef taps = emit_slot(e, slots->taps_per_block);
     LLVMValueRef rest = emit_div(e, number, column_blocks);
-    block.first_panel = emit_mul(e, emit_rem(e, number, column_blocks), panels);
-    block.panel_end =
-        emit_min(e, emit_add(e, block.first_panel, panels), emit_slot(e, slots->panel_count));
-    block.first_column = emit_panel_start(e, &slots->panels, block.first_panel);
-    LLVMValueRef end =
-        emit_min(e, emit_panel_start(e, &slots->panels, block.panel_end), emit_slot(e, slots->out));
-    block.column_count = emit_sub(e, end, block.first_column);
+    block.columns = emit_panel_block(e, &slots->panels, emit_rem(e, number, column_blocks));
     block.part.first = emit_mul(e, emit_rem(e, rest, channel_blocks), channels);
     rest = emit_div(e, rest, channel_blocks);
     block.part.first_tap = emit_mul(e, emit_rem(e, rest, tap_blocks), taps);
@@ -175,11 +157,11 @@ static WeightBlock find_block(Emitter *e, const WeightSlots *slots, LLVMValueRef
 static void find_workspace(Emitter *e, WeightBlock *block) {
     const WeightSlots *slots = block->slots;
     block->packed_a = e->workspace;
-    block->packed_b = workspace_at(e, slots->packed_b);
-    block->sums = workspace_at(e, slots->sums);
-    block->totals = workspace_at(e, slots->totals);
-    block->table = workspace_at(e, slots->table);
-    block->pointers = workspace_at(e, slots->pointers);
+    block->packed_b = emit_workspace(e, slots->packed_b);
+    block->sums = emit_workspace(e, slots->sums);
+    block->totals = emit_workspace(e, slots->totals);
+    block->table = emit_workspace(e, slots->table);
+    block->pointers = emit_workspace(e, slots->pointers);
     block->zeros = emit_array(e, e->f32, DIRECT_CHANNELS);
     if (block->direct)
         emit_clear(e, block->zeros, emit_int(e, DIRECT_CHANNELS));
@@ -191,15 +173,13 @@ static void find_workspace(Emitter *e, WeightBlock *block) {
 
 /* Pointers to what the block's taps read for `count` rows of the row table. */
 static void find_rows(Emitter *e, const WeightBlock *block, LLVMValueRef count) {
-    LLVMValueRef first = block->part.first_tap;
-    LLVMValueRef channel = emit_mul(e, block->group, emit_slot(e, block->slots->in));
-    Loop tap = loop_begin(e, first, block->part.end_tap, emit_int(e, 1));
-    LLVMValueRef nth = emit_sub(e, tap.index, first);
-    LLVMValueRef target =
-        emit_at(e, e->pointer, block->pointers, emit_mul(e, nth, emit_int(e, ROW_TABLE_ROWS)));
-    emit_row_pointers(e, &block->slots->source, tap.index, block->table, count, channel,
-                      block->zeros, target);
-    loop_end(e, &tap);
+    RowPointers rows = {.first_tap = block->part.first_tap,
+                        .end_tap = block->part.end_tap,
+                        .table = block->table,
+                        .count = count,
+                        .channel = emit_mul(e, block->group, emit_slot(e, block->slots->in)),
+                        .zeros = block->zeros};
+    emit_row_pointers(e, &block->slots->source, &rows, block->pointers);
 }
 
 /* Packs them: [row][BLOCK_ROWS]. */
@@ -217,20 +197,20 @@ static void pack_a(Emitter *e, const WeightBlock *block, LLVMValueRef count) {
 /* Packs rows [first, first + count) of the incoming gradient: [panel][row][columns of a panel]. */
 static void pack_b(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLVMValueRef count) {
     const WeightSlots *slots = block->slots;
-    LLVMValueRef out_start =
-        emit_add(e, emit_mul(e, block->group, emit_slot(e, slots->out)), block->first_column);
+    LLVMValueRef out_start = emit_add(e, emit_mul(e, block->group, emit_slot(e, slots->out)),
+                                      block->columns.first_column);
     Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     RowPlace place = emit_row_place(e, &slots->space, emit_add(e, first, rows.index));
     LLVMValueRef source = emit_row_address(e, &slots->b, place.image, place.row);
-    Loop panels = loop_begin(e, block->first_panel, block->panel_end, emit_int(e, 1));
+    Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
     LLVMValueRef column =
-        emit_sub(e, emit_panel_start(e, &slots->panels, panels.index), block->first_column);
+        emit_sub(e, emit_panel_start(e, &slots->panels, panels.index), block->columns.first_column);
     LLVMValueRef target =
         emit_add(e, emit_mul(e, column, emit_int(e, STRETCH)), emit_mul(e, rows.index, width));
     Loop lane = loop_begin(e, emit_int(e, 0), width, emit_int(e, e->target->lanes));
     LLVMValueRef here = emit_add(e, column, lane.index);
-    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->column_count, here));
+    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->columns.column_count, here));
     LLVMValueRef value =
         emit_load_elements(e, slots->b.dtype, source, emit_add(e, out_start, here), mask);
     if (slots->source.bf16 && slots->b.dtype != DTYPE_BF16)
@@ -248,9 +228,9 @@ static void multiply_panels(Emitter *e, const WeightBlock *block, const GemmOper
     const WeightSlots *slots = block->slots;
     GemmOperands o = *operands;
     LLVMValueRef start = emit_mul(e, first_row, o.c_row);
-    Loop panels = loop_begin(e, block->first_panel, block->panel_end, emit_int(e, 1));
+    Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
     LLVMValueRef column =
-        emit_sub(e, emit_panel_start(e, &slots->panels, panels.index), block->first_column);
+        emit_sub(e, emit_panel_start(e, &slots->panels, panels.index), block->columns.first_column);
     o.b = emit_at(e, e->f32, block->packed_b, emit_mul(e, column, emit_int(e, STRETCH)));
     o.c = emit_at(e, e->f32, block->sums, emit_add(e, start, column));
     emit_gemm_panel(e, &o, rows, emit_panel_width(e, &slots->panels, panels.index));
@@ -304,7 +284,7 @@ static void flush_sums(Emitter *e, const WeightBlock *block) {
     LLVMValueRef start = emit_mul(e, rows.index, width);
     Flush flush = {.sums = emit_at(e, e->f32, block->sums, start),
                    .totals = emit_at(e, e->f64, block->totals, start)};
-    elements_each_vector(e, emit_int(e, 0), block->column_count, flush_vector, &flush);
+    elements_each_vector(e, emit_int(e, 0), block->columns.column_count, flush_vector, &flush);
     loop_end(e, &rows);
 }
 
@@ -332,11 +312,11 @@ static void store_block(Emitter *e, const WeightBlock *block, LLVMValueRef total
     LLVMValueRef number = emit_tap_weight(e, &slots->source.taps, tap);
     LLVMValueRef row = emit_weight_address(e, &slots->weight, number, block->group, channel);
     LLVMValueRef start = emit_mul(e, rows.index, emit_slot(e, slots->block_row));
-    Flush flush = {.sums = emit_at(e, e->f32, row, block->first_column),
+    Flush flush = {.sums = emit_at(e, e->f32, row, block->columns.first_column),
                    .totals = emit_at(e, e->f64, totals, start),
                    .parts = parts,
                    .step = step};
-    elements_each_vector(e, emit_int(e, 0), block->column_count, store_vector, &flush);
+    elements_each_vector(e, emit_int(e, 0), block->columns.column_count, store_vector, &flush);
     loop_end(e, &rows);
 }
 

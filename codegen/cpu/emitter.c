@@ -147,6 +147,10 @@ LLVMValueRef emit_slot(Emitter *e, int slot) {
     return load_slot(e, e->i64, e->numbers, slot);
 }
 
+LLVMValueRef emit_workspace(Emitter *e, int slot) {
+    return emit_at(e, e->f32, e->workspace, emit_slot(e, slot));
+}
+
 LLVMValueRef emit_table_entry(Emitter *e, int table, LLVMValueRef index) {
     LLVMValueRef place = emit_add(e, emit_slot(e, table), index);
     return emit_load(e, e->i64, emit_at(e, e->i64, e->numbers, place), 8);

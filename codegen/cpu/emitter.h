@@ -74,6 +74,9 @@ void emitter_end(Emitter *emitter);
 LLVMValueRef emit_slot_pointer(Emitter *emitter, int slot);
 LLVMValueRef emit_slot(Emitter *emitter, int slot);
 
+/* A place in the thread's workspace; the slot says how many fp32 elements behind its start. */
+LLVMValueRef emit_workspace(Emitter *emitter, int slot);
+
 /* Entry `index` (i64) of a table. */
 LLVMValueRef emit_table_entry(Emitter *emitter, int table, LLVMValueRef index);
 

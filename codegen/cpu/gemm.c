@@ -12,18 +12,40 @@ GemmBlock gemm_block(const CpuTarget *target) {
 
 /* ---- Panels ---------------------------------------------------------------------------------- */
 
-Panels gemm_panels(const CpuTarget *target, int64_t columns) {
+Panels gemm_panels(const CpuTarget *target, int64_t columns, int64_t most) {
     Panels panels = {.vectors = integer_divide_up(columns, target->lanes)};
+    int64_t widest = BLOCK_VECTORS * target->lanes, all = panels.vectors * target->lanes;
     int64_t rest = panels.vectors % BLOCK_VECTORS, pairs = rest == 1 ? 2 : rest == 2 ? 1 : 0;
     if (panels.vectors == 1)
-        return (Panels){.vectors = 1, .count = 1};
-    panels.wide = (panels.vectors - 2 * pairs) / BLOCK_VECTORS;
+        pairs = 1; /* cut short */
+    else
+        panels.wide = (panels.vectors - 2 * pairs) / BLOCK_VECTORS;
     panels.count = panels.wide + pairs;
+    int64_t blocks = integer_divide_up(panels.count, most / widest);
+    panels.per_block = integer_divide_up(panels.count, blocks);
+    panels.blocks = integer_divide_up(panels.count, panels.per_block);
+    panels.widest = panels.blocks > 1 ? panels.per_block * widest : all;
     return panels;
 }
 
-PanelSlots slot_panels(Slots *slots, const Panels *panels) {
-    return (PanelSlots){slot_number(slots, panels->vectors), slot_number(slots, panels->wide)};
+PanelSlots slot_panels(Slots *slots, const Panels *panels, int64_t columns) {
+    return (PanelSlots){.columns = slot_number(slots, columns),
+                        .vectors = slot_number(slots, panels->vectors),
+                        .wide = slot_number(slots, panels->wide),
+                        .count = slot_number(slots, panels->count),
+                        .per_block = slot_number(slots, panels->per_block),
+                        .blocks = slot_number(slots, panels->blocks)};
+}
+
+PanelBlock emit_panel_block(Emitter *e, const PanelSlots *slots, LLVMValueRef number) {
+    LLVMValueRef size = emit_slot(e, slots->per_block);
+    PanelBlock block = {.first = emit_mul(e, number, size)};
+    block.end = emit_min(e, emit_add(e, block.first, size), emit_slot(e, slots->count));
+    block.first_column = emit_panel_start(e, slots, block.first);
+    LLVMValueRef end =
+        emit_min(e, emit_panel_start(e, slots, block.end), emit_slot(e, slots->columns));
+    block.column_count = emit_sub(e, end, block.first_column);
+    return block;
 }
 
 LLVMValueRef emit_panel_start(Emitter *e, const PanelSlots *slots, LLVMValueRef panel) {
@@ -209,24 +231,33 @@ bool gemm_reads_rows(const Program *program, const Kernel *kernel) {
            program->buffers.items[c->a.buffer].dtype == DTYPE_F32;
 }
 
-void emit_row_pointers(Emitter *e, const PackedSource *source, LLVMValueRef tap, LLVMValueRef table,
-                       LLVMValueRef count, LLVMValueRef channel, LLVMValueRef zeros,
-                       LLVMValueRef pointers) {
+/* For one tap. */
+static void emit_tap_pointers(Emitter *e, const PackedSource *source, const RowPointers *to,
+                              LLVMValueRef tap, LLVMValueRef pointers) {
     LLVMTypeRef numbers = LLVMVectorType(e->i64, (unsigned)e->target->lanes);
     LLVMValueRef origin[TYPE_MAX_SPACE];
     Loop rows =
-        loop_begin(e, emit_int(e, 0), padded_count(e, count), emit_int(e, e->target->lanes));
-    LLVMValueRef image = emit_load(e, numbers, table_entry(e, table, rows.index, 0), 8);
+        loop_begin(e, emit_int(e, 0), padded_count(e, to->count), emit_int(e, e->target->lanes));
+    LLVMValueRef image = emit_load(e, numbers, table_entry(e, to->table, rows.index, 0), 8);
     for (int d = 0; d < source->taps.source.rank; d++)
-        origin[d] = emit_load(e, numbers, table_entry(e, table, rows.index, 1 + d), 8);
+        origin[d] = emit_load(e, numbers, table_entry(e, to->table, rows.index, 1 + d), 8);
     LLVMValueRef row = emit_tap_row(e, &source->taps, image, origin, tap);
     LLVMValueRef there =
         LLVMBuildICmp(e->builder, LLVMIntSGE, row, LLVMConstNull(LLVMTypeOf(row)), "");
     LLVMValueRef place =
-        emit_at(e, e->f32, emit_row_address(e, &source->a, image, row), emit_splat(e, channel));
-    place = LLVMBuildSelect(e->builder, there, place, emit_splat(e, zeros), "");
+        emit_at(e, e->f32, emit_row_address(e, &source->a, image, row), emit_splat(e, to->channel));
+    place = LLVMBuildSelect(e->builder, there, place, emit_splat(e, to->zeros), "");
     emit_store(e, place, emit_at(e, e->pointer, pointers, rows.index), 8);
     loop_end(e, &rows);
+}
+
+void emit_row_pointers(Emitter *e, const PackedSource *source, const RowPointers *rows,
+                       LLVMValueRef pointers) {
+    Loop tap = loop_begin(e, rows->first_tap, rows->end_tap, emit_int(e, 1));
+    LLVMValueRef nth = emit_sub(e, tap.index, rows->first_tap);
+    LLVMValueRef start = emit_mul(e, nth, emit_int(e, ROW_TABLE_ROWS));
+    emit_tap_pointers(e, source, rows, tap.index, emit_at(e, e->pointer, pointers, start));
+    loop_end(e, &tap);
 }
 
 void emit_even_pointers(Emitter *e, LLVMValueRef rows, int64_t step, LLVMValueRef count,

@@ -15,19 +15,29 @@ typedef struct GemmBlock {
 GemmBlock gemm_block(const CpuTarget *target);
 
 /* Columns cut into panels, each as wide as a register block: `wide` panels of gemm_block's vectors,
- * behind them narrower ones of two; a single vector is a panel of its own. No vector is padding. */
+ * behind them narrower ones of two; a single vector is a panel of its own. No vector is padding.
+ * `blocks` blocks have `per_block` panels each, the last one what is left; `widest` columns are as
+ * wide as any of them. */
 typedef struct Panels {
-    int64_t vectors, wide, count;
+    int64_t vectors, wide, count, per_block, blocks, widest;
 } Panels;
 
-Panels gemm_panels(const CpuTarget *target, int64_t columns);
+/* Blocks of at most `most` columns. */
+Panels gemm_panels(const CpuTarget *target, int64_t columns, int64_t most);
 
 /* Its slots. */
 typedef struct PanelSlots {
-    int vectors, wide;
+    int columns, vectors, wide, count, per_block, blocks;
 } PanelSlots;
 
-PanelSlots slot_panels(Slots *slots, const Panels *panels);
+PanelSlots slot_panels(Slots *slots, const Panels *panels, int64_t columns);
+
+/* The panels [first, end) of a block, and its columns. */
+typedef struct PanelBlock {
+    LLVMValueRef first, end, first_column, column_count;
+} PanelBlock;
+
+PanelBlock emit_panel_block(Emitter *emitter, const PanelSlots *slots, LLVMValueRef block);
 
 /* Where panel number `panel` starts (panel may be the count: the end), and its width; in columns,
  * whole vectors. */
@@ -83,12 +93,15 @@ void emit_row_table(Emitter *emitter, const TapSlots *taps, const SpaceSlots *wa
  * prologue, multiplied as they are, and enough of each for finding it. */
 bool gemm_reads_rows(const Program *program, const Kernel *kernel);
 
-/* Pointers to the rows that tap `tap` reads, for `count` rows of a row table (and those repeated
- * behind), at `pointers`: channel `channel` of the row, or `zeros` where it is hidden or outside.
- */
-void emit_row_pointers(Emitter *emitter, const PackedSource *source, LLVMValueRef tap,
-                       LLVMValueRef table, LLVMValueRef count, LLVMValueRef channel,
-                       LLVMValueRef zeros, LLVMValueRef pointers);
+/* Pointers to the rows that the taps [first_tap, end_tap) read, for `count` rows of a row table
+ * (and those repeated behind); ROW_TABLE_ROWS pointers for each tap: to channel `channel` of the
+ * row, or to `zeros` where it is hidden or outside. */
+typedef struct RowPointers {
+    LLVMValueRef first_tap, end_tap, table, count, channel, zeros;
+} RowPointers;
+
+void emit_row_pointers(Emitter *emitter, const PackedSource *source, const RowPointers *rows,
+                       LLVMValueRef pointers);
 
 /* Pointers to `count` rows at `rows`, `step` fp32 from one to the next. */
 void emit_even_pointers(Emitter *emitter, LLVMValueRef rows, int64_t step, LLVMValueRef count,
