@@ -130,13 +130,17 @@ typedef struct Tile {
     LLVMValueRef partial;            /* row of the partial arrays */
 } Tile;
 
-/* Sums `term` over the rows of the tile for `vectors` vectors of channels; centre[i] not NULL: the
- * squares of the distances from it. */
+/* Sums `term` over the rows of the tile for `vectors` vectors of channels; with a centre, its
+ * distances from that and their squares. */
 static void sum_rows(Emitter *e, const Tile *tile, LLVMValueRef channel, LLVMValueRef mask,
-                     int vectors, LLVMValueRef const *centre, LLVMValueRef *sums) {
-    LLVMValueRef accumulators[TILE_VECTORS];
-    for (int v = 0; v < vectors; v++)
+                     int vectors, LLVMValueRef const *centre, LLVMValueRef *sums,
+                     LLVMValueRef *squares) {
+    LLVMValueRef accumulators[TILE_VECTORS], squared[TILE_VECTORS];
+    for (int v = 0; v < vectors; v++) {
         accumulators[v] = emit_variable(e, e->vector_f32, LLVMConstNull(e->vector_f32));
+        if (centre)
+            squared[v] = emit_variable(e, e->vector_f32, LLVMConstNull(e->vector_f32));
+    }
     Loop rows = loop_begin(e, tile->first_row, tile->end_row, emit_int(e, 1));
     RowPlace place = emit_row_place(e, &tile->slots->elements.space, rows.index);
     ElementRow row = elements_begin(e, tile->kernel, &tile->slots->elements, &place);
@@ -144,18 +148,20 @@ static void sum_rows(Emitter *e, const Tile *tile, LLVMValueRef channel, LLVMVal
         LLVMValueRef at = emit_add(e, channel, emit_int(e, (int64_t)v * e->target->lanes));
         LLVMValueRef term;
         elements_evaluate(e, &row, at, mask, NULL, &term);
-        LLVMValueRef sum = emit_get(e, e->vector_f32, accumulators[v]);
         if (centre) {
-            LLVMValueRef distance = LLVMBuildFSub(e->builder, term, centre[v], "");
-            sum = emit_fma(e, distance, distance, sum);
-        } else {
-            sum = LLVMBuildFAdd(e->builder, sum, term, "");
+            term = LLVMBuildFSub(e->builder, term, centre[v], "");
+            emit_set(e, squared[v],
+                     emit_fma(e, term, term, emit_get(e, e->vector_f32, squared[v])));
         }
-        emit_set(e, accumulators[v], sum);
+        LLVMValueRef sum = emit_get(e, e->vector_f32, accumulators[v]);
+        emit_set(e, accumulators[v], LLVMBuildFAdd(e->builder, sum, term, ""));
     }
     loop_end(e, &rows);
-    for (int v = 0; v < vectors; v++)
+    for (int v = 0; v < vectors; v++) {
         sums[v] = emit_get(e, e->vector_f32, accumulators[v]);
+        if (centre)
+            squares[v] = emit_get(e, e->vector_f32, squared[v]);
+    }
 }
 
 static void store_partials(Emitter *e, const Tile *tile, int slot, LLVMValueRef channel,
@@ -168,17 +174,33 @@ static void store_partials(Emitter *e, const Tile *tile, int slot, LLVMValueRef 
     }
 }
 
+/* The mean from a first one and the sum of the distances from it, and M2 likewise: what the first
+ * one was rounded by is known then (Chan, Golub, LeVeque 1983, the corrected two-pass algorithm).
+ */
+static void correct_moments(Emitter *e, LLVMValueRef count, LLVMValueRef distances,
+                            LLVMValueRef *mean, LLVMValueRef *m2) {
+    LLVMBuilderRef b = e->builder;
+    LLVMValueRef zero = LLVMConstNull(e->vector_f32), off = LLVMBuildFDiv(b, distances, count, "");
+    LLVMValueRef less = LLVMBuildFSub(b, *m2, LLVMBuildFMul(b, distances, off, ""), "");
+    LLVMValueRef below = LLVMBuildFCmp(b, LLVMRealOLT, less, zero, "");
+    *mean = LLVMBuildFAdd(b, *mean, off, "");
+    *m2 = LLVMBuildSelect(b, below, zero, less, "");
+}
+
 /* The tile's sums, or means and squared distances, of `vectors` vectors of channels. */
 static void reduce_vectors(Emitter *e, const Tile *tile, LLVMValueRef channel, LLVMValueRef mask,
                            int vectors) {
-    LLVMValueRef sums[TILE_VECTORS], squares[TILE_VECTORS];
-    sum_rows(e, tile, channel, mask, vectors, NULL, sums);
+    LLVMValueRef sums[TILE_VECTORS], distances[TILE_VECTORS], squares[TILE_VECTORS];
+    sum_rows(e, tile, channel, mask, vectors, NULL, sums, NULL);
     if (tile->slots->moments) {
         LLVMValueRef count =
             LLVMBuildSIToFP(e->builder, emit_sub(e, tile->end_row, tile->first_row), e->f32, "");
+        count = emit_splat(e, count);
         for (int v = 0; v < vectors; v++)
-            sums[v] = LLVMBuildFDiv(e->builder, sums[v], emit_splat(e, count), "");
-        sum_rows(e, tile, channel, mask, vectors, sums, squares);
+            sums[v] = LLVMBuildFDiv(e->builder, sums[v], count, "");
+        sum_rows(e, tile, channel, mask, vectors, sums, distances, squares);
+        for (int v = 0; v < vectors; v++)
+            correct_moments(e, count, distances[v], &sums[v], &squares[v]);
         store_partials(e, tile, tile->slots->partial_m2, channel, mask, vectors, squares);
     }
     store_partials(e, tile, tile->slots->partial, channel, mask, vectors, sums);
