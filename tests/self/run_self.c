@@ -3,6 +3,7 @@
  *     run_self [OPTION...] random FIRST COUNT      the random networks of these seeds
  *     run_self [OPTION...] models SHARE FILE...    one of SHARE networks of the files, those whose
  *                                                  turn it is by the day; 1: all
+ *     run_self [OPTION...] network FILE NAME       this network of the file
  *     run_self show SEED                           the text of a random network
  *
  * Options: --check-memory, --bf16.
@@ -161,20 +162,34 @@ static void run_network(Run *run, NetworkSource *source, const char *name) {
     arena_destroy(arena);
 }
 
-/* The networks of a file that are no templates; `*turn` counts networks. */
-static void run_file(Run *run, const char *path, int share, int *turn) {
-    Arena *arena = arena_create();
+/* NULL: the failure is reported. */
+static NetworkSource *open_file(Run *run, Arena *arena, const char *path) {
     Options options = options_default(arena);
     options.model = path;
     Diagnostics *diagnostics;
     NetworkSource *source = network_open(arena, &options, &diagnostics);
+    if (!source)
+        report(run, path, NULL, diagnostics_text(diagnostics, false));
+    return source;
+}
+
+static void run_one(Run *run, const char *path, const char *name) {
+    Arena *arena = arena_create();
+    NetworkSource *source = open_file(run, arena, path);
+    if (source)
+        run_network(run, source, name);
+    arena_destroy(arena);
+}
+
+/* The networks of a file that are no templates; `*turn` counts networks. */
+static void run_file(Run *run, const char *path, int share, int *turn) {
+    Arena *arena = arena_create();
+    NetworkSource *source = open_file(run, arena, path);
     size_t count = 0;
     const FrontendNetwork *networks = source ? network_list(source, &count) : NULL;
     for (size_t i = 0; i < count; i++)
         if (!networks[i].template && !networks[i].included && (*turn)++ % share == 0)
             run_network(run, source, networks[i].name);
-    if (!source)
-        report(run, path, NULL, diagnostics_text(diagnostics, false));
     arena_destroy(arena);
 }
 
@@ -216,14 +231,16 @@ int main(int argc, char **argv) {
         int turn = share > 1 ? (int)(time(NULL) / 86400 % share) : 0;
         for (int i = 3; i < argc; i++)
             run_file(&run, argv[i], share, &turn);
+    } else if (argc == 4 && strcmp(argv[1], "network") == 0) {
+        run_one(&run, argv[2], argv[3]);
     } else if (argc == 3 && strcmp(argv[1], "show") == 0) {
         Arena *arena = arena_create();
         fputs(random_network(arena, (uint32_t)number(argv[2])), stdout);
         arena_destroy(arena);
         return 0;
     } else {
-        fputs("usage: run_self [OPTION...] random FIRST COUNT | models SHARE FILE... | show "
-              "SEED\n",
+        fputs("usage: run_self [OPTION...] random FIRST COUNT | models SHARE FILE... | "
+              "network FILE NAME | show SEED\n",
               stderr);
         return 2;
     }
