@@ -1,30 +1,48 @@
 /* Contracts: rows to rows. Stage 0 packs the weight into panels of columns, shared by all threads.
  * Stage 1 takes a block of rows and columns a chunk: for each part of the depth (some taps, some
- * input channels) it finds the rows that the taps read, or packs them behind the prologue, and
- * multiplies them with the panels, summing in the thread's workspace; then the kernel's expression
- * runs over the sums. */
+ * input channels) it finds the rows that the taps read, or packs them (behind the prologue, or as
+ * bf16 for tiles), and multiplies them with the panels, summing in the thread's workspace; then the
+ * kernel's expression runs over the sums. */
 #include "base/integer.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/gemm.h"
 #include "codegen/cpu/kinds.h"
+#include "codegen/cpu/tiles.h"
 
 enum {
     DEPTH = 256,             /* terms of a part: a panel of them stays near */
     PACKED_ROW = DEPTH + 16, /* from row to row: no power of two, to spread over the cache */
     BLOCK_ROWS = 240,        /* rows of a chunk at most; a multiple of every register block */
     BLOCK_COLUMNS = 256,     /* columns of a chunk at most */
-    ENOUGH_CHUNKS = 16       /* so that threads end together */
+    TILED_DEPTH = 512,       /* of tiles: terms of a part at most, whole tiles */
+    TILED_ROWS = 256,        /* rows of a chunk at most, whole blocks of tiles */
+    TILED_UNIT = 2 * TILE_ROWS,
+    ENOUGH_CHUNKS = 16 /* so that threads end together */
 };
-_Static_assert((int)BLOCK_ROWS <= (int)ROW_TABLE_ROWS, "a row table holds the rows of a chunk");
+_Static_assert((int)BLOCK_ROWS <= (int)ROW_TABLE_ROWS && (int)TILED_ROWS <= (int)ROW_TABLE_ROWS,
+               "a row table holds the rows of a chunk");
+
+/* How the rows that the taps read come to the product. */
+typedef enum RowForm { ROWS_PACKED, ROWS_IN_PLACE, ROWS_TILED } RowForm;
+
+static RowForm row_form(const Program *program, const Kernel *kernel, const CpuTarget *target) {
+    if (kernel->contraction.bf16 && target->tiles != CPU_TILES_NONE)
+        return ROWS_TILED;
+    return gemm_reads_rows(program, kernel) ? ROWS_IN_PLACE : ROWS_PACKED;
+}
 
 typedef struct ContractSlots {
+    RowForm form;
     PackedSource source;
     ElementSlots elements;
     WeightViewSlots weight;
     PanelSlots panels;
     int in, out, depth; /* channels per group; taps x in */
-    int packed;         /* pointer: [group][panel][depth][columns] */
+    int packed;         /* pointer: [group][panel][depth][columns]; tiles: TileOperands.b */
     int packed_group;   /* elements of a group there */
+    int part_depth;     /* tiles: terms of a part, each padded to whole tiles */
+    int channel_parts;  /* tiles: parts of the channels at a tap */
+    int row_bytes;      /* tiles: from packed row to packed row */
     int rows;           /* of this phase, all images */
     int block_rows, row_blocks;
     int taps_per_part, channels_per_part;
@@ -33,18 +51,42 @@ typedef struct ContractSlots {
 } ContractSlots;
 
 /* Rows of a chunk: as many as fit, fewer where there would be too few chunks. */
-static int64_t choose_block_rows(int64_t rows, int64_t column_blocks, const CpuTarget *target) {
-    int64_t unit = gemm_block(target).rows;
+static int64_t choose_block_rows(int64_t rows, int64_t column_blocks, int64_t most, int64_t unit) {
     int64_t wanted = integer_divide_up(rows * column_blocks, ENOUGH_CHUNKS);
-    int64_t block = integer_divide_up(wanted < BLOCK_ROWS ? wanted : BLOCK_ROWS, unit) * unit;
+    int64_t block = integer_divide_up(wanted < most ? wanted : most, unit) * unit;
     return block < unit ? unit : block;
 }
 
-/* Where things are in the workspace; rows are packed, or pointed to. */
-static void slot_workspace(Slots *slots, ContractSlots *out, int64_t taps, int64_t in,
-                           int64_t sums_row, bool direct) {
-    int64_t packed = direct ? 0 : BLOCK_ROWS * PACKED_ROW, sums = BLOCK_ROWS * sums_row;
-    int64_t zeros = direct ? integer_divide_up(in, 16) * 16 : 0;
+/* How the depth is cut: some taps with all channels, or some channels of a tap. */
+typedef struct Parts {
+    int64_t taps, channels;
+    int64_t depth;                    /* of a part, tiles: padded */
+    int64_t tap_parts, channel_parts; /* of the whole depth */
+} Parts;
+
+static Parts cut_depth(RowForm form, int64_t taps, int64_t in) {
+    int64_t most = form == ROWS_TILED ? TILED_DEPTH : DEPTH, unit = TILE_DEPTH;
+    Parts parts = {.taps = in < most ? most / in : 1};
+    if (parts.taps > taps)
+        parts.taps = taps > 0 ? taps : 1;
+    parts.channels = integer_divide_up(in, integer_divide_up(in, most));
+    if (form == ROWS_TILED && in > most)
+        parts.channels = integer_divide_up(parts.channels, unit) * unit;
+    parts.depth = integer_divide_up(parts.taps * parts.channels, unit) * unit;
+    parts.tap_parts = integer_divide_up(taps, parts.taps);
+    parts.channel_parts = integer_divide_up(in, parts.channels);
+    return parts;
+}
+
+/* Where things are in the workspace; rows are packed, pointed to, or both. */
+static void slot_workspace(Slots *slots, ContractSlots *out, const Parts *parts, int64_t in,
+                           int64_t sums_row) {
+    bool tiled = out->form == ROWS_TILED, direct = out->form != ROWS_PACKED;
+    int64_t row = tiled ? parts->depth / 2 + TILE_COLUMNS : PACKED_ROW;
+    int64_t rows = tiled ? TILED_ROWS : BLOCK_ROWS;
+    int64_t packed = out->form == ROWS_IN_PLACE ? 0 : rows * row, sums = rows * sums_row;
+    int64_t zeros = direct ? integer_divide_up(in, 16) * 16 : 0, taps = parts->taps;
+    out->row_bytes = slot_number(slots, row * (int64_t)sizeof(float));
     int64_t table = packed + sums + zeros;
     int64_t pointers = table + ROW_TABLE_BYTES / (int64_t)sizeof(float);
     out->sums = slot_number(slots, packed);
@@ -56,33 +98,50 @@ static void slot_workspace(Slots *slots, ContractSlots *out, int64_t taps, int64
                        (direct ? taps : 1) * ROW_TABLE_ROWS * (int64_t)sizeof(void *);
 }
 
+/* The packed weight. */
+static void slot_weight(Slots *slots, ContractSlots *out, const Kernel *kernel,
+                        const Panels *panels, const Parts *parts, int64_t lanes) {
+    const Contraction *c = &kernel->contraction;
+    int64_t depth = c->in / c->groups * c->taps.tap_count, bytes = sizeof(float);
+    if (out->form == ROWS_TILED) {
+        depth = parts->tap_parts * parts->channel_parts * parts->depth;
+        bytes /= 2;
+    }
+    int64_t group = panels->vectors * lanes * depth;
+    out->weight = slot_weight_view(slots, &c->weight);
+    out->depth = slot_number(slots, depth);
+    out->packed = slot_shared(slots, c->groups * group * bytes);
+    out->packed_group = slot_number(slots, group);
+    out->part_depth = slot_number(slots, parts->depth);
+    out->channel_parts = slot_number(slots, parts->channel_parts);
+}
+
 static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                                    int stage) {
     const Contraction *c = &kernel->contraction;
-    ContractSlots out = {.source = slot_packed_source(slots, kernel)};
-    int64_t in = c->in / c->groups, columns = c->out / c->groups, lanes = target->lanes;
-    int64_t depth = in * c->taps.tap_count;
-    Panels panels = gemm_panels(target, columns, BLOCK_COLUMNS);
+    ContractSlots out = {.form = row_form(slots->program, kernel, target)};
+    bool tiled = out.form == ROWS_TILED;
+    int64_t in = c->in / c->groups, columns = c->out / c->groups;
+    Panels panels =
+        tiled ? tile_panels(columns, BLOCK_COLUMNS) : gemm_panels(target, columns, BLOCK_COLUMNS);
     int64_t rows = kernel_rows(slots->program, kernel) *
                    space_images(&slots->program->geometry, &kernel->space);
-    int64_t block_rows = choose_block_rows(rows, panels.blocks * c->groups, target);
-    int64_t channels = integer_divide_up(in, integer_divide_up(in, DEPTH));
-    int64_t taps = in < DEPTH ? DEPTH / in : 1;
+    int64_t block_rows =
+        choose_block_rows(rows, panels.blocks * c->groups, tiled ? TILED_ROWS : BLOCK_ROWS,
+                          tiled ? TILED_UNIT : gemm_block(target).rows);
+    Parts parts = cut_depth(out.form, c->taps.tap_count, in);
+    out.source = slot_packed_source(slots, kernel, tiled ? DTYPE_BF16 : DTYPE_F32);
     out.elements = slot_elements(slots, kernel);
-    out.weight = slot_weight_view(slots, &c->weight);
     out.panels = slot_panels(slots, &panels, columns);
     out.in = slot_number(slots, in);
     out.out = slot_number(slots, columns);
-    out.depth = slot_number(slots, depth);
-    int64_t packed_group = panels.vectors * lanes * depth;
-    out.packed = slot_shared(slots, c->groups * packed_group * (int64_t)sizeof(float));
-    out.packed_group = slot_number(slots, packed_group);
+    slot_weight(slots, &out, kernel, &panels, &parts, target->lanes);
     out.rows = slot_number(slots, rows);
     out.block_rows = slot_number(slots, block_rows);
     out.row_blocks = slot_number(slots, integer_divide_up(rows, block_rows));
-    out.taps_per_part = slot_number(slots, taps);
-    out.channels_per_part = slot_number(slots, channels);
-    slot_workspace(slots, &out, taps, in, panels.widest, gemm_reads_rows(slots->program, kernel));
+    out.taps_per_part = slot_number(slots, parts.taps);
+    out.channels_per_part = slot_number(slots, parts.channels);
+    slot_workspace(slots, &out, &parts, in, panels.widest);
     slots->chunks = stage == 0 ? c->groups * panels.count
                                : integer_divide_up(rows, block_rows) * panels.blocks * c->groups;
     return out;
@@ -92,10 +151,8 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
  * are packed, or read where they are. */
 static int64_t bind_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                              int stage) {
-    slot_contract(slots, kernel, target, stage);
-    if (stage == 0)
-        return kernel->contraction.weight.out_stride == 1;
-    return gemm_reads_rows(slots->program, kernel);
+    RowForm form = slot_contract(slots, kernel, target, stage).form;
+    return stage == 0 ? kernel->contraction.weight.out_stride == 1 : (int64_t)form;
 }
 
 /* ---- Stage 0: packing the weight ------------------------------------------------------------- */
@@ -103,9 +160,10 @@ static int64_t bind_contract(Slots *slots, const Kernel *kernel, const CpuTarget
 /* Where the panel of a group that starts at `column` is. */
 static LLVMValueRef packed_panel(Emitter *e, const ContractSlots *slots, LLVMValueRef group,
                                  LLVMValueRef column) {
+    LLVMTypeRef element = emit_dtype(e, slots->source.packed);
     LLVMValueRef start = emit_mul(e, group, emit_slot(e, slots->packed_group));
     start = emit_add(e, start, emit_mul(e, column, emit_slot(e, slots->depth)));
-    return emit_at(e, e->f32, emit_slot_pointer(e, slots->packed), start);
+    return emit_at(e, element, emit_slot_pointer(e, slots->packed), start);
 }
 
 static LLVMValueRef gather_columns(Emitter *e, const ContractSlots *slots, LLVMValueRef address,
@@ -115,33 +173,148 @@ static LLVMValueRef gather_columns(Emitter *e, const ContractSlots *slots, LLVMV
     return emit_gather(e, e->vector_f32, emit_at(e, e->f32, address, steps), mask);
 }
 
-static void emit_pack_weight(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
-    bool side_by_side = kernel->contraction.weight.out_stride == 1;
-    LLVMValueRef panels = emit_slot(e, slots->panels.count), in = emit_slot(e, slots->in);
-    LLVMValueRef group = emit_div(e, e->chunk, panels), panel = emit_rem(e, e->chunk, panels);
-    LLVMValueRef column = emit_panel_start(e, &slots->panels, panel);
-    LLVMValueRef width = emit_panel_width(e, &slots->panels, panel);
-    LLVMValueRef target = packed_panel(e, slots, group, column);
-    Loop tap =
-        loop_begin(e, emit_int(e, 0), emit_slot(e, slots->source.taps.count), emit_int(e, 1));
-    LLVMValueRef number = emit_tap_weight(e, &slots->source.taps, tap.index);
-    Loop channel = loop_begin(e, emit_int(e, 0), in, emit_int(e, 1));
-    LLVMValueRef row = emit_weight_address(e, &slots->weight, number, group, channel.index);
-    LLVMValueRef k = emit_add(e, emit_mul(e, tap.index, in), channel.index);
-    LLVMValueRef packed = emit_at(e, e->f32, target, emit_mul(e, k, width));
-    Loop lane = loop_begin(e, emit_int(e, 0), width, emit_int(e, e->target->lanes));
-    LLVMValueRef first = emit_add(e, column, lane.index);
+/* A panel while it is packed. */
+typedef struct PackedPanel {
+    const Kernel *kernel;
+    const ContractSlots *slots;
+    LLVMValueRef group, column, width, target;
+} PackedPanel;
+
+/* `lanes` columns, from `lane` of the panel on, of the weight's row `row`. */
+static LLVMValueRef load_columns(Emitter *e, const PackedPanel *panel, LLVMValueRef row,
+                                 LLVMValueRef lane) {
+    const ContractSlots *slots = panel->slots;
+    LLVMValueRef first = emit_add(e, panel->column, lane);
     LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, emit_slot(e, slots->out), first));
     LLVMValueRef offset = emit_mul(e, first, emit_slot(e, slots->weight.out_stride));
     LLVMValueRef source = emit_at(e, e->f32, row, offset);
-    LLVMValueRef value = side_by_side ? emit_load_vector(e, e->vector_f32, source, mask)
-                                      : gather_columns(e, slots, source, mask);
-    if (kernel->contraction.bf16)
+    return panel->kernel->contraction.weight.out_stride == 1
+               ? emit_load_vector(e, e->vector_f32, source, mask)
+               : gather_columns(e, slots, source, mask);
+}
+
+/* The panel's columns of one row of the weight, in fp32. */
+static void pack_weight_row(Emitter *e, const PackedPanel *panel, LLVMValueRef row,
+                            LLVMValueRef target) {
+    Loop lane = loop_begin(e, emit_int(e, 0), panel->width, emit_int(e, e->target->lanes));
+    LLVMValueRef value = load_columns(e, panel, row, lane.index);
+    if (panel->kernel->contraction.bf16)
         value = emit_round_to_bf16(e, value);
-    emit_store_vector(e, value, emit_at(e, e->f32, packed, lane.index), NULL);
+    emit_store_vector(e, value, emit_at(e, e->f32, target, lane.index), NULL);
     loop_end(e, &lane);
+}
+
+/* The same of row `k` of a part for tiles: into the lower halves of pairs if k is even, beside them
+ * if it is odd. */
+static void pack_tile_row(Emitter *e, const PackedPanel *panel, LLVMValueRef row, LLVMValueRef part,
+                          LLVMValueRef k) {
+    LLVMValueRef depth = emit_int(e, TILE_DEPTH), two = emit_int(e, 2);
+    LLVMValueRef step = emit_mul(e, emit_div(e, k, depth), emit_mul(e, panel->width, depth));
+    LLVMValueRef pair = emit_div(e, emit_rem(e, k, depth), two);
+    LLVMValueRef odd =
+        LLVMBuildICmp(e->builder, LLVMIntEQ, emit_rem(e, k, two), emit_int(e, 1), "");
+    LLVMValueRef target = emit_add(e, step, emit_mul(e, pair, depth));
+    Loop lane = loop_begin(e, emit_int(e, 0), panel->width, emit_int(e, TILE_COLUMNS));
+    LLVMValueRef value = emit_narrow(e, DTYPE_BF16, load_columns(e, panel, row, lane.index));
+    value = LLVMBuildZExt(e->builder, value, e->vector_i32, "");
+    LLVMValueRef place =
+        emit_at(e, e->i16, part, emit_add(e, target, emit_mul(e, lane.index, depth)));
+    Branch beside = branch_begin(e, odd);
+    LLVMValueRef low = emit_load_vector(e, e->vector_i32, place, NULL);
+    emit_store_vector(e, emit_pairs(e, low, value), place, NULL);
+    branch_else(e, &beside);
+    emit_store_vector(e, value, place, NULL);
+    branch_end(e, &beside);
+    loop_end(e, &lane);
+}
+
+/* A loop over the parts of the depth. */
+typedef struct PartLoop {
+    Loop tap, channel;
+    PackedTaps part;
+} PartLoop;
+
+static LLVMValueRef packed_row(Emitter *e, const PackedPanel *panel, LLVMValueRef tap,
+                               LLVMValueRef channel) {
+    LLVMValueRef number = emit_tap_weight(e, &panel->slots->source.taps, tap);
+    return emit_weight_address(e, &panel->slots->weight, number, panel->group, channel);
+}
+
+static void pack_panel(Emitter *e, const PackedPanel *panel) {
+    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
+    LLVMValueRef in = emit_slot(e, panel->slots->in);
+    Loop tap = loop_begin(e, zero, emit_slot(e, panel->slots->source.taps.count), one);
+    Loop channel = loop_begin(e, zero, in, one);
+    LLVMValueRef k = emit_add(e, emit_mul(e, tap.index, in), channel.index);
+    pack_weight_row(e, panel, packed_row(e, panel, tap.index, channel.index),
+                    emit_at(e, e->f32, panel->target, emit_mul(e, k, panel->width)));
     loop_end(e, &channel);
     loop_end(e, &tap);
+}
+
+/* Where a part of the depth lies in a panel for tiles. */
+static LLVMValueRef packed_part(Emitter *e, const ContractSlots *slots, LLVMValueRef panel,
+                                LLVMValueRef width, const PackedTaps *part) {
+    LLVMValueRef number = emit_div(e, part->first_tap, emit_slot(e, slots->taps_per_part));
+    number = emit_add(e, emit_mul(e, number, emit_slot(e, slots->channel_parts)),
+                      emit_div(e, part->first, emit_slot(e, slots->channels_per_part)));
+    LLVMValueRef size = emit_mul(e, emit_slot(e, slots->part_depth), width);
+    return emit_at(e, e->i16, panel, emit_mul(e, number, size));
+}
+
+/* Outside: over taps, [first_tap, end_tap) of the part. */
+static PartLoop part_loop_taps(Emitter *e, const ContractSlots *slots) {
+    LLVMValueRef taps = emit_slot(e, slots->source.taps.count);
+    LLVMValueRef step = emit_slot(e, slots->taps_per_part);
+    PartLoop loop = {.tap = loop_begin(e, emit_int(e, 0), taps, step)};
+    loop.part.first_tap = loop.tap.index;
+    loop.part.end_tap = emit_min(e, emit_add(e, loop.tap.index, step), taps);
+    return loop;
+}
+
+/* Inside: over channels. */
+static void part_loop_channels(Emitter *e, const ContractSlots *slots, PartLoop *loop) {
+    LLVMValueRef in = emit_slot(e, slots->in), step = emit_slot(e, slots->channels_per_part);
+    loop->channel = loop_begin(e, emit_int(e, 0), in, step);
+    loop->part.first = loop->channel.index;
+    loop->part.count = emit_min(e, step, emit_sub(e, in, loop->channel.index));
+}
+
+static void part_loop_end(Emitter *e, PartLoop *loop) {
+    loop_end(e, &loop->channel);
+    loop_end(e, &loop->tap);
+}
+
+static void pack_tile_panel(Emitter *e, const PackedPanel *panel) {
+    const ContractSlots *slots = panel->slots;
+    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
+    LLVMValueRef size = emit_mul(e, emit_slot(e, slots->depth), panel->width);
+    emit_clear(e, DTYPE_BF16, panel->target, size); /* pads */
+    PartLoop parts = part_loop_taps(e, slots);
+    part_loop_channels(e, slots, &parts);
+    const PackedTaps *part = &parts.part;
+    LLVMValueRef place = packed_part(e, slots, panel->target, panel->width, part);
+    Loop tap = loop_begin(e, part->first_tap, part->end_tap, one);
+    LLVMValueRef start = emit_mul(e, emit_sub(e, tap.index, part->first_tap), part->count);
+    Loop channel = loop_begin(e, zero, part->count, one);
+    LLVMValueRef row = packed_row(e, panel, tap.index, emit_add(e, part->first, channel.index));
+    pack_tile_row(e, panel, row, place, emit_add(e, start, channel.index));
+    loop_end(e, &channel);
+    loop_end(e, &tap);
+    part_loop_end(e, &parts);
+}
+
+static void emit_pack_weight(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
+    LLVMValueRef panels = emit_slot(e, slots->panels.count);
+    LLVMValueRef number = emit_rem(e, e->chunk, panels);
+    PackedPanel panel = {.kernel = kernel, .slots = slots, .group = emit_div(e, e->chunk, panels)};
+    panel.column = emit_panel_start(e, &slots->panels, number);
+    panel.width = emit_panel_width(e, &slots->panels, number);
+    panel.target = packed_panel(e, slots, panel.group, panel.column);
+    if (slots->form == ROWS_TILED)
+        pack_tile_panel(e, &panel);
+    else
+        pack_panel(e, &panel);
 }
 
 /* ---- Stage 1 --------------------------------------------------------------------------------- */
@@ -150,15 +323,17 @@ static void emit_pack_weight(Emitter *e, const Kernel *kernel, const ContractSlo
 typedef struct Block {
     const Kernel *kernel;
     const ContractSlots *slots;
-    bool direct;                                            /* rows are read where they are */
+    Tiles tiles;
     LLVMValueRef group, first_row, row_count, padded_rows;  /* padded to whole register blocks */
     PanelBlock columns;                                     /* within the group */
     LLVMValueRef packed_rows, sums, zeros, table, pointers; /* workspace */
 } Block;
 
-static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *slots,
-                         bool direct) {
-    Block block = {.kernel = kernel, .slots = slots, .direct = direct};
+static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
+    Block block = {.kernel = kernel, .slots = slots};
+    bool tiled = slots->form == ROWS_TILED;
+    if (tiled)
+        block.tiles = tiles_begin(e);
     LLVMValueRef row_blocks = emit_slot(e, slots->row_blocks);
     LLVMValueRef column_blocks = emit_slot(e, slots->panels.blocks);
     LLVMValueRef rest = emit_div(e, e->chunk, row_blocks);
@@ -166,7 +341,8 @@ static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *
     block.group = emit_div(e, rest, column_blocks);
     block.first_row = emit_mul(e, emit_rem(e, e->chunk, row_blocks), size);
     block.row_count = emit_min(e, size, emit_sub(e, emit_slot(e, slots->rows), block.first_row));
-    block.padded_rows = emit_round_up(e, block.row_count, gemm_block(e->target).rows);
+    block.padded_rows =
+        emit_round_up(e, block.row_count, tiled ? TILE_ROWS : gemm_block(e->target).rows);
     block.columns = emit_panel_block(e, &slots->panels, emit_rem(e, rest, column_blocks));
     block.packed_rows = e->workspace;
     block.sums = emit_workspace(e, slots->sums);
@@ -188,7 +364,7 @@ static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part) {
     loop_end(e, &rows);
     Loop padding = loop_begin(e, block->row_count, block->padded_rows, emit_int(e, 1));
     emit_clear(
-        e,
+        e, DTYPE_F32,
         emit_at(e, e->f32, block->packed_rows, emit_mul(e, padding.index, emit_int(e, PACKED_ROW))),
         emit_int(e, DEPTH));
     loop_end(e, &padding);
@@ -205,26 +381,77 @@ static void find_rows(Emitter *e, const Block *block, LLVMValueRef first, LLVMVa
     emit_row_pointers(e, &block->slots->source, &rows, block->pointers);
 }
 
-/* sums += rows x panels, for one part of the depth. */
+/* The rows of one part of the depth as bf16; zeros where the last step of tiles goes beyond it. */
+static void pack_tile_rows(Emitter *e, const Block *block, const PackedTaps *part,
+                           LLVMValueRef steps) {
+    const ContractSlots *slots = block->slots;
+    LLVMValueRef last = emit_mul(e, emit_sub(e, steps, emit_int(e, 1)), emit_int(e, TILE_DEPTH));
+    LLVMValueRef row_bytes = emit_slot(e, slots->row_bytes);
+    PackedTaps shifted = *part;
+    shifted.first = emit_add(e, part->first, emit_mul(e, block->group, emit_slot(e, slots->in)));
+    Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
+    LLVMValueRef target = emit_at(e, e->i8, block->packed_rows, emit_mul(e, rows.index, row_bytes));
+    emit_store_vector(e, LLVMConstNull(LLVMVectorType(e->i16, TILE_DEPTH)),
+                      emit_at(e, e->i16, target, last), NULL);
+    if (slots->source.prologue)
+        emit_pack_row(e, &slots->source, &shifted, block->table, rows.index, target);
+    loop_end(e, &rows);
+    if (!slots->source.prologue)
+        emit_copy_rows(e, &slots->source, part, block->pointers, block->packed_rows, row_bytes,
+                       block->row_count);
+}
+
+/* True behind the first part of the depth. */
+static LLVMValueRef is_later_part(Emitter *e, const PackedTaps *part) {
+    LLVMValueRef either = LLVMBuildOr(e->builder, part->first_tap, part->first, "");
+    return LLVMBuildICmp(e->builder, LLVMIntNE, either, emit_int(e, 0), "");
+}
+
+/* One part of the depth from tiles: packs the rows, sums += rows x panels. */
+static void multiply_tiled(Emitter *e, const Block *block, const PackedTaps *part) {
+    const ContractSlots *slots = block->slots;
+    LLVMValueRef depth = emit_mul(e, emit_sub(e, part->end_tap, part->first_tap), part->count);
+    LLVMValueRef steps = emit_div(e, emit_round_up(e, depth, TILE_DEPTH), emit_int(e, TILE_DEPTH));
+    pack_tile_rows(e, block, part, steps);
+    Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
+    LLVMValueRef column = emit_panel_start(e, &slots->panels, panels.index);
+    LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
+    LLVMValueRef panel = packed_panel(e, slots, block->group, column);
+    TileOperands o = {
+        .a = block->packed_rows,
+        .a_row = emit_slot(e, slots->row_bytes),
+        .b = packed_part(e, slots, panel, width, part),
+        .c = emit_at(e, e->f32, block->sums, emit_sub(e, column, block->columns.first_column)),
+        .c_row = emit_slot(e, slots->sums_row),
+        .steps = steps,
+        .accumulate = is_later_part(e, part)};
+    emit_tile_panel(e, &block->tiles, &o, block->padded_rows, width);
+    loop_end(e, &panels);
+}
+
+/* The same from registers; the rows are packed, or read where they are. */
 static void multiply(Emitter *e, const Block *block, const PackedTaps *part) {
     const ContractSlots *slots = block->slots;
+    bool direct = slots->form == ROWS_IN_PLACE;
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), in = emit_slot(e, slots->in);
     LLVMValueRef first_term = emit_add(e, emit_mul(e, part->first_tap, in), part->first);
     LLVMValueRef taps = emit_sub(e, part->end_tap, part->first_tap);
+    if (!direct)
+        pack_rows(e, block, part);
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, one);
     LLVMValueRef column = emit_panel_start(e, &slots->panels, panels.index);
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
     GemmOperands o = {
         .a = block->pointers,
-        .first = block->direct ? part->first : zero,
-        .taps = block->direct ? taps : one,
+        .first = direct ? part->first : zero,
+        .taps = direct ? taps : one,
         .tap_step = emit_int(e, ROW_TABLE_ROWS),
         .b = emit_at(e, e->f32, packed_panel(e, slots, block->group, column),
                      emit_mul(e, first_term, width)),
         .c = emit_at(e, e->f32, block->sums, emit_sub(e, column, block->columns.first_column)),
         .c_row = emit_slot(e, slots->sums_row),
-        .depth = block->direct ? part->count : emit_mul(e, taps, part->count),
-        .accumulate = LLVMBuildICmp(e->builder, LLVMIntSGT, first_term, zero, "")};
+        .depth = direct ? part->count : emit_mul(e, taps, part->count),
+        .accumulate = is_later_part(e, part)};
     emit_gemm_panel(e, &o, block->padded_rows, width);
     loop_end(e, &panels);
 }
@@ -264,37 +491,37 @@ static void prepare_rows(Emitter *e, const Block *block) {
     const ContractSlots *slots = block->slots;
     emit_row_table(e, &slots->source.taps, &slots->elements.space, block->first_row,
                    block->row_count, block->table);
-    if (block->direct)
-        emit_clear(e, block->zeros, emit_slot(e, slots->in));
+    if (slots->form != ROWS_PACKED)
+        emit_clear(e, DTYPE_F32, block->zeros, emit_slot(e, slots->in));
     else
         emit_even_pointers(e, block->packed_rows, PACKED_ROW, block->padded_rows, block->pointers);
 }
 
-static void emit_block(Emitter *e, const Kernel *kernel, const ContractSlots *slots, bool direct) {
-    Block block = begin_chunk(e, kernel, slots, direct);
-    LLVMValueRef zero = emit_int(e, 0), in = emit_slot(e, slots->in);
-    LLVMValueRef taps = emit_slot(e, slots->source.taps.count);
+/* Rows are found by pointers, and not packed by a prologue. */
+static bool finds_rows(const ContractSlots *slots) {
+    return slots->form == ROWS_IN_PLACE || (slots->form == ROWS_TILED && !slots->source.prologue);
+}
+
+static void emit_block(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
+    Block block = begin_chunk(e, kernel, slots);
+    LLVMValueRef zero = emit_int(e, 0), taps = emit_slot(e, slots->source.taps.count);
     Branch nothing = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntEQ, taps, zero, ""));
-    emit_clear(e, block.sums, emit_mul(e, block.padded_rows, emit_slot(e, slots->sums_row)));
+    emit_clear(e, DTYPE_F32, block.sums,
+               emit_mul(e, block.padded_rows, emit_slot(e, slots->sums_row)));
     branch_end(e, &nothing);
     prepare_rows(e, &block);
-    LLVMValueRef tap_step = emit_slot(e, slots->taps_per_part);
-    LLVMValueRef channel_step = emit_slot(e, slots->channels_per_part);
-    Loop tap = loop_begin(e, zero, taps, tap_step);
-    LLVMValueRef end_tap = emit_min(e, emit_add(e, tap.index, tap_step), taps);
-    if (direct)
-        find_rows(e, &block, tap.index, end_tap);
-    Loop channel = loop_begin(e, zero, in, channel_step);
-    PackedTaps part = {.first_tap = tap.index,
-                       .end_tap = end_tap,
-                       .first = channel.index,
-                       .count = emit_min(e, channel_step, emit_sub(e, in, channel.index))};
-    if (!direct)
-        pack_rows(e, &block, &part);
-    multiply(e, &block, &part);
-    loop_end(e, &channel);
-    loop_end(e, &tap);
+    PartLoop parts = part_loop_taps(e, slots);
+    if (finds_rows(slots))
+        find_rows(e, &block, parts.part.first_tap, parts.part.end_tap);
+    part_loop_channels(e, slots, &parts);
+    if (slots->form == ROWS_TILED)
+        multiply_tiled(e, &block, &parts.part);
+    else
+        multiply(e, &block, &parts.part);
+    part_loop_end(e, &parts);
     finish_rows(e, &block);
+    if (slots->form == ROWS_TILED)
+        tiles_end(e);
 }
 
 static void emit_contract(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
@@ -303,7 +530,7 @@ static void emit_contract(Emitter *e, const Program *program, const Kernel *kern
     if (stage == 0)
         emit_pack_weight(e, kernel, &slots);
     else
-        emit_block(e, kernel, &slots, gemm_reads_rows(program, kernel));
+        emit_block(e, kernel, &slots);
 }
 
 const KernelEmitter cpu_emit_contract = {2, bind_contract, emit_contract};

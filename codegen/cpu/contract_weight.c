@@ -2,12 +2,17 @@
  * (some taps, some input channels, some columns) and runs over its part of the rows, all of them
  * unless there are too few blocks to keep threads busy: for each stretch of rows it finds what the
  * taps read, or packs it behind the prologue, packs the incoming gradient, and multiplies. Sums are
- * fp32 over at most 1,024 rows, then double. Stage 1 adds the parts, in order. */
+ * fp32 over at most 1,024 rows, then double. Stage 1 adds the parts, in order.
+ *
+ * From tiles the transposed block is computed, [columns][rows of the weight]: its left factor is
+ * the incoming gradient, turned, and what the taps read, which is larger, has only to be paired. A
+ * tile adds 32 rows to a sum at a time, so 4,096 rows are no more terms than 1,024 one by one. */
 #include "base/fatal.h"
 #include "base/integer.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/gemm.h"
 #include "codegen/cpu/kinds.h"
+#include "codegen/cpu/tiles.h"
 
 enum {
     STRETCH = 128,     /* rows that are taken at a time: their panels stay in the first cache */
@@ -18,11 +23,18 @@ enum {
     BLOCK_COLUMNS = 256,
     DIRECT_CHANNELS = 128, /* rows at most as long as this are read where they are: a stretch of
                               longer ones falls on too few lines of the first cache */
-    ENOUGH_CHUNKS = 16     /* so that threads end together */
+    ENOUGH_CHUNKS = 16,    /* so that threads end together */
+    TILED_STRETCH = ROW_TABLE_ROWS,
+    TILED_FLOAT_ROWS = 4096,
+    PANEL_ROWS = 2 * TILE_COLUMNS,           /* rows of the weight in a panel of tiles */
+    TURNED_ROW = TILED_STRETCH + TILE_DEPTH, /* bf16 elements from turned row to row, */
+    PAIRED_ROW = BLOCK_ROWS + 2 * TILE_DEPTH /* and of the rows that are going to be paired: not
+                                                a power of two times a line */
 };
 _Static_assert((int)STRETCH <= (int)ROW_TABLE_ROWS, "a row table holds the rows of a stretch");
 
 typedef struct WeightSlots {
+    bool tiled;
     PackedSource source;
     SpaceSlots space;
     ViewSlots b;
@@ -32,10 +44,15 @@ typedef struct WeightSlots {
     int rows, part_rows; /* of the space, all images; of a part, whole FLOAT_ROWS */
     int taps_per_block, tap_blocks, channels_per_block, channel_blocks;
     int blocks, parts;
-    int block_row;                               /* columns from row to row of a block's sums */
-    int packed_b, sums, totals, table, pointers; /* offsets in the workspace, in fp32 elements */
-    int part_totals; /* pointer: [part][block][BLOCK_ROWS][block_row] doubles */
+    int block_row; /* columns from row to row of a block's sums; tiles: columns in all */
+    int packed_b, pairs, zeros, sums, totals, table, pointers; /* offsets in the workspace, in fp32
+                                                                  elements */
+    int part_totals; /* pointer: [part][block][BLOCK_ROWS][block_row] doubles; tiles: turned */
 } WeightSlots;
+
+static bool is_tiled(const Kernel *kernel, const CpuTarget *target) {
+    return kernel->contraction.bf16 && target->tiles != CPU_TILES_NONE;
+}
 
 /* Whether what the taps read is multiplied where it is: whole register blocks of channels. */
 static bool is_direct(const Program *program, const Kernel *kernel, const CpuTarget *target) {
@@ -47,10 +64,10 @@ static bool is_direct(const Program *program, const Kernel *kernel, const CpuTar
 /* Rows are cut into parts where there are few blocks. */
 static void slot_parts(Slots *slots, WeightSlots *out, int64_t rows, int64_t blocks,
                        int64_t block_elements, int stage) {
-    int64_t most = integer_divide_up(rows, FLOAT_ROWS);
+    int64_t unit = FLOAT_ROWS, most = integer_divide_up(rows, unit);
     int64_t wanted = integer_divide_up(ENOUGH_CHUNKS, blocks);
     int64_t parts = wanted < most ? wanted : most;
-    int64_t part_rows = integer_divide_up(integer_divide_up(rows, parts), FLOAT_ROWS) * FLOAT_ROWS;
+    int64_t part_rows = integer_divide_up(integer_divide_up(rows, parts), unit) * unit;
     parts = integer_divide_up(rows, part_rows);
     out->rows = slot_number(slots, rows);
     out->part_rows = slot_number(slots, part_rows);
@@ -61,15 +78,39 @@ static void slot_parts(Slots *slots, WeightSlots *out, int64_t rows, int64_t blo
     slots->chunks = stage == 0 ? blocks * parts : parts > 1 ? blocks : 0;
 }
 
+/* How the weight's rows are cut into blocks: some taps with all channels, or some channels. */
+static void slot_blocks(Slots *slots, WeightSlots *out, int64_t taps, int64_t channels,
+                        int64_t tap_count, int64_t in) {
+    out->taps_per_block = slot_number(slots, taps);
+    out->tap_blocks = slot_number(slots, integer_divide_up(tap_count, taps));
+    out->channels_per_block = slot_number(slots, channels);
+    out->channel_blocks = slot_number(slots, integer_divide_up(in, channels));
+}
+
+/* `packed`, `pairs`: fp32 elements of what is packed; behind them a block's sums and totals. */
+static void slot_workspace(Slots *slots, WeightSlots *out, int64_t packed, int64_t pairs,
+                           int64_t zeros, int64_t block, int64_t taps) {
+    int64_t sums = packed + pairs + zeros, table = sums + 3 * block;
+    int64_t pointers = table + ROW_TABLE_BYTES / (int64_t)sizeof(float);
+    out->pairs = slot_number(slots, packed);
+    out->zeros = slot_number(slots, packed + pairs);
+    out->sums = slot_number(slots, sums);
+    out->totals = slot_number(slots, sums + block);
+    out->table = slot_number(slots, table);
+    out->pointers = slot_number(slots, pointers);
+    slots->workspace =
+        pointers * (int64_t)sizeof(float) + taps * ROW_TABLE_ROWS * (int64_t)sizeof(void *);
+}
+
 static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                                int stage) {
     const Contraction *c = &kernel->contraction;
     invariant(c->weight.out_stride == 1, "a weight's output channels lie side by side");
-    WeightSlots out = {.source = slot_packed_source(slots, kernel)};
+    WeightSlots out = {.tiled = is_tiled(kernel, target)};
     const Geometry *geometry = &slots->program->geometry;
     int64_t rows = space_rows(geometry, &kernel->space) * space_images(geometry, &kernel->space);
     int64_t in = c->in / c->groups, columns = c->out / c->groups;
-    int64_t unit = gemm_block(target).rows;
+    int64_t unit = out.tiled ? PANEL_ROWS : gemm_block(target).rows;
     int64_t channels = in, taps = 1;
     if (in > BLOCK_ROWS) /* equal blocks of whole register blocks */
         channels =
@@ -78,33 +119,29 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     else /* as many taps as fit, spread evenly */
         taps = integer_divide_up(c->taps.tap_count,
                                  integer_divide_up(c->taps.tap_count, BLOCK_ROWS / in));
-    Panels panels = gemm_panels(target, columns, BLOCK_COLUMNS);
+    Panels panels = out.tiled ? tile_panels(columns, BLOCK_COLUMNS)
+                              : gemm_panels(target, columns, BLOCK_COLUMNS);
+    out.source = slot_packed_source(slots, kernel, out.tiled ? DTYPE_BF16 : DTYPE_F32);
     out.space = slot_space(slots, &kernel->space, false);
     out.b = slot_view(slots, &c->b);
     out.weight = slot_weight_view(slots, &c->weight);
     out.panels = slot_panels(slots, &panels, columns);
     out.in = slot_number(slots, in);
     out.out = slot_number(slots, columns);
-    int64_t tap_blocks = integer_divide_up(c->taps.tap_count, taps);
-    int64_t channel_blocks = integer_divide_up(in, channels);
-    out.taps_per_block = slot_number(slots, taps);
-    out.tap_blocks = slot_number(slots, tap_blocks);
-    out.channels_per_block = slot_number(slots, channels);
-    out.channel_blocks = slot_number(slots, channel_blocks);
+    slot_blocks(slots, &out, taps, channels, c->taps.tap_count, in);
     out.block_row = slot_number(slots, panels.widest);
     int64_t packed = is_direct(slots->program, kernel, target) ? 0 : (int64_t)STRETCH * PACKED_ROW;
-    int64_t block = BLOCK_ROWS * panels.widest, sums = packed + STRETCH * panels.widest;
-    int64_t table = sums + 3 * block;
-    int64_t pointers = table + ROW_TABLE_BYTES / (int64_t)sizeof(float);
-    out.packed_b = slot_number(slots, packed);
-    out.sums = slot_number(slots, sums);
-    out.totals = slot_number(slots, sums + block);
-    out.table = slot_number(slots, table);
-    out.pointers = slot_number(slots, pointers);
-    slots->workspace =
-        pointers * (int64_t)sizeof(float) + taps * ROW_TABLE_ROWS * (int64_t)sizeof(void *);
-    slot_parts(slots, &out, rows, c->groups * tap_blocks * channel_blocks * panels.blocks, block,
-               stage);
+    int64_t block = BLOCK_ROWS * panels.widest;
+    out.packed_b = slot_number(slots, out.tiled ? TILE_DEPTH * PAIRED_ROW / 2 : packed);
+    if (out.tiled)
+        slot_workspace(slots, &out, (TILE_DEPTH * PAIRED_ROW + panels.widest * TURNED_ROW) / 2,
+                       BLOCK_ROWS * TILED_STRETCH / 2, in + panels.widest, block, taps);
+    else
+        slot_workspace(slots, &out, packed + STRETCH * panels.widest, 0, 0, block, taps);
+    slot_parts(slots, &out, rows,
+               c->groups * integer_divide_up(c->taps.tap_count, taps) *
+                   integer_divide_up(in, channels) * panels.blocks,
+               block, stage);
     return out;
 }
 
@@ -116,11 +153,12 @@ static int64_t bind_weight(Slots *slots, const Kernel *kernel, const CpuTarget *
 typedef struct WeightBlock {
     const WeightSlots *slots;
     bool direct;
+    Tiles tiles;
     LLVMValueRef group;
     PanelBlock columns;
     PackedTaps part;   /* channels within the group */
     LLVMValueRef rows; /* of the weight in this block: taps x channels */
-    LLVMValueRef packed_a, packed_b, sums, totals, zeros, table, pointers;
+    LLVMValueRef packed_a, packed_b, pairs, sums, totals, zeros, table, pointers;
 } WeightBlock;
 
 /* The totals of a block in a part of the rows. */
@@ -162,9 +200,16 @@ static void find_workspace(Emitter *e, WeightBlock *block) {
     block->totals = emit_workspace(e, slots->totals);
     block->table = emit_workspace(e, slots->table);
     block->pointers = emit_workspace(e, slots->pointers);
+    if (slots->tiled) {
+        block->pairs = emit_workspace(e, slots->pairs);
+        block->zeros = emit_workspace(e, slots->zeros);
+        emit_clear(e, DTYPE_F32, block->zeros,
+                   emit_add(e, emit_slot(e, slots->in), emit_slot(e, slots->block_row)));
+        return;
+    }
     block->zeros = emit_array(e, e->f32, DIRECT_CHANNELS);
     if (block->direct)
-        emit_clear(e, block->zeros, emit_int(e, DIRECT_CHANNELS));
+        emit_clear(e, DTYPE_F32, block->zeros, emit_int(e, DIRECT_CHANNELS));
     else
         emit_even_pointers(e, block->packed_a, PACKED_ROW, emit_int(e, STRETCH), block->pointers);
 }
@@ -259,12 +304,169 @@ static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef 
     loop_end(e, &tap);
 }
 
+/* ---- A stretch of rows, from tiles ----------------------------------------------------------- */
+
+/* Rows [first, first + TILE_DEPTH) of the stretch, at all taps, one row behind the other, as bf16.
+ */
+static void pack_pair_rows(Emitter *e, const WeightBlock *block, LLVMValueRef first) {
+    const WeightSlots *slots = block->slots;
+    PackedTaps part = block->part;
+    LLVMValueRef zeros = LLVMConstNull(LLVMVectorType(e->i16, TILE_DEPTH));
+    LLVMValueRef last =
+        emit_sub(e, emit_round_up(e, block->rows, PANEL_ROWS), emit_int(e, PANEL_ROWS));
+    LLVMValueRef count = emit_int(e, TILE_DEPTH);
+    if (slots->source.prologue)
+        part.first = emit_add(e, part.first, emit_mul(e, block->group, emit_slot(e, slots->in)));
+    Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
+    LLVMValueRef target =
+        emit_at(e, e->i16, block->packed_a, emit_mul(e, rows.index, emit_int(e, PAIRED_ROW)));
+    emit_store_vector(e, zeros, emit_at(e, e->i16, target, last), NULL);
+    if (slots->source.prologue)
+        emit_pack_row(e, &slots->source, &part, block->table, emit_add(e, first, rows.index),
+                      target);
+    loop_end(e, &rows);
+    if (!slots->source.prologue)
+        emit_copy_rows(e, &slots->source, &part, emit_at(e, e->pointer, block->pointers, first),
+                       block->packed_a, emit_int(e, PAIRED_ROW * 2), count);
+}
+
+/* Two rows of a panel's columns as rows of pairs in both its tiles. */
+static void store_pairs(Emitter *e, LLVMValueRef const rows[2], LLVMValueRef tiles,
+                        LLVMValueRef place) {
+    LLVMTypeRef wide = LLVMVectorType(e->i16, PANEL_ROWS);
+    LLVMValueRef even = emit_load_vector(e, wide, rows[0], NULL);
+    LLVMValueRef odd = emit_load_vector(e, wide, rows[1], NULL);
+    for (int half = 0; half < 2; half++) {
+        LLVMValueRef lanes[PANEL_ROWS];
+        for (int l = 0; l < PANEL_ROWS; l++)
+            lanes[l] = emit_int32(e, half * TILE_COLUMNS + l / 2 + (l % 2 ? PANEL_ROWS : 0));
+        LLVMValueRef pairs =
+            LLVMBuildShuffleVector(e->builder, even, odd, LLVMConstVector(lanes, PANEL_ROWS), "");
+        LLVMValueRef tile = emit_add(e, place, emit_int(e, half * TILE_ELEMENTS));
+        emit_store_vector(e, pairs, emit_at(e, e->i16, tiles, tile), NULL);
+    }
+}
+
+/* What the taps read for a step's rows: right factors, [panel][step][tile]. Behind the stretch's
+ * last row it is repeated, for a gradient of zero. */
+static void pack_pairs(Emitter *e, const WeightBlock *block, LLVMValueRef step) {
+    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
+    pack_pair_rows(e, block, emit_mul(e, step, emit_int(e, TILE_DEPTH)));
+    Loop panels = loop_begin(e, zero, block->rows, emit_int(e, PANEL_ROWS));
+    LLVMValueRef panel = emit_mul(e, panels.index, emit_int(e, TILED_STRETCH));
+    panel = emit_add(e, panel, emit_mul(e, step, emit_int(e, 2 * TILE_ELEMENTS)));
+    LLVMValueRef column = emit_at(e, e->i16, block->packed_a, panels.index);
+    Loop pairs = loop_begin(e, zero, emit_int(e, TILE_DEPTH / 2), one);
+    LLVMValueRef even = emit_mul(e, pairs.index, emit_int(e, 2 * PAIRED_ROW));
+    LLVMValueRef odd = emit_add(e, even, emit_int(e, PAIRED_ROW));
+    store_pairs(
+        e, (LLVMValueRef[]){emit_at(e, e->i16, column, even), emit_at(e, e->i16, column, odd)},
+        block->pairs, emit_add(e, panel, emit_mul(e, pairs.index, emit_int(e, TILE_DEPTH))));
+    loop_end(e, &pairs);
+    loop_end(e, &panels);
+}
+
+/* Pointers to the block's columns of a step's rows, from row number `first` on; to zeros behind row
+ * `end`. */
+static LLVMValueRef gradient_rows(Emitter *e, const WeightBlock *block, LLVMValueRef first,
+                                  LLVMValueRef end) {
+    const WeightSlots *slots = block->slots;
+    LLVMValueRef pointers = emit_array(e, e->pointer, TILE_DEPTH), zero = emit_int(e, 0);
+    LLVMValueRef column = emit_add(e, emit_mul(e, block->group, emit_slot(e, slots->out)),
+                                   block->columns.first_column);
+    RowPlace place = emit_row_place(e, &slots->space, first);
+    LLVMValueRef image = emit_variable(e, e->i64, place.image);
+    LLVMValueRef row = emit_variable(e, e->i64, place.row);
+    Loop rows = loop_begin(e, zero, emit_int(e, TILE_DEPTH), emit_int(e, 1));
+    LLVMValueRef address =
+        emit_row_address(e, &slots->b, emit_get(e, e->i64, image), emit_get(e, e->i64, row));
+    address = emit_at(e, emit_dtype(e, slots->b.dtype), address, column);
+    LLVMValueRef there = emit_less(e, emit_add(e, first, rows.index), end);
+    address = LLVMBuildSelect(e->builder, there, address, block->zeros, "");
+    emit_store(e, address, emit_at(e, e->pointer, pointers, rows.index), 8);
+    LLVMValueRef next = emit_add(e, emit_get(e, e->i64, row), emit_int(e, 1));
+    LLVMValueRef over =
+        LLVMBuildICmp(e->builder, LLVMIntEQ, next, emit_slot(e, slots->space.rows), "");
+    emit_set(e, row, LLVMBuildSelect(e->builder, over, zero, next, ""));
+    emit_set(e, image,
+             emit_add(e, emit_get(e, e->i64, image), LLVMBuildZExt(e->builder, over, e->i64, "")));
+    loop_end(e, &rows);
+    return pointers;
+}
+
+/* One row's lanes of 16 columns, as bf16 in the lower halves. */
+static LLVMValueRef gradient_lanes(Emitter *e, const WeightBlock *block, LLVMValueRef pointers,
+                                   int row, LLVMValueRef column, LLVMValueRef mask) {
+    LLVMValueRef place = emit_at(e, e->pointer, pointers, emit_int(e, row));
+    return emit_load_bf16(e, block->slots->b.dtype, emit_load(e, e->pointer, place, 8), column,
+                          mask);
+}
+
+/* A step's rows of the incoming gradient, turned: left factors, [column][row]. */
+static void pack_turned(Emitter *e, const WeightBlock *block, LLVMValueRef pointers,
+                        LLVMValueRef step) {
+    Loop columns =
+        loop_begin(e, emit_int(e, 0), block->columns.column_count, emit_int(e, TILE_ROWS));
+    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->columns.column_count, columns.index));
+    LLVMValueRef pairs[TILE_ROWS];
+    for (int i = 0; i < TILE_ROWS; i++)
+        pairs[i] = emit_pairs(e, gradient_lanes(e, block, pointers, 2 * i, columns.index, mask),
+                              gradient_lanes(e, block, pointers, 2 * i + 1, columns.index, mask));
+    emit_transpose(e, pairs);
+    LLVMValueRef place = emit_add(e, emit_mul(e, columns.index, emit_int(e, TURNED_ROW)),
+                                  emit_mul(e, step, emit_int(e, TILE_DEPTH)));
+    LLVMValueRef target = emit_at(e, e->i16, block->packed_b, place);
+    for (int i = 0; i < TILE_ROWS; i++)
+        emit_store_vector(e, pairs[i],
+                          emit_at(e, e->i16, target, emit_int(e, (int64_t)i * TURNED_ROW)), NULL);
+    loop_end(e, &columns);
+}
+
+static void multiply_tiles(Emitter *e, const WeightBlock *block, LLVMValueRef steps,
+                           LLVMValueRef accumulate) {
+    LLVMValueRef rows = emit_round_up(e, block->columns.column_count, TILE_ROWS);
+    Loop panels = loop_begin(e, emit_int(e, 0), block->rows, emit_int(e, PANEL_ROWS));
+    TileOperands o = {.a = block->packed_b,
+                      .a_row = emit_int(e, TURNED_ROW * 2),
+                      .b = emit_at(e, e->i16, block->pairs,
+                                   emit_mul(e, panels.index, emit_int(e, TILED_STRETCH))),
+                      .c = emit_at(e, e->f32, block->sums, panels.index),
+                      .c_row = emit_int(e, BLOCK_ROWS),
+                      .steps = steps,
+                      .accumulate = accumulate};
+    emit_tile_panel(e, &block->tiles, &o, rows, emit_int(e, PANEL_ROWS));
+    loop_end(e, &panels);
+}
+
+static void sum_tiled_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef first,
+                              LLVMValueRef end, LLVMValueRef accumulate) {
+    LLVMValueRef count = emit_sub(e, end, first), depth = emit_int(e, TILE_DEPTH);
+    LLVMValueRef steps = emit_div(e, emit_round_up(e, count, TILE_DEPTH), depth);
+    Loop step = loop_begin(e, emit_int(e, 0), steps, emit_int(e, 1));
+    pack_pairs(e, block, step.index);
+    LLVMValueRef row = emit_add(e, first, emit_mul(e, step.index, depth));
+    pack_turned(e, block, gradient_rows(e, block, row, end), step.index);
+    loop_end(e, &step);
+    multiply_tiles(e, block, steps, accumulate);
+}
+
 /* ---- Sums and totals ------------------------------------------------------------------------- */
 
 typedef struct Flush {
     LLVMValueRef sums, totals; /* rows */
     LLVMValueRef parts, step;  /* totals to be added, elements from one to the next */
+    bool turned;               /* totals: of a column, BLOCK_ROWS apart */
 } Flush;
+
+static LLVMValueRef load_totals(Emitter *e, const Flush *flush, LLVMValueRef column,
+                                LLVMValueRef part, LLVMValueRef mask) {
+    LLVMValueRef start = emit_at(e, e->f64, flush->totals, emit_mul(e, part, flush->step));
+    if (!flush->turned)
+        return emit_load(e, e->vector_f64, emit_at(e, e->f64, start, column), 8);
+    LLVMValueRef step = emit_splat(e, emit_int(e, BLOCK_ROWS));
+    LLVMValueRef places = LLVMBuildMul(e->builder, emit_lane_numbers(e, column), step, "");
+    return emit_gather(e, e->vector_f64, emit_at(e, e->f64, start, places), mask);
+}
 
 /* totals += sums, in double. */
 static void flush_vector(Emitter *e, void *context, LLVMValueRef column, LLVMValueRef mask) {
@@ -279,12 +481,14 @@ static void flush_vector(Emitter *e, void *context, LLVMValueRef column, LLVMVal
 }
 
 static void flush_sums(Emitter *e, const WeightBlock *block) {
-    LLVMValueRef width = emit_slot(e, block->slots->block_row);
-    Loop rows = loop_begin(e, emit_int(e, 0), block->rows, emit_int(e, 1));
+    bool tiled = block->slots->tiled;
+    LLVMValueRef width = tiled ? emit_int(e, BLOCK_ROWS) : emit_slot(e, block->slots->block_row);
+    LLVMValueRef columns = block->columns.column_count;
+    Loop rows = loop_begin(e, emit_int(e, 0), tiled ? columns : block->rows, emit_int(e, 1));
     LLVMValueRef start = emit_mul(e, rows.index, width);
     Flush flush = {.sums = emit_at(e, e->f32, block->sums, start),
                    .totals = emit_at(e, e->f64, block->totals, start)};
-    elements_each_vector(e, emit_int(e, 0), block->columns.column_count, flush_vector, &flush);
+    elements_each_vector(e, emit_int(e, 0), tiled ? block->rows : columns, flush_vector, &flush);
     loop_end(e, &rows);
 }
 
@@ -292,8 +496,7 @@ static void store_vector(Emitter *e, void *context, LLVMValueRef column, LLVMVal
     const Flush *flush = context; /* sums: the row of the weight */
     LLVMValueRef all = emit_variable(e, e->vector_f64, LLVMConstNull(e->vector_f64));
     Loop part = loop_begin(e, emit_int(e, 0), flush->parts, emit_int(e, 1));
-    LLVMValueRef place = emit_add(e, column, emit_mul(e, part.index, flush->step));
-    LLVMValueRef total = emit_load(e, e->vector_f64, emit_at(e, e->f64, flush->totals, place), 8);
+    LLVMValueRef total = load_totals(e, flush, column, part.index, mask);
     emit_set(e, all, LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f64, all), total, ""));
     loop_end(e, &part);
     total = LLVMBuildFPTrunc(e->builder, emit_get(e, e->vector_f64, all), e->vector_f32, "");
@@ -311,11 +514,12 @@ static void store_block(Emitter *e, const WeightBlock *block, LLVMValueRef total
         emit_add(e, block->part.first, emit_rem(e, rows.index, block->part.count));
     LLVMValueRef number = emit_tap_weight(e, &slots->source.taps, tap);
     LLVMValueRef row = emit_weight_address(e, &slots->weight, number, block->group, channel);
-    LLVMValueRef start = emit_mul(e, rows.index, emit_slot(e, slots->block_row));
+    LLVMValueRef width = slots->tiled ? emit_int(e, 1) : emit_slot(e, slots->block_row);
     Flush flush = {.sums = emit_at(e, e->f32, row, block->columns.first_column),
-                   .totals = emit_at(e, e->f64, totals, start),
+                   .totals = emit_at(e, e->f64, totals, emit_mul(e, rows.index, width)),
                    .parts = parts,
-                   .step = step};
+                   .step = step,
+                   .turned = slots->tiled};
     elements_each_vector(e, emit_int(e, 0), block->columns.column_count, store_vector, &flush);
     loop_end(e, &rows);
 }
@@ -327,9 +531,13 @@ static void sum_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef first
     const WeightSlots *slots = block->slots;
     LLVMValueRef count = emit_sub(e, end, first);
     emit_row_table(e, &slots->source.taps, &slots->space, first, count, block->table);
-    if (block->direct)
+    if (block->direct || (slots->tiled && !slots->source.prologue))
         find_rows(e, block, count);
-    else
+    if (slots->tiled) {
+        sum_tiled_stretch(e, block, first, end, accumulate);
+        return;
+    }
+    if (!block->direct)
         pack_a(e, block, count);
     pack_b(e, block, first, count);
     multiply_stretch(e, block, count, accumulate);
@@ -345,19 +553,25 @@ static void emit_sums(Emitter *e, const WeightSlots *slots, bool direct) {
     block.totals = LLVMBuildSelect(e->builder, whole, block.totals,
                                    part_totals(e, slots, part_number, nth), "");
     LLVMValueRef width = emit_slot(e, slots->block_row);
-    emit_clear(e, block.totals,
+    emit_clear(e, DTYPE_F32, block.totals,
                emit_mul(e, emit_int(e, 2), emit_mul(e, emit_int(e, BLOCK_ROWS), width)));
     LLVMValueRef size = emit_slot(e, slots->part_rows), first = emit_mul(e, part_number, size);
     LLVMValueRef last = emit_min(e, emit_add(e, first, size), emit_slot(e, slots->rows));
-    Loop part = loop_begin(e, first, last, emit_int(e, FLOAT_ROWS));
-    LLVMValueRef part_end = emit_min(e, emit_add(e, part.index, emit_int(e, FLOAT_ROWS)), last);
-    Loop stretch = loop_begin(e, part.index, part_end, emit_int(e, STRETCH));
-    LLVMValueRef end = emit_min(e, emit_add(e, stretch.index, emit_int(e, STRETCH)), part_end);
+    LLVMValueRef float_rows = emit_int(e, slots->tiled ? TILED_FLOAT_ROWS : FLOAT_ROWS);
+    LLVMValueRef step = emit_int(e, slots->tiled ? TILED_STRETCH : STRETCH);
+    if (slots->tiled)
+        block.tiles = tiles_begin(e);
+    Loop part = loop_begin(e, first, last, float_rows);
+    LLVMValueRef part_end = emit_min(e, emit_add(e, part.index, float_rows), last);
+    Loop stretch = loop_begin(e, part.index, part_end, step);
+    LLVMValueRef end = emit_min(e, emit_add(e, stretch.index, step), part_end);
     sum_stretch(e, &block, stretch.index, end,
                 LLVMBuildICmp(e->builder, LLVMIntSGT, stretch.index, part.index, ""));
     loop_end(e, &stretch);
     flush_sums(e, &block);
     loop_end(e, &part);
+    if (slots->tiled)
+        tiles_end(e);
     Branch store = branch_begin(e, whole);
     store_block(e, &block, block.totals, one, zero);
     branch_end(e, &store);

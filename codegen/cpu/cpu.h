@@ -8,19 +8,30 @@
 #include "ir/kernel.h"
 #include "runtime/plan.h"
 
+/* How products of bf16 tiles are computed (codegen/cpu/tiles.h). */
+typedef enum CpuTiles {
+    CPU_TILES_NONE,       /* not at all: bf16 is multiplied as fp32 */
+    CPU_TILES_AMX,        /* by the instructions */
+    CPU_TILES_WRITTEN_OUT /* in vectors, to test what is made of them */
+} CpuTiles;
+
 /* What the emitter must know of the CPU it writes for. */
 typedef struct CpuTarget {
-    const char *triple, *cpu, *features; /* as LLVM takes them; features sorted */
-    int lanes;     /* fp32 lanes of a vector: 16 AVX-512, 8 AVX2, 4 SSE and NEON */
-    int registers; /* vector registers */
-    bool fused;    /* has fused multiply-add */
-    bool masked;   /* has masked vector loads and stores at full speed */
-    bool rounds;   /* has instructions that round to whole numbers */
+    const char *triple, *cpu;         /* cpu: the level's name */
+    const char *processor, *features; /* as LLVM takes them; features sorted */
+    int lanes;      /* fp32 lanes of a vector: 16 AVX-512, 8 AVX2, 4 SSE and NEON */
+    int registers;  /* vector registers */
+    bool fused;     /* has fused multiply-add */
+    bool masked;    /* has masked vector loads and stores at full speed */
+    bool rounds;    /* has instructions that round to whole numbers */
+    CpuTiles tiles; /* other than none: 16 lanes */
 } CpuTarget;
 
-/* The host's CPU with the features that LLVM finds, or with `name` one of "x86-64-v4" (AVX-512),
- * "x86-64-v3" (AVX2), "x86-64-v2" (SSE4.2), "x86-64" (SSE2), "generic" of any other triple. A CPU
- * that the host cannot run is a failure unless `cross` is set. triple NULL: the host's. */
+/* The host's CPU with the features that LLVM finds, or with `name` one of "x86-64-amx" (AVX-512 and
+ * AMX with bf16), "x86-64-v4" (AVX-512), "x86-64-v3" (AVX2), "x86-64-v2" (SSE4.2), "x86-64" (SSE2),
+ * "generic" of any other triple; "x86-64-v4-tiles" is x86-64-v4 with tiles written out. A CPU that
+ * the host cannot run is a failure unless `cross` is set; AMX can be run if the system, which is
+ * asked, lets this process. triple NULL: the host's. */
 Status cpu_target(Arena *arena, const char *triple, const char *name, bool cross,
                   CpuTarget *target);
 

@@ -56,6 +56,15 @@ LLVMValueRef emit_round_to_bf16(Emitter *e, LLVMValueRef value) {
     return LLVMBuildBitCast(e->builder, bits, e->vector_f32, "");
 }
 
+LLVMValueRef emit_load_bf16(Emitter *e, DType dtype, LLVMValueRef address, LLVMValueRef index,
+                            LLVMValueRef mask) {
+    LLVMValueRef place = emit_at(e, emit_dtype(e, dtype), address, index);
+    LLVMValueRef stored = emit_load_vector(e, vector_of(e, dtype), place, mask);
+    if (dtype != DTYPE_BF16)
+        return nearest_bits(e, stored);
+    return LLVMBuildZExt(e->builder, stored, e->vector_i32, "");
+}
+
 LLVMValueRef emit_load_elements(Emitter *e, DType dtype, LLVMValueRef address, LLVMValueRef index,
                                 LLVMValueRef mask) {
     LLVMValueRef place = emit_at(e, emit_dtype(e, dtype), address, index);

@@ -17,6 +17,11 @@ LLVMValueRef emit_narrow(Emitter *emitter, DType dtype, LLVMValueRef value);
 /* The nearest bf16 number of each lane, as fp32. */
 LLVMValueRef emit_round_to_bf16(Emitter *emitter, LLVMValueRef value);
 
+/* `lanes` elements as bf16, each in the lower half of 32 bits, the upper one zero. mask as below.
+ */
+LLVMValueRef emit_load_bf16(Emitter *emitter, DType dtype, LLVMValueRef address, LLVMValueRef index,
+                            LLVMValueRef mask);
+
 /* `lanes` elements from number `index` behind an address, widened; the other way, narrowed. mask
  * NULL: all lanes; else those that are off are not touched, and give zero. */
 LLVMValueRef emit_load_elements(Emitter *emitter, DType dtype, LLVMValueRef address,

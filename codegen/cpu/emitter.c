@@ -97,7 +97,7 @@ static LLVMBasicBlockRef new_block(Emitter *e, const char *name) {
 void emitter_begin_function(Emitter *e, const char *name, LLVMTypeRef type, bool everywhere) {
     e->function = LLVMAddFunction(e->module, name, type);
     add_attribute(e, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
-    add_text_attribute(e, "target-cpu", everywhere ? "" : e->target->cpu);
+    add_text_attribute(e, "target-cpu", everywhere ? "" : e->target->processor);
     add_text_attribute(e, "target-features", everywhere ? "" : e->target->features);
     add_text_attribute(e, "prefer-vector-width", e->target->lanes == 16 ? "512" : "256");
     LLVMBasicBlockRef entry = new_block(e, "entry"), body = new_block(e, "body");

@@ -177,12 +177,20 @@ void emit_gemm_panel(Emitter *e, const GemmOperands *operands, LLVMValueRef rows
 
 /* ---- Zeros ----------------------------------------------------------------------------------- */
 
+typedef struct Cleared {
+    DType dtype;
+    LLVMValueRef pointer;
+} Cleared;
+
 static void clear_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
-    emit_store_vector(e, LLVMConstNull(e->vector_f32), emit_at(e, e->f32, context, channel), mask);
+    const Cleared *cleared = context;
+    emit_store_elements(e, cleared->dtype, LLVMConstNull(e->vector_f32), cleared->pointer, channel,
+                        mask);
 }
 
-void emit_clear(Emitter *e, LLVMValueRef pointer, LLVMValueRef count) {
-    elements_each_vector(e, emit_int(e, 0), count, clear_vector, pointer);
+void emit_clear(Emitter *e, DType dtype, LLVMValueRef pointer, LLVMValueRef count) {
+    Cleared cleared = {dtype, pointer};
+    elements_each_vector(e, emit_int(e, 0), count, clear_vector, &cleared);
 }
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
@@ -199,10 +207,11 @@ static void store_row(Emitter *e, LLVMValueRef table, LLVMValueRef row, LLVMValu
         emit_store(e, origin[d], table_entry(e, table, row, 1 + d), 8);
 }
 
-/* Up to a whole number of vectors and of register blocks. */
+/* Up to a whole number of vectors, of register blocks and of the steps of tiles. */
 static LLVMValueRef padded_count(Emitter *e, LLVMValueRef count) {
     int lanes = e->target->lanes, rows = gemm_block(e->target).rows;
-    return emit_round_up(e, count, lanes > rows ? lanes : rows);
+    int unit = lanes > rows ? lanes : rows;
+    return emit_round_up(e, count, e->target->tiles == CPU_TILES_NONE ? unit : ROW_UNIT);
 }
 
 void emit_row_table(Emitter *e, const TapSlots *taps, const SpaceSlots *walked, LLVMValueRef first,
@@ -245,7 +254,8 @@ static void emit_tap_pointers(Emitter *e, const PackedSource *source, const RowP
     LLVMValueRef there =
         LLVMBuildICmp(e->builder, LLVMIntSGE, row, LLVMConstNull(LLVMTypeOf(row)), "");
     LLVMValueRef place =
-        emit_at(e, e->f32, emit_row_address(e, &source->a, image, row), emit_splat(e, to->channel));
+        emit_at(e, emit_dtype(e, source->a.dtype), emit_row_address(e, &source->a, image, row),
+                emit_splat(e, to->channel));
     place = LLVMBuildSelect(e->builder, there, place, emit_splat(e, to->zeros), "");
     emit_store(e, place, emit_at(e, e->pointer, pointers, rows.index), 8);
     loop_end(e, &rows);
@@ -270,9 +280,10 @@ void emit_even_pointers(Emitter *e, LLVMValueRef rows, int64_t step, LLVMValueRe
 
 /* ---- Packing --------------------------------------------------------------------------------- */
 
-PackedSource slot_packed_source(Slots *slots, const Kernel *kernel) {
+PackedSource slot_packed_source(Slots *slots, const Kernel *kernel, DType packed) {
     const Contraction *contraction = &kernel->contraction;
     PackedSource source = {.bf16 = contraction->bf16,
+                           .packed = packed,
                            .taps = slot_taps(slots, &contraction->taps, &kernel->space),
                            .a = slot_view(slots, &contraction->a)};
     if (!contraction->prologue)
@@ -294,15 +305,16 @@ typedef struct PackedRow {
 
 static void pack_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
     const PackedRow *packed = context;
-    DType dtype = packed->source->a.dtype;
+    const PackedSource *source = packed->source;
     LLVMValueRef value, from = emit_add(e, packed->first, channel);
     if (packed->row)
         elements_evaluate(e, packed->row, from, mask, NULL, &value);
     else
-        value = emit_load_elements(e, dtype, packed->address, from, mask);
-    if (packed->source->bf16 && (packed->row || dtype != DTYPE_BF16))
+        value = emit_load_elements(e, source->a.dtype, packed->address, from, mask);
+    bool exact = !packed->row && source->a.dtype == DTYPE_BF16;
+    if (source->bf16 && source->packed == DTYPE_F32 && !exact)
         value = emit_round_to_bf16(e, value);
-    emit_store_vector(e, value, emit_at(e, e->f32, packed->target, channel), mask);
+    emit_store_elements(e, source->packed, value, packed->target, channel, mask);
 }
 
 /* One row of the source, `count` channels from `first` on. */
@@ -328,13 +340,70 @@ void emit_pack_row(Emitter *e, const PackedSource *source, const PackedTaps *par
         origin[d] = emit_load(e, e->i64, table_entry(e, table, row_index, 1 + d), 8);
     Loop tap = loop_begin(e, part->first_tap, part->end_tap, emit_int(e, 1));
     LLVMValueRef nth = emit_sub(e, tap.index, part->first_tap);
-    LLVMValueRef here = emit_at(e, e->f32, target, emit_mul(e, nth, part->count));
+    LLVMValueRef here =
+        emit_at(e, emit_dtype(e, source->packed), target, emit_mul(e, nth, part->count));
     place.row = emit_tap_row(e, taps, place.image, origin, tap.index);
     Branch there =
         branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntSGE, place.row, emit_int(e, 0), ""));
     pack_source_row(e, source, &place, part, here);
     branch_else(e, &there);
-    emit_clear(e, here, part->count);
+    emit_clear(e, source->packed, here, part->count);
     branch_end(e, &there);
+    loop_end(e, &tap);
+}
+
+/* The first `count` of twice `lanes` elements. */
+static LLVMValueRef wide_mask(Emitter *e, LLVMValueRef count) {
+    unsigned width = 2 * (unsigned)e->target->lanes;
+    LLVMTypeRef vector = LLVMVectorType(e->i16, width);
+    LLVMValueRef numbers[128], zeros = LLVMConstNull(LLVMVectorType(e->i32, width));
+    for (unsigned i = 0; i < width; i++)
+        numbers[i] = LLVMConstInt(e->i16, i, 0);
+    LLVMValueRef bounded =
+        LLVMBuildTrunc(e->builder, emit_min(e, count, emit_int(e, width)), e->i16, "");
+    LLVMValueRef limit =
+        LLVMBuildInsertElement(e->builder, LLVMGetPoison(vector), bounded, emit_int32(e, 0), "");
+    limit = LLVMBuildShuffleVector(e->builder, limit, limit, zeros, "");
+    return LLVMBuildICmp(e->builder, LLVMIntSLT, LLVMConstVector(numbers, width), limit, "");
+}
+
+/* Twice `lanes` elements as bf16, of which there are `count`; zeros behind them. */
+static LLVMValueRef load_wide(Emitter *e, DType dtype, LLVMValueRef address, LLVMValueRef count) {
+    LLVMValueRef halves[2], numbers[128];
+    int lanes = e->target->lanes;
+    if (dtype == DTYPE_BF16)
+        return emit_load_vector(e, LLVMVectorType(e->i16, 2 * (unsigned)lanes), address,
+                                wide_mask(e, count));
+    for (int i = 0; i < 2; i++) {
+        LLVMValueRef first = emit_int(e, (int64_t)i * lanes);
+        LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, count, first));
+        halves[i] = emit_narrow(e, DTYPE_BF16, emit_load_elements(e, dtype, address, first, mask));
+    }
+    for (int i = 0; i < 2 * lanes; i++)
+        numbers[i] = emit_int32(e, i);
+    return LLVMBuildShuffleVector(e->builder, halves[0], halves[1],
+                                  LLVMConstVector(numbers, 2 * (unsigned)lanes), "");
+}
+
+void emit_copy_rows(Emitter *e, const PackedSource *source, const PackedTaps *part,
+                    LLVMValueRef pointers, LLVMValueRef target, LLVMValueRef row_bytes,
+                    LLVMValueRef count) {
+    DType dtype = source->a.dtype;
+    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
+    Loop tap = loop_begin(e, part->first_tap, part->end_tap, one);
+    LLVMValueRef nth = emit_sub(e, tap.index, part->first_tap);
+    LLVMValueRef table =
+        emit_at(e, e->pointer, pointers, emit_mul(e, nth, emit_int(e, ROW_TABLE_ROWS)));
+    LLVMValueRef start = emit_mul(e, nth, part->count);
+    Loop channel = loop_begin(e, zero, part->count, emit_int(e, 2 * (int64_t)e->target->lanes));
+    LLVMValueRef from = emit_add(e, part->first, channel.index);
+    LLVMValueRef to = emit_at(e, e->i16, target, emit_add(e, start, channel.index));
+    LLVMValueRef left = emit_sub(e, part->count, channel.index);
+    Loop row = loop_begin(e, zero, count, one);
+    LLVMValueRef place = emit_at(e, emit_dtype(e, dtype), load_pointer(e, table, row.index), from);
+    emit_store_vector(e, load_wide(e, dtype, place, left),
+                      emit_at(e, e->i8, to, emit_mul(e, row.index, row_bytes)), NULL);
+    loop_end(e, &row);
+    loop_end(e, &channel);
     loop_end(e, &tap);
 }

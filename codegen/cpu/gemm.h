@@ -60,7 +60,8 @@ void emit_gemm_panel(Emitter *emitter, const GemmOperands *operands, LLVMValueRe
 
 /* The slots of what is packed: a behind its prologue, at the taps. */
 typedef struct PackedSource {
-    bool bf16; /* rounded, see Contraction */
+    bool bf16;    /* rounded, see Contraction */
+    DType packed; /* as what it is packed: fp32, or, of what is rounded, bf16 */
     TapSlots taps;
     ViewSlots a;
     const Kernel *prologue; /* kernel_prologue's, or NULL */
@@ -68,7 +69,7 @@ typedef struct PackedSource {
 } PackedSource;
 
 /* Adds the slots. */
-PackedSource slot_packed_source(Slots *slots, const Kernel *kernel);
+PackedSource slot_packed_source(Slots *slots, const Kernel *kernel, DType packed);
 
 /* The channels `first` .. `first + count` of taps [first_tap, end_tap) of a row, one tap behind the
  * other, as fp32 at `target`; hidden and outside taps give zeros. The row is entry `row` of a row
@@ -83,8 +84,12 @@ void emit_pack_row(Emitter *emitter, const PackedSource *source, const PackedTap
 /* Where the taps of rows [first, first + count) of the phase start: the image and, per direction,
  * what the offsets are added to; a table of ROW_TABLE_ROWS i64 each. Rows are found once and read
  * many times. Behind `count` the last row is repeated up to a whole number of vectors and of
- * register blocks. */
-enum { ROW_TABLE_ROWS = 256, ROW_TABLE_BYTES = 8 * ROW_TABLE_ROWS * (1 + TYPE_MAX_SPACE) };
+ * register blocks; for a target with tiles, of ROW_UNIT. */
+enum {
+    ROW_UNIT = 32,
+    ROW_TABLE_ROWS = 256,
+    ROW_TABLE_BYTES = 8 * ROW_TABLE_ROWS * (1 + TYPE_MAX_SPACE)
+};
 
 void emit_row_table(Emitter *emitter, const TapSlots *taps, const SpaceSlots *walked,
                     LLVMValueRef first, LLVMValueRef count, LLVMValueRef table);
@@ -103,11 +108,17 @@ typedef struct RowPointers {
 void emit_row_pointers(Emitter *emitter, const PackedSource *source, const RowPointers *rows,
                        LLVMValueRef pointers);
 
+/* Copies what such pointers point at, `count` rows, as emit_pack_row does, as bf16; row m to target
+ * + m * row_bytes. Up to 31 elements behind a row become zero. */
+void emit_copy_rows(Emitter *emitter, const PackedSource *source, const PackedTaps *part,
+                    LLVMValueRef pointers, LLVMValueRef target, LLVMValueRef row_bytes,
+                    LLVMValueRef count);
+
 /* Pointers to `count` rows at `rows`, `step` fp32 from one to the next. */
 void emit_even_pointers(Emitter *emitter, LLVMValueRef rows, int64_t step, LLVMValueRef count,
                         LLVMValueRef pointers);
 
-/* fp32 zeros at pointer[0 .. count). */
-void emit_clear(Emitter *emitter, LLVMValueRef pointer, LLVMValueRef count);
+/* Zeros at pointer[0 .. count). */
+void emit_clear(Emitter *emitter, DType dtype, LLVMValueRef pointer, LLVMValueRef count);
 
 #endif

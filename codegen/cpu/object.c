@@ -38,10 +38,10 @@ const char *object_environment(Arena *arena, const CpuTarget *target) {
     LLVMGetVersion(&major, &minor, &patch);
     return arena_format(arena,
                         "sparkc %s\nllvm %u.%u.%u %s\ntriple %s\ncpu %s\nfeatures %s\nlanes %d "
-                        "registers %d fused %d masked %d rounds %d\npasses %s\n",
+                        "registers %d fused %d masked %d rounds %d tiles %d\npasses %s\n",
                         own, major, minor, patch, llvm, target->triple, target->cpu,
                         target->features, target->lanes, target->registers, target->fused,
-                        target->masked, target->rounds, passes);
+                        target->masked, target->rounds, (int)target->tiles, passes);
 }
 
 LLVMTargetMachineRef object_machine(const CpuTarget *target) {
@@ -50,7 +50,7 @@ LLVMTargetMachineRef object_machine(const CpuTarget *target) {
     if (LLVMGetTargetFromTriple(target->triple, &backend, &error))
         invariant(false, "LLVM has no target %s: %s", target->triple, error);
     LLVMTargetMachineRef machine =
-        LLVMCreateTargetMachine(backend, target->triple, target->cpu, target->features,
+        LLVMCreateTargetMachine(backend, target->triple, target->processor, target->features,
                                 LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
     invariant(machine, "LLVM has no machine for %s %s", target->triple, target->cpu);
     return machine;

@@ -3,31 +3,54 @@
 #include <llvm-c/TargetMachine.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "codegen/cpu/cpu.h"
 
 /* A level of a family: forced by name, and what the host must have for it. Best first. */
 typedef struct CpuLevel {
-    const char *name, *architecture, *needs; /* needs: features separated by commas */
-    const char *features;                    /* given to LLVM when the level is forced */
+    const char *name, *processor, *architecture;
+    const char *needs;    /* features separated by commas */
+    const char *features; /* given to LLVM when the level is forced */
     int lanes, registers;
     bool fused, masked, rounds;
+    CpuTiles tiles;
 } CpuLevel;
 
+#define AVX2_FEATURES   "+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe"
+#define AVX512_NEEDS    "+avx512f,+avx512bw,+avx512vl,+avx512dq,+fma"
+#define AVX512_FEATURES "+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl," AVX2_FEATURES
+
 static const CpuLevel levels[] = {
-    {"x86-64-v4", "x86_64", "+avx512f,+avx512bw,+avx512vl,+avx512dq,+fma",
-     "+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe",
-     16, 32, true, true, true},
-    {"x86-64-v3", "x86_64", "+avx2,+fma", "+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe", 8, 16, true,
-     true, true},
-    {"x86-64-v2", "x86_64", "+sse4.2,+popcnt", "+cx16,+popcnt,+sahf,+sse4.2", 4, 16, false, false,
-     true},
-    {"x86-64", "x86_64", "", "", 4, 16, false, false, false},
-    {"generic", "aarch64", "", "+neon", 4, 32, true, false, true},
-    {"generic", "riscv64", "", "+a,+c,+d,+f,+m", 4, 32, true, false, true},
-    {"generic", "", "", "", 4, 16, false, false, false},
+    {"x86-64-amx", "x86-64-v4", "x86_64", "+amx-tile,+amx-bf16," AVX512_NEEDS,
+     "+amx-tile,+amx-bf16," AVX512_FEATURES, 16, 32, true, true, true, CPU_TILES_AMX},
+    {"x86-64-v4", "x86-64-v4", "x86_64", AVX512_NEEDS, AVX512_FEATURES, 16, 32, true, true, true,
+     CPU_TILES_NONE},
+    {"x86-64-v4-tiles", "x86-64-v4", "x86_64", AVX512_NEEDS, AVX512_FEATURES, 16, 32, true, true,
+     true, CPU_TILES_WRITTEN_OUT},
+    {"x86-64-v3", "x86-64-v3", "x86_64", "+avx2,+fma", AVX2_FEATURES, 8, 16, true, true, true,
+     CPU_TILES_NONE},
+    {"x86-64-v2", "x86-64-v2", "x86_64", "+sse4.2,+popcnt", "+cx16,+popcnt,+sahf,+sse4.2", 4, 16,
+     false, false, true, CPU_TILES_NONE},
+    {"x86-64", "x86-64", "x86_64", "", "", 4, 16, false, false, false, CPU_TILES_NONE},
+    {"generic", "generic", "aarch64", "", "+neon", 4, 32, true, false, true, CPU_TILES_NONE},
+    {"generic", "generic", "riscv64", "", "+a,+c,+d,+f,+m", 4, 32, true, false, true,
+     CPU_TILES_NONE},
+    {"generic", "generic", "", "", "", 4, 16, false, false, false, CPU_TILES_NONE},
 };
+
+/* Linux lets a process have the registers of tiles once it has asked (arch_prctl,
+ * ARCH_REQ_XCOMP_PERM, XTILEDATA); threads inherit it. */
+static bool may_use_tiles(void) {
+#if defined(__x86_64__) && defined(SYS_arch_prctl)
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
 
 static bool has_features(const char *features, const char *needed) {
     while (*needed) {
@@ -46,11 +69,17 @@ static bool has_features(const char *features, const char *needed) {
     return true;
 }
 
+/* Whether a processor of these features runs a level's code, and the system lets it. */
+static bool can_run(const CpuLevel *level, const char *features) {
+    return has_features(features, level->needs) &&
+           (level->tiles != CPU_TILES_AMX || may_use_tiles());
+}
+
 static const CpuLevel *find_level(const char *triple, const char *name, const char *features) {
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         const CpuLevel *level = &levels[i];
         bool same = text_starts_with(triple, level->architecture);
-        if (same && (name ? strcmp(name, level->name) == 0 : has_features(features, level->needs)))
+        if (same && (name ? strcmp(name, level->name) == 0 : can_run(level, features)))
             return level;
     }
     return NULL;
@@ -84,18 +113,20 @@ Status cpu_target(Arena *arena, const char *triple, const char *name, bool cross
     const CpuLevel *level = find_level(target->triple, name, cross && !name ? "" : features);
     if (!level)
         return status_failure(arena,
-                              "no CPU is called %s for %s; x86-64-v4, x86-64-v3, x86-64-v2, x86-64 "
-                              "and, for other processors, generic are known",
+                              "no CPU is called %s for %s; x86-64-amx, x86-64-v4, x86-64-v3, "
+                              "x86-64-v2, x86-64 and, for other processors, generic are known",
                               name ? name : "", target->triple);
-    if (!cross && !has_features(features, level->needs))
+    if (!cross && !can_run(level, features))
         return status_failure(arena, "this machine cannot run %s: it needs %s", level->name,
                               level->needs);
     target->cpu = level->name;
+    target->processor = level->processor;
     target->features = sort_features(arena, name || cross ? level->features : features);
     target->lanes = level->lanes;
     target->registers = level->registers;
     target->fused = level->fused;
     target->masked = level->masked;
     target->rounds = level->rounds;
+    target->tiles = level->tiles;
     return STATUS_FINE;
 }

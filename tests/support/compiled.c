@@ -105,15 +105,32 @@ void compiled_expect_same_numbers(const Compiled *a, const Compiled *b, const ch
     expect_same(a, b, what, same_numbers);
 }
 
-const char *const *compiled_cpus(int *count) {
-    static const char *const levels[] = {"x86-64", "x86-64-v3", "x86-64-v4"};
-    static const char *const own[] = {NULL};
+/* How many of the levels, from the first on, this machine can run. */
+static int count_runnable(const char *const *levels, int all) {
     Arena *arena = arena_create();
     CpuTarget target;
-    *count = 0;
-    while (*count < 3 && status_fine(cpu_target(arena, NULL, levels[*count], false, &target)))
-        ++*count;
+    int count = 0;
+    while (count < all && status_fine(cpu_target(arena, NULL, levels[count], false, &target)))
+        count++;
     arena_destroy(arena);
+    return count;
+}
+
+static const char *const own[] = {NULL};
+
+const char *const *compiled_cpus(int *count) {
+    static const char *const levels[] = {"x86-64", "x86-64-v3", "x86-64-v4"};
+    *count = count_runnable(levels, 3);
+    if (*count > 0)
+        return levels;
+    *count = 1;
+    return own;
+}
+
+const char *const *compiled_bf16_cpus(int *count) {
+    static const char *const levels[] = {"x86-64", "x86-64-v3", "x86-64-v4", "x86-64-v4-tiles",
+                                         "x86-64-amx"};
+    *count = count_runnable(levels, 5);
     if (*count > 0)
         return levels;
     *count = 1;

@@ -49,4 +49,7 @@ void compiled_expect_same_numbers(const Compiled *a, const Compiled *b, const ch
  */
 const char *const *compiled_cpus(int *count);
 
+/* The same, and those that differ in how bf16 is multiplied. */
+const char *const *compiled_bf16_cpus(int *count);
+
 #endif

@@ -62,6 +62,17 @@ static const Case cases[] = {
      "contract x C|contraction {in=C, out=C, bf16=true}\n" TAP "a " X
      "\nweight %inputs:w {tap=5, in=C, out=1}\n" PASS Y,
      true},
+    {"contract in bf16 of taps", "f32<2x8x12xC>", "f32",
+     "contract x C|contraction {in=C, out=C, bf16=true}\n" TAPS_3x3 "a " X "\n" WEIGHT PASS Y,
+     false},
+    {"contract in bf16 of taps of fp32", "f32<2x8x12xC>", "bf16",
+     "contract x C|contraction {in=C, out=C, bf16=true}\n" TAPS_3x3 "a " F "\n" WEIGHT PASS Y,
+     false},
+    {"contract of taps behind a prologue", "f32<2x8x12xC>", "f32",
+     "contract x C|contraction {in=C, out=C, bf16=true}\n" TAPS_3x3 "a " X "\n"
+     "prologue_operand element same " F "\n"
+     "prologue t0 = operand 0; t1 = operand 1; t2 = mul t0 t1; -> t2\n" WEIGHT PASS Y,
+     false},
     {"contract behind a prologue", "f32<2x8x12xC>", "bf16",
      "contract x C|contraction {in=C, out=C, bf16=true}\n" TAP "a " X "\n"
      "prologue_operand element same " F "\n"
@@ -77,6 +88,16 @@ static const Case cases[] = {
      "contract_weight x C|contraction {in=C, out=C, bf16=true}\n" TAP "a " F "\nb " F
      "\nweight %outputs:y {tap=S, in=C, out=1}\n",
      true},
+    {"contract_weight in bf16 of taps", "f32[K]", "f32",
+     "contract_weight x C|contraction {in=C, out=C, bf16=true}\n" TAPS_3x3 "a " X "\nb " F
+     "\nweight %outputs:y {tap=S, in=C, out=1}\n",
+     false},
+    {"contract_weight of taps behind a prologue", "f32[K]", "f32",
+     "contract_weight x C|contraction {in=C, out=C, bf16=true}\n" TAPS_3x3 "a " X "\n"
+     "prologue_operand element same " X "\n"
+     "prologue t0 = operand 0; t1 = operand 1; t2 = add t0 t1; -> t2\nb " X
+     "\nweight %outputs:y {tap=S, in=C, out=1}\n",
+     false},
     {"contract_weight behind a prologue", "f32[S]", "f32",
      "contract_weight x C|contraction {in=C, out=C, bf16=true}\n" TAP "a " X "\n"
      "prologue_operand element same " X "\n"
@@ -144,7 +165,7 @@ static const char *fill(Arena *arena, const char *text, int channels) {
     return out.data;
 }
 
-enum { WEIGHTS = 16384 };
+enum { WEIGHTS = 1 << 16 };
 
 static const char *program_text(Arena *arena, const Case *test, int channels) {
     const char *bar = strchr(test->kernel, '|');
@@ -220,7 +241,7 @@ static void compare_program(const char *text, const char *output, const Numbers 
     give_all(fixture.program, fixture.interpreter, numbers);
     kernel_fixture_run(&fixture);
     Tensor expected = kernel_interpreter_output(fixture.interpreter, fixture.arena, "y", &type);
-    const char *const *cpus = compiled_cpus(&levels);
+    const char *const *cpus = compiled_bf16_cpus(&levels);
     for (int i = 0; i < levels; i++) {
         Compiled *compiled = compiled_create(fixture.program, &(CompiledOptions){.cpu = cpus[i]});
         give_all(fixture.program, compiled->values, numbers);
@@ -244,7 +265,7 @@ static void run_case(const Case *test, int channels) {
 }
 
 static void test_kinds(void) {
-    static const int widths[] = {1, 3, 8, 17, 33};
+    static const int widths[] = {1, 3, 8, 17, 33, 70};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
             run_case(&cases[i], widths[w]);

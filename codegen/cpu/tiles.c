@@ -1,0 +1,262 @@
+#include "codegen/cpu/tiles.h"
+
+#include "base/integer.h"
+
+enum { ROW_BYTES = 64, TILES = 8, FIRST_A = 4, FIRST_B = 6, BLOCK = 2 };
+
+/* ---- Single tiles ---------------------------------------------------------------------------- */
+
+static bool has_instructions(const Emitter *e) {
+    return e->target->tiles == CPU_TILES_AMX;
+}
+
+static LLVMValueRef tile_number(Emitter *e, int tile) {
+    return LLVMConstInt(e->i8, (unsigned long long)tile, 0);
+}
+
+/* LDTILECFG's 64 bytes: palette 1; bytes of a row (16 bits) from byte 16 on, rows (8 bits) from
+ * byte 48 on, of each tile. */
+static LLVMValueRef emit_configuration(Emitter *e) {
+    static const int64_t words[] = {1, 0, 0x0040004000400040, 0x0040004000400040,
+                                    0, 0, 0x1010101010101010, 0};
+    LLVMValueRef memory = emit_array(e, e->i64, 8);
+    for (int i = 0; i < 8; i++)
+        emit_store(e, emit_int(e, words[i]), emit_at(e, e->i64, memory, emit_int(e, i)), 8);
+    return memory;
+}
+
+Tiles tiles_begin(Emitter *e) {
+    if (!has_instructions(e))
+        return (Tiles){emit_array(e, e->i8, TILES * TILE_ROWS * ROW_BYTES)};
+    LLVMValueRef configuration = emit_configuration(e);
+    emit_intrinsic(e, "llvm.x86.ldtilecfg", NULL, 0, &configuration, 1);
+    return (Tiles){NULL};
+}
+
+void tiles_end(Emitter *e) {
+    if (has_instructions(e))
+        emit_intrinsic(e, "llvm.x86.tilerelease", NULL, 0, NULL, 0);
+}
+
+/* Row `row` of a tile that is written out. */
+static LLVMValueRef row_of(Emitter *e, const Tiles *tiles, int tile, LLVMValueRef row) {
+    LLVMValueRef number = emit_add(e, emit_int(e, (int64_t)tile * TILE_ROWS), row);
+    return emit_at(e, e->i8, tiles->memory_, emit_mul(e, number, emit_int(e, ROW_BYTES)));
+}
+
+/* Moves the rows of a tile from or to memory, `step` bytes apart. */
+static void copy_rows(Emitter *e, const Tiles *tiles, int tile, LLVMValueRef place,
+                      LLVMValueRef step, bool load) {
+    Loop rows = loop_begin(e, emit_int(e, 0), emit_int(e, TILE_ROWS), emit_int(e, 1));
+    LLVMValueRef outside = emit_at(e, e->i8, place, emit_mul(e, rows.index, step));
+    LLVMValueRef inside = row_of(e, tiles, tile, rows.index);
+    LLVMValueRef row = emit_load_vector(e, e->vector_i32, load ? outside : inside, NULL);
+    emit_store_vector(e, row, load ? inside : outside, NULL);
+    loop_end(e, &rows);
+}
+
+static void load_tile(Emitter *e, const Tiles *tiles, int tile, LLVMValueRef place,
+                      LLVMValueRef step) {
+    LLVMValueRef arguments[] = {tile_number(e, tile), place, step};
+    if (has_instructions(e))
+        emit_intrinsic(e, "llvm.x86.tileloadd64", NULL, 0, arguments, 3);
+    else
+        copy_rows(e, tiles, tile, place, step, true);
+}
+
+static void store_tile(Emitter *e, const Tiles *tiles, int tile, LLVMValueRef place,
+                       LLVMValueRef step) {
+    LLVMValueRef arguments[] = {tile_number(e, tile), place, step};
+    if (has_instructions(e))
+        emit_intrinsic(e, "llvm.x86.tilestored64", NULL, 0, arguments, 3);
+    else
+        copy_rows(e, tiles, tile, place, step, false);
+}
+
+static void clear_tile(Emitter *e, const Tiles *tiles, int tile) {
+    LLVMValueRef number = tile_number(e, tile);
+    if (has_instructions(e)) {
+        emit_intrinsic(e, "llvm.x86.tilezero", NULL, 0, &number, 1);
+        return;
+    }
+    Loop rows = loop_begin(e, emit_int(e, 0), emit_int(e, TILE_ROWS), emit_int(e, 1));
+    emit_store_vector(e, LLVMConstNull(e->vector_i32), row_of(e, tiles, tile, rows.index), NULL);
+    loop_end(e, &rows);
+}
+
+/* The lower, or the upper, bf16 numbers of pairs, as fp32. */
+static LLVMValueRef half_of(Emitter *e, LLVMValueRef pairs, bool upper) {
+    LLVMValueRef mask = emit_splat(e, emit_int32(e, (int32_t)0xFFFF0000));
+    LLVMValueRef shift = emit_splat(e, emit_int32(e, 16));
+    LLVMValueRef bits = upper ? LLVMBuildAnd(e->builder, pairs, mask, "")
+                              : LLVMBuildShl(e->builder, pairs, shift, "");
+    return LLVMBuildBitCast(e->builder, bits, e->vector_f32, "");
+}
+
+/* c += a b, as the instruction does it: the lower numbers of the pairs and the upper ones are
+ * summed apart. */
+static void multiply_written_out(Emitter *e, const Tiles *tiles, int c, int a, int b) {
+    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), sums[2];
+    Loop rows = loop_begin(e, zero, emit_int(e, TILE_ROWS), one);
+    for (int i = 0; i < 2; i++)
+        sums[i] = emit_variable(e, e->vector_f32, LLVMConstNull(e->vector_f32));
+    Loop depth = loop_begin(e, zero, emit_int(e, TILE_DEPTH / 2), one);
+    LLVMValueRef left = emit_at(e, e->i32, row_of(e, tiles, a, rows.index), depth.index);
+    LLVMValueRef pair = emit_splat(e, emit_load(e, e->i32, left, 4));
+    LLVMValueRef pairs = emit_load_vector(e, e->vector_i32, row_of(e, tiles, b, depth.index), NULL);
+    for (int i = 0; i < 2; i++)
+        emit_set(e, sums[i],
+                 emit_fma(e, half_of(e, pair, i), half_of(e, pairs, i),
+                          emit_get(e, e->vector_f32, sums[i])));
+    loop_end(e, &depth);
+    LLVMValueRef both = LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f32, sums[0]),
+                                      emit_get(e, e->vector_f32, sums[1]), "");
+    LLVMValueRef place = row_of(e, tiles, c, rows.index);
+    LLVMValueRef sum = emit_load_vector(e, e->vector_f32, place, NULL);
+    emit_store_vector(e, LLVMBuildFAdd(e->builder, sum, both, ""), place, NULL);
+    loop_end(e, &rows);
+}
+
+static void multiply_tiles(Emitter *e, const Tiles *tiles, int c, int a, int b) {
+    LLVMValueRef arguments[] = {tile_number(e, c), tile_number(e, a), tile_number(e, b)};
+    if (has_instructions(e))
+        emit_intrinsic(e, "llvm.x86.tdpbf16ps", NULL, 0, arguments, 3);
+    else
+        multiply_written_out(e, tiles, c, a, b);
+}
+
+/* ---- Blocks of tiles ------------------------------------------------------------------------- */
+
+/* A block of `rows` x `columns` tiles of sums, at most BLOCK of each. */
+typedef struct TileBlock {
+    const Tiles *tiles;
+    const TileOperands *operands;
+    LLVMValueRef a, c, c_bytes; /* of the block's first row; from row to row of C */
+    int rows, columns;
+} TileBlock;
+
+static LLVMValueRef c_place(Emitter *e, const TileBlock *block, int m, int v) {
+    LLVMValueRef row = emit_mul(e, block->c_bytes, emit_int(e, (int64_t)m * TILE_ROWS));
+    return emit_at(e, e->i8, block->c, emit_add(e, row, emit_int(e, (int64_t)v * ROW_BYTES)));
+}
+
+static void begin_sums(Emitter *e, const TileBlock *block) {
+    Branch add = branch_begin(e, block->operands->accumulate);
+    for (int m = 0; m < block->rows; m++)
+        for (int v = 0; v < block->columns; v++)
+            load_tile(e, block->tiles, m * BLOCK + v, c_place(e, block, m, v), block->c_bytes);
+    branch_else(e, &add);
+    for (int m = 0; m < block->rows; m++)
+        for (int v = 0; v < block->columns; v++)
+            clear_tile(e, block->tiles, m * BLOCK + v);
+    branch_end(e, &add);
+}
+
+static void load_a(Emitter *e, const TileBlock *block, LLVMValueRef step, int m) {
+    LLVMValueRef row = block->operands->a_row;
+    LLVMValueRef place = emit_add(e, emit_mul(e, row, emit_int(e, (int64_t)m * TILE_ROWS)),
+                                  emit_mul(e, step, emit_int(e, ROW_BYTES)));
+    load_tile(e, block->tiles, FIRST_A + m, emit_at(e, e->i8, block->a, place), row);
+}
+
+static void load_b(Emitter *e, const TileBlock *block, LLVMValueRef step, int v) {
+    int64_t tile = TILE_ROWS * ROW_BYTES;
+    LLVMValueRef place =
+        emit_add(e, emit_mul(e, step, emit_int(e, block->columns * tile)), emit_int(e, v * tile));
+    load_tile(e, block->tiles, FIRST_B + v, emit_at(e, e->i8, block->operands->b, place),
+              emit_int(e, ROW_BYTES));
+}
+
+/* One step of the depth; a product waits only for the tiles that it needs. */
+static void multiply_step(Emitter *e, const TileBlock *block, LLVMValueRef step) {
+    for (int m = 0; m < block->rows; m++) {
+        load_a(e, block, step, m);
+        for (int v = 0; v < block->columns; v++) {
+            if (m == 0)
+                load_b(e, block, step, v);
+            multiply_tiles(e, block->tiles, m * BLOCK + v, FIRST_A + m, FIRST_B + v);
+        }
+    }
+}
+
+static void emit_tile_block(Emitter *e, const TileBlock *block) {
+    begin_sums(e, block);
+    Loop steps = loop_begin(e, emit_int(e, 0), block->operands->steps, emit_int(e, 1));
+    multiply_step(e, block, steps.index);
+    loop_end(e, &steps);
+    for (int m = 0; m < block->rows; m++)
+        for (int v = 0; v < block->columns; v++)
+            store_tile(e, block->tiles, m * BLOCK + v, c_place(e, block, m, v), block->c_bytes);
+}
+
+/* Blocks of `tall` tiles from row `first` to row `end`. */
+static void emit_blocks(Emitter *e, const Tiles *tiles, const TileOperands *o, LLVMValueRef first,
+                        LLVMValueRef end, int tall, int columns) {
+    TileBlock block = {.tiles = tiles, .operands = o, .rows = tall, .columns = columns};
+    block.c_bytes = emit_mul(e, o->c_row, emit_int(e, sizeof(float)));
+    Loop rows = loop_begin(e, first, end, emit_int(e, (int64_t)tall * TILE_ROWS));
+    block.a = emit_at(e, e->i8, o->a, emit_mul(e, rows.index, o->a_row));
+    block.c = emit_at(e, e->i8, o->c, emit_mul(e, rows.index, block.c_bytes));
+    emit_tile_block(e, &block);
+    loop_end(e, &rows);
+}
+
+static void emit_columns(Emitter *e, const Tiles *tiles, const TileOperands *o, LLVMValueRef rows,
+                         int columns) {
+    LLVMValueRef tall = emit_int(e, BLOCK * TILE_ROWS);
+    LLVMValueRef whole = emit_mul(e, emit_div(e, rows, tall), tall);
+    emit_blocks(e, tiles, o, emit_int(e, 0), whole, BLOCK, columns);
+    emit_blocks(e, tiles, o, whole, rows, 1, columns);
+}
+
+void emit_tile_panel(Emitter *e, const Tiles *tiles, const TileOperands *o, LLVMValueRef rows,
+                     LLVMValueRef width) {
+    LLVMValueRef whole = emit_int(e, BLOCK * TILE_COLUMNS);
+    Branch wide = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntEQ, width, whole, ""));
+    emit_columns(e, tiles, o, rows, BLOCK);
+    branch_else(e, &wide);
+    emit_columns(e, tiles, o, rows, 1);
+    branch_end(e, &wide);
+}
+
+Panels tile_panels(int64_t columns, int64_t most) {
+    Panels panels = {.vectors = integer_divide_up(columns, TILE_COLUMNS)};
+    panels.count = integer_divide_up(panels.vectors, BLOCK);
+    int64_t blocks = integer_divide_up(panels.count, most / (BLOCK * TILE_COLUMNS));
+    panels.per_block = integer_divide_up(panels.count, blocks);
+    panels.blocks = integer_divide_up(panels.count, panels.per_block);
+    panels.widest =
+        panels.blocks > 1 ? panels.per_block * BLOCK * TILE_COLUMNS : panels.vectors * TILE_COLUMNS;
+    return panels;
+}
+
+/* ---- Pairs ----------------------------------------------------------------------------------- */
+
+LLVMValueRef emit_pairs(Emitter *e, LLVMValueRef low, LLVMValueRef high) {
+    LLVMValueRef shift = emit_splat(e, emit_int32(e, 16));
+    return LLVMBuildOr(e->builder, low, LLVMBuildShl(e->builder, high, shift, ""), "");
+}
+
+/* Lane l of `first` where l has not the bit, of `second` where it has; from the lane that has the
+ * same number but for the bit, which is set as `upper` says. */
+static LLVMValueRef exchange(Emitter *e, LLVMValueRef first, LLVMValueRef second, int bit,
+                             bool upper) {
+    LLVMValueRef lanes[TILE_ROWS];
+    for (int l = 0; l < TILE_ROWS; l++) {
+        int from = upper ? l | bit : l & ~bit;
+        lanes[l] = emit_int32(e, from + (l & bit ? TILE_ROWS : 0));
+    }
+    return LLVMBuildShuffleVector(e->builder, first, second, LLVMConstVector(lanes, TILE_ROWS), "");
+}
+
+/* Bit by bit of the numbers of rows and lanes. */
+void emit_transpose(Emitter *e, LLVMValueRef vectors[TILE_ROWS]) {
+    for (int bit = 1; bit < TILE_ROWS; bit *= 2)
+        for (int i = 0; i < TILE_ROWS; i++) {
+            if (i & bit)
+                continue;
+            LLVMValueRef first = vectors[i], second = vectors[i | bit];
+            vectors[i] = exchange(e, first, second, bit, false);
+            vectors[i | bit] = exchange(e, first, second, bit, true);
+        }
+}

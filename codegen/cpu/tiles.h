@@ -1,0 +1,45 @@
+/* Products of tiles: 16 x 16 fp32 sums of 16 x 32 by 32 x 16 bf16 numbers, eight tiles at hand
+ * (Intel AMX: Intel 64 and IA-32 Architectures Software Developer's Manual, TDPBF16PS). Where the
+ * target has no such instructions but is asked for tiles, they are written out in vectors, slowly:
+ * so what is built of them can be tested on any machine. */
+#ifndef SPARKC_CODEGEN_CPU_TILES_H
+#define SPARKC_CODEGEN_CPU_TILES_H
+
+#include "codegen/cpu/gemm.h"
+
+/* Elements of a tile: of sums, rows x columns; of the left factor, rows x depth; of the right one,
+ * depth / 2 rows of `columns` pairs: numbers 2k and 2k + 1 of a column lie side by side. */
+enum { TILE_ROWS = 16, TILE_COLUMNS = 16, TILE_DEPTH = 32, TILE_ELEMENTS = 512 };
+
+/* The tiles of the function that is being emitted. */
+typedef struct Tiles {
+    LLVMValueRef memory_; /* written out: of all eight */
+} Tiles;
+
+/* Makes the tiles ready, gives them back. In between their values last; no call may be made. */
+Tiles tiles_begin(Emitter *emitter);
+void tiles_end(Emitter *emitter);
+
+/* Columns cut into panels of two tiles; the last one may have one. Blocks of at most `most`
+ * columns. */
+Panels tile_panels(int64_t columns, int64_t most);
+
+/* C[rows x columns] = [C +] A B for a panel of B. A: bf16 rows, `a_row` bytes from one to the next.
+ * B: for each of `steps` steps of the depth, the panel's tiles one behind the other. C: fp32, row m
+ * at c + m * c_row elements. `accumulate` (i1): whether C is read. */
+typedef struct TileOperands {
+    LLVMValueRef a, a_row, b, c, c_row, steps, accumulate;
+} TileOperands;
+
+/* Emits it for `rows` rows, whole tiles of them, and a panel `width` columns wide. */
+void emit_tile_panel(Emitter *emitter, const Tiles *tiles, const TileOperands *operands,
+                     LLVMValueRef rows, LLVMValueRef width);
+
+/* In the lanes of 32 bits: the bf16 numbers of `low` (each in the low half, the upper one zero)
+ * beside those of `high`. */
+LLVMValueRef emit_pairs(Emitter *emitter, LLVMValueRef low, LLVMValueRef high);
+
+/* Turns 16 vectors of 16 lanes of 32 bits: lane j of vector i becomes lane i of vector j. */
+void emit_transpose(Emitter *emitter, LLVMValueRef vectors[TILE_ROWS]);
+
+#endif
