@@ -1,6 +1,7 @@
 #include "passes/precision.h"
 
 #include "ir/kernel_names.h"
+#include "passes/store_prologues.h"
 
 /* What is known of each buffer. */
 typedef struct Use {
@@ -84,6 +85,7 @@ static bool multiply_in_bf16(Program *program) {
 bool precision(Program *program, Precision wanted) {
     if (wanted == PRECISION_FP32)
         return false;
+    int taken = store_prologues(program);
     Arena *arena = arena_create();
     Choice choice = {program, arena_new_array(arena, Use, program->buffers.count + 1)};
     for (size_t k = 0; k < program->kernels.count; k++) {
@@ -92,5 +94,5 @@ bool precision(Program *program, Precision wanted) {
     }
     bool stored = store_in_bf16(program, choice.uses), multiplied = multiply_in_bf16(program);
     arena_destroy(arena);
-    return stored || multiplied;
+    return taken > 0 || stored || multiplied;
 }

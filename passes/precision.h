@@ -16,7 +16,8 @@ typedef enum Precision {
  *   of one channel alone) by a map, a contract or a window. So statistics, sums, gradients of
  *   parameters and numbers per image stay fp32, as do maps of which somebody takes the sum over
  *   everything (the loss), moments of patches (the target), or that are drawn (dropout);
- * - every contraction rounds what it multiplies; it sums in fp32.
+ * - every contraction rounds what it multiplies; it sums in fp32;
+ * - prologues that would be repeated at several taps become maps (store_prologues.h).
  *
  * What is outside of scratch keeps its dtype. */
 bool precision(Program *program, Precision wanted);
