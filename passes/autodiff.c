@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/fatal.h"
+#include "passes/decisions.h"
 #include "passes/gradient.h"
 #include "passes/network.h"
 
@@ -196,6 +197,9 @@ bool pass_autodiff(Graph *graph, const PassOptions *options, Diagnostics *diagno
     if (!loss)
         return false;
     int errors = diagnostics_error_count(diagnostics);
+    decisions(graph, options, diagnostics);
+    if (diagnostics_error_count(diagnostics) > errors)
+        return true;
     Walk walk = {.graph = graph, .diagnostics = diagnostics};
     find_active(&walk);
     if (!check_active(&walk)) {
