@@ -1,5 +1,4 @@
-/*     %y = relu(%x)             %y = relu(%x)
- *                         =>    %side = greater(%x, 0) + (1 - greater(inf, %x))
+/*     %y = relu(%x)       =>    %side = greater(%x, 0)
  *                               output(%side) {name="decision.y"}                         to record
  *
  *                               %side = input() {name="decision.y"}

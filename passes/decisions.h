@@ -10,10 +10,10 @@
  * op's result follows. Graphs of one network by the same options have the same names and types. */
 #define DECISIONS_PREFIX "decision."
 
-/* Does what options->decisions says; true if it changed the graph. Reports bf16, and outputs that
- * have such a name already. For relu, relu6, leaky_relu,
- * hard_sigmoid, hard_swish and max_pool; the derivatives of other ops have no jumps. Before the
- * gradients are there, which then follow the same decisions. */
+/* Does what options->decisions says, before the gradients are there, which then follow the same
+ * decisions; true if it changed the graph. Reports bf16, and outputs that have such a name already.
+ * For relu, relu6, leaky_relu, hard_sigmoid, hard_swish and max_pool; elu, which has a kink unless
+ * its alpha is 1, is left to itself. */
 bool decisions(Graph *graph, const PassOptions *options, Diagnostics *diagnostics);
 
 #endif
