@@ -89,6 +89,10 @@ bool kernel_taps_direct(const Kernel *kernel) {
     return true;
 }
 
+const Space *kernel_window_b_space(const Kernel *kernel) {
+    return kernel->window.kind == WINDOW_MAX_BY ? &kernel->window.taps.source : &kernel->space;
+}
+
 bool kernel_has_acc(const Kernel *kernel) {
     return kernel->kind == KERNEL_CONTRACT ||
            (kernel->kind == KERNEL_WINDOW && kernel->window.kind != WINDOW_WEIGHT_GRAD &&

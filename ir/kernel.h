@@ -164,6 +164,8 @@ typedef enum WindowKind {
     WINDOW_AVERAGE_GRAD, /* transposed: the sum over taps of a[row(t, r), c] / the divisor of that
                             row */
     WINDOW_MAX,          /* hidden taps take part as 0, outside ones do not */
+    WINDOW_MAX_BY,       /* a at the first tap in order where b, in the source space as well, has
+                            its maximum; 0 if that tap is hidden */
     WINDOW_MAX_GRAD,     /* gradient b of the maximum of a, to a's rows: see below */
     WINDOW_BILINEAR,     /* bilinear upsampling by `factor`, and its transpose */
     WINDOW_BILINEAR_GRAD
@@ -280,6 +282,9 @@ int64_t kernel_rows(const Program *program, const Kernel *kernel);
 
 /* One tap that is the row itself: row(t, r) = r. A 1x1 stride-1 convolution, a linear layer. */
 bool kernel_taps_direct(const Kernel *kernel);
+
+/* The space of a window's b, if it has one: that of the taps' source, or the kernel's own. */
+const Space *kernel_window_b_space(const Kernel *kernel);
 
 /* The expression has an accumulator as operand `operand_count`. */
 bool kernel_has_acc(const Kernel *kernel);

@@ -412,6 +412,7 @@ static bool check_window_kind(const Check *check, const Window *window) {
     case WINDOW_WEIGHTED:
     case WINDOW_SUM:
     case WINDOW_MAX:
+    case WINDOW_MAX_BY:
         return true;
     }
     return kernel_check_fail(check, "the window is of no kind");

@@ -148,7 +148,8 @@ static void add_window(Footprints *footprints) {
     const int64_t counts[4] = {weight_taps(&window->taps), 1, 1, kernel->channels};
     add_rows(footprints, &window->taps.source, &window->a, kernel->channels, false, "a", -1);
     if (kernel_window_has_b(window->kind))
-        add_rows(footprints, &kernel->space, &window->b, kernel->channels, false, "b", -1);
+        add_rows(footprints, kernel_window_b_space(kernel), &window->b, kernel->channels, false,
+                 "b", -1);
     if (kernel_window_has_weight(window->kind) && window->taps.tap_count > 0)
         add_weight(footprints, &window->weight, counts, window->kind == WINDOW_WEIGHT_GRAD);
 }

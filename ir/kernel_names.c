@@ -54,6 +54,7 @@ const char *kernel_window_name(WindowKind kind) {
         [WINDOW_AVERAGE] = "average",
         [WINDOW_AVERAGE_GRAD] = "average_grad",
         [WINDOW_MAX] = "max",
+        [WINDOW_MAX_BY] = "max_by",
         [WINDOW_MAX_GRAD] = "max_grad",
         [WINDOW_BILINEAR] = "bilinear",
         [WINDOW_BILINEAR_GRAD] = "bilinear_grad",
@@ -79,7 +80,7 @@ const char *kernel_over_name(ReduceOver over) {
 }
 
 bool kernel_window_has_b(WindowKind kind) {
-    return kind == WINDOW_WEIGHT_GRAD || kind == WINDOW_MAX_GRAD;
+    return kind == WINDOW_WEIGHT_GRAD || kind == WINDOW_MAX_GRAD || kind == WINDOW_MAX_BY;
 }
 
 bool kernel_window_has_weight(WindowKind kind) {

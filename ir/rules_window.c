@@ -175,6 +175,10 @@ bool rules_shape_pool(Rule *rule) {
     return pool(rule, &rule->results[0]);
 }
 
+bool rules_shape_max_pool(Rule *rule) {
+    return rules_shape_pool(rule) && rules_want_type(rule, 1, rules_type(rule, 0));
+}
+
 bool rules_shape_max_pool_grad(Rule *rule) {
     Type dy;
     return pool(rule, &dy) && rules_want_type(rule, 1, &dy) &&

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/fatal.h"
+#include "passes/decisions.h"
 #include "passes/gradient.h"
 #include "passes/network.h"
 
@@ -192,10 +193,12 @@ static Value *find_loss(const Graph *graph, Diagnostics *diagnostics) {
 bool pass_autodiff(Graph *graph, const PassOptions *options, Diagnostics *diagnostics) {
     if (!network_entry_has_gradients(options->entry))
         return false;
-    Value *loss = find_loss(graph, diagnostics);
+    int errors = diagnostics_error_count(diagnostics);
+    decisions(graph, options, diagnostics);
+    Value *loss =
+        diagnostics_error_count(diagnostics) == errors ? find_loss(graph, diagnostics) : NULL;
     if (!loss)
         return false;
-    int errors = diagnostics_error_count(diagnostics);
     Walk walk = {.graph = graph, .diagnostics = diagnostics};
     find_active(&walk);
     if (!check_active(&walk)) {

@@ -1,10 +1,12 @@
 /* Derivatives of the window ops that have no weight. */
 #include "passes/gradient.h"
 
+/* To where the maximum is: of `by`, which gets no gradient itself. */
 void gradient_max_pool(Gradient *gradient) {
-    Value *x = gradient->node->operands[0];
+    Value *by = node_operand(gradient->node, 1);
+    Value *of = by ? by : gradient->node->operands[0];
     gradient_give(gradient, 0,
-                  gradient_like(gradient, OP_max_pool_grad, "x", OPERANDS(x, gradient->results[0]),
+                  gradient_like(gradient, OP_max_pool_grad, "x", OPERANDS(of, gradient->results[0]),
                                 NO_ATTRIBUTES));
 }
 

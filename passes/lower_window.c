@@ -27,15 +27,21 @@ static Kernel *add_window(Lowering *lowering, Node *node, const char *name, cons
     return kernel;
 }
 
-static void lower_pool(Lowering *lowering, Node *node, WindowKind kind) {
+static Kernel *lower_pool(Lowering *lowering, Node *node, WindowKind kind) {
     const Value *x = node->operands[0], *y = &node->results[0];
     WindowShape shape = lower_window_shape(node);
-    add_window(lowering, node, y->name, &y->type, pool_window(node, kind, &shape),
-               lower_forward_taps(lowering, &shape, &x->type), y);
+    return add_window(lowering, node, y->name, &y->type, pool_window(node, kind, &shape),
+                      lower_forward_taps(lowering, &shape, &x->type), y);
 }
 
 void lower_max_pool(Lowering *lowering, Node *node) {
-    lower_pool(lowering, node, WINDOW_MAX);
+    const Value *by = node_operand(node, 1);
+    if (!by) {
+        lower_pool(lowering, node, WINDOW_MAX);
+        return;
+    }
+    View b = lower_operand_view(lowering, by);
+    lower_pool(lowering, node, WINDOW_MAX_BY)->window.b = b;
 }
 
 void lower_avg_pool(Lowering *lowering, Node *node) {

@@ -230,7 +230,7 @@ static bool check_window(Lowerable *check, const Node *node) {
             return refuse(check, node, "too many taps, %" PRId64 " in %" PRId64 " phases", taps,
                           phases);
         for (int i = 0; i < node->operand_count; i++)
-            if (node->operands[i]->type.form == FORM_MASKED &&
+            if (node->operands[i] && node->operands[i]->type.form == FORM_MASKED &&
                 reached(&node->operands[i]->type, &window) > KERNEL_CHECK_MOST_ELEMENTS)
                 return refuse(check, node, "the window reaches too far beyond the map");
     } else if (!is_contraction(node)) {

@@ -43,6 +43,13 @@ typedef enum FinetuneLoss {
     FINETUNE_BINARY_CROSS_ENTROPY /* of each class's sigmoid, mean over batch and classes */
 } FinetuneLoss;
 
+/* Whose decisions an entry with gradients follows (passes/decisions.h). */
+typedef enum Decisions {
+    DECISIONS_OWN,      /* its own, as everything that trains */
+    DECISIONS_RECORDED, /* its own, and gives them back: outputs decision.<value> */
+    DECISIONS_REPLAYED  /* those it is given: inputs decision.<value> */
+} Decisions;
+
 typedef struct PassOptions {
     Entry entry;
     int64_t batch; /* images per step; 0: as many as the graph has */
@@ -50,6 +57,7 @@ typedef struct PassOptions {
                       statistics, none */
     bool expose;   /* further outputs for comparison: feature.i (largest first), todec.i (smallest
                       first), reconstruction, and with gradients "grad.<segment>" */
+    Decisions decisions;   /* of kinks and maxima */
     double mask_ratio;     /* share of hidden cells; see passes_keep */
     int64_t decoder_width; /* channels at the deepest level, halved per level; 768 by default */
     DensifyNorm densify_norm;

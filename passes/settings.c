@@ -31,6 +31,8 @@ static const struct {
     {"batch", OPTION_INT, offsetof(PassOptions, batch), NULL},
     {"training", OPTION_BOOL, offsetof(PassOptions, training), NULL},
     {"expose", OPTION_BOOL, offsetof(PassOptions, expose), NULL},
+    {"decisions", OPTION_WORD, offsetof(PassOptions, decisions),
+     WORDS("own", "recorded", "replayed")},
     {"mask_ratio", OPTION_FLOAT, offsetof(PassOptions, mask_ratio), NULL},
     {"decoder_width", OPTION_INT, offsetof(PassOptions, decoder_width), NULL},
     {"densify_norm", OPTION_WORD, offsetof(PassOptions, densify_norm),

@@ -8,6 +8,7 @@
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/kinds.h"
 #include "codegen/cpu/taps.h"
+#include "ir/kernel_names.h"
 
 enum {
     ROWS_PER_CHUNK = 64,
@@ -30,6 +31,10 @@ typedef struct WindowSlots {
 
 static bool is_bilinear(const Window *window) {
     return window->kind == WINDOW_BILINEAR || window->kind == WINDOW_BILINEAR_GRAD;
+}
+
+static bool is_maximum(WindowKind kind) {
+    return kind == WINDOW_MAX || kind == WINDOW_MAX_BY;
 }
 
 static int64_t walked_rows(const Program *program, const Kernel *kernel) {
@@ -69,8 +74,7 @@ static WindowSlots slot_window(Slots *slots, const Kernel *kernel, int stage) {
     }
     out.elements = slot_elements(slots, kernel);
     out.a = slot_view(slots, &window->a);
-    bool two = window->kind == WINDOW_MAX_GRAD || window->kind == WINDOW_WEIGHT_GRAD;
-    if (two)
+    if (kernel_window_has_b(window->kind))
         out.b = slot_view(slots, &window->b);
     bool weighted = window->kind == WINDOW_WEIGHTED || window->kind == WINDOW_WEIGHT_GRAD;
     if (weighted) {
@@ -162,7 +166,7 @@ static void list_taps(Emitter *e, const Kernel *kernel, const WindowSlots *slots
                       const RowPlace *place, const TapList *list) {
     const Window *window = &kernel->window;
     LLVMValueRef origin[TYPE_MAX_SPACE];
-    bool maximum = window->kind == WINDOW_MAX || window->kind == WINDOW_MAX_GRAD;
+    bool maximum = is_maximum(window->kind) || window->kind == WINDOW_MAX_GRAD;
     emit_set(e, list->count, emit_int(e, 0));
     emit_tap_origin(e, &slots->taps, place, origin);
     LLVMValueRef factor = emit_float(e, 1);
@@ -269,6 +273,7 @@ typedef struct WindowRow {
     const Kernel *kernel;
     const WindowSlots *slots;
     const TapList *list;
+    LLVMValueRef image, best; /* max_by: of the row; variable, the largest of b so far */
     ElementRow row;
 } WindowRow;
 
@@ -278,15 +283,21 @@ static LLVMValueRef load_tap(Emitter *e, const WindowSlots *slots, LLVMValueRef 
     return emit_load_elements(e, slots->a.dtype, address, channel, mask);
 }
 
-static LLVMValueRef load_tap_or_zero(Emitter *e, const WindowSlots *slots, LLVMValueRef index,
-                                     LLVMValueRef channel, LLVMValueRef mask) {
-    LLVMValueRef zero = LLVMConstNull(e->vector_f32);
-    LLVMValueRef address = emit_load(e, e->pointer, entry_at(e, index, 0), 8);
-    LLVMValueRef value = emit_variable(e, e->vector_f32, zero);
-    Branch there = branch_begin(e, LLVMBuildIsNotNull(e->builder, address, ""));
-    emit_set(e, value, emit_load_elements(e, slots->a.dtype, address, channel, mask));
+/* What lies at `address`, in the row of a listed tap; 0 if the tap is hidden. */
+static LLVMValueRef load_or_zero(Emitter *e, DType dtype, LLVMValueRef index, LLVMValueRef address,
+                                 LLVMValueRef channel, LLVMValueRef mask) {
+    LLVMValueRef tap = emit_load(e, e->pointer, entry_at(e, index, 0), 8);
+    LLVMValueRef value = emit_variable(e, e->vector_f32, LLVMConstNull(e->vector_f32));
+    Branch there = branch_begin(e, LLVMBuildIsNotNull(e->builder, tap, ""));
+    emit_set(e, value, emit_load_elements(e, dtype, address, channel, mask));
     branch_end(e, &there);
     return emit_get(e, e->vector_f32, value);
+}
+
+static LLVMValueRef load_tap_or_zero(Emitter *e, const WindowSlots *slots, LLVMValueRef index,
+                                     LLVMValueRef channel, LLVMValueRef mask) {
+    LLVMValueRef address = emit_load(e, e->pointer, entry_at(e, index, 0), 8);
+    return load_or_zero(e, slots->a.dtype, index, address, channel, mask);
 }
 
 static LLVMValueRef load_factor(Emitter *e, LLVMValueRef index) {
@@ -312,11 +323,26 @@ static LLVMValueRef is_larger(Emitter *e, LLVMValueRef value, LLVMValueRef best)
     return LLVMBuildOr(e->builder, larger, nan, "");
 }
 
+/* a of a listed tap where its b is the largest so far or the tap is the first, else `so_far`. */
+static LLVMValueRef larger_by(Emitter *e, const WindowRow *at, LLVMValueRef index,
+                              LLVMValueRef channel, LLVMValueRef mask, LLVMValueRef so_far) {
+    LLVMBuilderRef b = e->builder;
+    LLVMValueRef row = emit_row_address(e, &at->slots->b, at->image, load_number(e, index));
+    LLVMValueRef by = load_or_zero(e, at->slots->b.dtype, index, row, channel, mask);
+    LLVMValueRef best = emit_get(e, e->vector_f32, at->best);
+    LLVMValueRef wins = is_larger(e, by, best);
+    LLVMValueRef first = LLVMBuildICmp(b, LLVMIntEQ, index, emit_int(e, 0), "");
+    wins = LLVMBuildSelect(b, first, LLVMConstAllOnes(LLVMTypeOf(wins)), wins, "");
+    emit_set(e, at->best, LLVMBuildSelect(b, wins, by, best, ""));
+    LLVMValueRef value = load_tap_or_zero(e, at->slots, index, channel, mask);
+    return LLVMBuildSelect(b, wins, value, so_far, "");
+}
+
 static void window_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
     const WindowRow *at = context;
     WindowKind kind = at->kernel->window.kind;
     LLVMValueRef start = LLVMConstNull(e->vector_f32);
-    if (kind == WINDOW_MAX)
+    if (is_maximum(kind))
         start = emit_splat(e, emit_float(e, -__builtin_inff()));
     LLVMValueRef acc = emit_variable(e, e->vector_f32, start);
     Loop taps = loop_begin(e, emit_int(e, 0), emit_get(e, e->i64, at->list->count), emit_int(e, 1));
@@ -324,6 +350,8 @@ static void window_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMV
     if (kind == WINDOW_MAX) {
         LLVMValueRef value = load_tap_or_zero(e, at->slots, taps.index, channel, mask);
         so_far = LLVMBuildSelect(e->builder, is_larger(e, value, so_far), value, so_far, "");
+    } else if (kind == WINDOW_MAX_BY) {
+        so_far = larger_by(e, at, taps.index, channel, mask, so_far);
     } else if (kind == WINDOW_WEIGHTED) {
         LLVMValueRef weight = emit_load_vector(
             e, e->vector_f32, weight_address(e, at->slots, taps.index, channel), mask);
@@ -362,7 +390,10 @@ static void emit_rows(Emitter *e, const Kernel *kernel, const WindowSlots *slots
     Loop rows = chunk_rows(e, slots);
     RowPlace place = emit_phase_row(e, &slots->taps, &slots->elements.space, rows.index);
     list_row(e, kernel, slots, &place, &list);
-    WindowRow at = {kernel, slots, &list, elements_begin(e, kernel, &slots->elements, &place)};
+    WindowRow at = {.kernel = kernel, .slots = slots, .list = &list, .image = place.image};
+    if (kernel->window.kind == WINDOW_MAX_BY)
+        at.best = emit_variable(e, e->vector_f32, LLVMConstNull(e->vector_f32));
+    at.row = elements_begin(e, kernel, &slots->elements, &place);
     elements_each_vector(e, emit_int(e, 0), emit_slot(e, slots->channels), window_vector, &at);
     loop_end(e, &rows);
 }

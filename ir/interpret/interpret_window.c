@@ -46,15 +46,15 @@ static int64_t find_maximum(const Pool *pool, const double *image, int64_t posit
 
 void interpret_max_pool(OpCall *call) {
     const Tensor *x = &call->operands[0], *y = &call->results[0];
+    const Tensor *by = node_operand(call->node, 1) ? &call->operands[1] : x;
     Pool pool = pool_create(call->node, &x->type, &y->type);
     int64_t image_size = pool.large_positions * pool.channels;
     int64_t i = 0;
     for (int64_t n = 0; n < pool.batch; n++)
         for (int64_t position = 0; position < pool.small_positions; position++)
             for (int64_t channel = 0; channel < pool.channels; channel++, i++) {
-                const double *image = x->data + n * image_size;
-                int64_t best = find_maximum(&pool, image, position, channel);
-                y->data[i] = best < 0 ? -INFINITY : image[best];
+                int64_t best = find_maximum(&pool, by->data + n * image_size, position, channel);
+                y->data[i] = best < 0 ? -INFINITY : x->data[n * image_size + best];
             }
     free(pool.table);
 }

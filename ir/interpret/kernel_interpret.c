@@ -396,6 +396,23 @@ void kernel_interpreter_write(KernelInterpreter *interpreter, const View *view, 
     interpreter->given[view->buffer] = true;
 }
 
+Status kernel_interpreter_set_map(KernelInterpreter *interpreter, Arena *arena, const char *name,
+                                  const Type *type, const double *data, size_t count) {
+    const Program *program = interpreter->program;
+    int buffer = kernel_find_buffer(program, REGION_INPUTS, name);
+    int64_t elements = type->batch * type_positions(type) * type->channels;
+    if (buffer < 0 || type->form != FORM_MASKED)
+        return kernel_interpreter_set_input(interpreter, arena, name, data, count);
+    if (count != (size_t)elements)
+        return status_failure(arena, "input \"%s\" has %lld elements, got %zu", name,
+                              (long long)elements, count);
+    if (program->cells < 0 || !interpreter->given[program->cells])
+        return status_failure(arena, "input \"%s\" is masked: set the cells before", name);
+    View view = kernel_interpreter_whole_view(program, buffer, type);
+    kernel_interpreter_write(interpreter, &view, type, data);
+    return STATUS_FINE;
+}
+
 Tensor kernel_interpreter_param(const KernelInterpreter *interpreter, Arena *arena,
                                 const char *segment) {
     const Segment *found = find_segment(interpreter->program, segment);

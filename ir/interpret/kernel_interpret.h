@@ -42,6 +42,11 @@ Status kernel_interpreter_set_state(KernelInterpreter *interpreter, Arena *arena
 Status kernel_interpreter_set_input(KernelInterpreter *interpreter, Arena *arena, const char *name,
                                     const double *data, size_t count);
 
+/* The same for an input of this type, in dense x mask form. If it is masked, the cell list must
+ * have been set before. */
+Status kernel_interpreter_set_map(KernelInterpreter *interpreter, Arena *arena, const char *name,
+                                  const Type *type, const double *data, size_t count);
+
 /* A named scalar; one that the program does not read is ignored. */
 void kernel_interpreter_set_scalar(KernelInterpreter *interpreter, const char *name, double value);
 

@@ -10,12 +10,19 @@ typedef struct Windowed {
     const Run *run;
     const Kernel *kernel;
     const Window *window;
-    const double *a, *b; /* [image][row][channel] of taps.source and of the kernel's space */
+    const double *a;  /* [image][row][channel] of taps.source */
+    const double *b;  /* the same of the window's b */
+    const double *by; /* what a maximum is looked for in, rows of taps.source: a or b */
     int64_t source_rows, rows;
 } Windowed;
 
+/* Where a row of the source begins in what is unpacked. */
+static int64_t source_begin(const Windowed *windowed, int64_t image, int64_t row) {
+    return (image * windowed->source_rows + row) * windowed->kernel->channels;
+}
+
 static const double *source_row(const Windowed *windowed, int64_t image, int64_t row) {
-    return windowed->a + (image * windowed->source_rows + row) * windowed->kernel->channels;
+    return windowed->a + source_begin(windowed, image, row);
 }
 
 static int64_t weight_element(const Window *window, int64_t tap, int64_t channel) {
@@ -83,7 +90,8 @@ static int64_t first_maximum(const Windowed *windowed, const Row *row, int64_t c
         int64_t from = kernel_run_tap_row(windowed->run, taps, &taps->taps[t], row);
         if (from == KERNEL_OUTSIDE)
             continue;
-        double value = from < 0 ? 0 : source_row(windowed, row->image, from)[channel];
+        double value =
+            from < 0 ? 0 : windowed->by[source_begin(windowed, row->image, from) + channel];
         if (best_row == KERNEL_OUTSIDE || value > *best || isnan(value)) {
             *best = value;
             best_row = from;
@@ -93,8 +101,11 @@ static int64_t first_maximum(const Windowed *windowed, const Row *row, int64_t c
 }
 
 static void max_taps(const Windowed *windowed, const Row *row, double *acc) {
-    for (int64_t c = 0; c < windowed->kernel->channels; c++)
-        first_maximum(windowed, row, c, &acc[c]);
+    for (int64_t c = 0; c < windowed->kernel->channels; c++) {
+        int64_t from = first_maximum(windowed, row, c, &acc[c]);
+        if (windowed->window->kind == WINDOW_MAX_BY && from != KERNEL_OUTSIDE)
+            acc[c] = from < 0 ? 0 : source_row(windowed, row->image, from)[c];
+    }
 }
 
 /* The one or two positions of the small map that position p of the large one lies between, and the
@@ -176,6 +187,7 @@ static void run_values(const Windowed *windowed) {
         memset(acc, 0, (size_t)kernel->channels * sizeof *acc);
         switch (windowed->window->kind) {
         case WINDOW_MAX:
+        case WINDOW_MAX_BY:
             max_taps(windowed, &walk.row, acc);
             break;
         case WINDOW_BILINEAR:
@@ -247,7 +259,9 @@ void kernel_run_window(const Run *run) {
         .source_rows = space_rows(geometry, &window->taps.source),
         .rows = space_rows(geometry, &kernel->space)};
     if (kernel_window_has_b(window->kind))
-        windowed.b = kernel_run_matrix(run, &kernel->space, &window->b, kernel->channels);
+        windowed.b =
+            kernel_run_matrix(run, kernel_window_b_space(kernel), &window->b, kernel->channels);
+    windowed.by = window->kind == WINDOW_MAX_BY ? windowed.b : windowed.a;
     if (window->kind == WINDOW_WEIGHT_GRAD)
         run_weight_grad(&windowed);
     else if (window->kind == WINDOW_MAX_GRAD)

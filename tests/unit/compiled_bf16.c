@@ -114,6 +114,8 @@ static const Case cases[] = {
      "window x C|window average {kernel=[2, 2], stride=[1, 1]}\n" TAPS_2x2 "a " X "\n" PASS Y,
      false},
     {"max", "f32<2x8x12xC>", "bf16", "window x C|window max\n" TAPS_3x3 "a " X "\n" PASS Y, true},
+    {"max_by", "f32<2x8x12xC>", "bf16",
+     "window x C|window max_by\n" TAPS_3x3 "a " X "\nb " X "\n" PASS Y, true},
     {"bilinear", "f32<2x8x12xC>", "bf16",
      "window x C|window bilinear {factor=[2, 2]}\ntaps dense {extent=[4, 6]}\ntap 0 [0, 0]\n"
      "a " X "\n" PASS Y,

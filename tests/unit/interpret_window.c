@@ -39,6 +39,13 @@ static Value *avg_pool(Fixture *fixture, const AveragePool *pool, Op op, Value *
     return node_result(y, 0);
 }
 
+static Value *max_pool_by(Fixture *fixture, Value *x, Value *by, int64_t kernel, int64_t stride,
+                          int64_t pad) {
+    Node *y = build(&fixture->builder, OP_max_pool, "max", OPERANDS(x, by),
+                    ATTRIBUTES(FIXTURE_WINDOW(kernel, stride, pad, 1)));
+    return node_result(y, 0);
+}
+
 /* All numbers are negative: padding must not win. */
 static void padding_never_wins(void) {
     Fixture fixture = fixture_create();
@@ -63,6 +70,34 @@ static void hidden_wins_over_negative(void) {
     FIXTURE_EXPECT(fixture_tensor(&fixture, "y"), -1, 0, 0, 0, -1, 0, 0, 0, -3, 0, 0, 0, -5, 0, 0,
                    0);
     FIXTURE_EXPECT(fixture_tensor(&fixture, "dx"), 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0);
+    fixture_destroy(&fixture);
+}
+
+/* One window of 2 has its maximum at each place; -infinity is less than a zero. */
+static void by_another_map(void) {
+    const double infinity = (double)INFINITY;
+    Fixture fixture = fixture_create();
+    const double numbers[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+    const double others[] = {0, 0, 9, 8, 0, 1, 7, 6, -infinity, -infinity, 1, 2, 0, 0, 30, 4};
+    Value *x = fixture_input(&fixture, "x", fixture_map(1, 4, 4, 1), numbers);
+    Value *by = fixture_input(&fixture, "by", fixture_map(1, 4, 4, 1), others);
+    fixture_output(&fixture, "y", max_pool_by(&fixture, x, by, 2, 2, 0));
+    fixture_run(&fixture);
+    FIXTURE_EXPECT(fixture_tensor(&fixture, "y"), 6, 3, 13, 15);
+    fixture_destroy(&fixture);
+}
+
+/* `by` is negative where it is visible: a hidden tap wins, and x is 0 there. */
+static void by_another_map_hidden_wins(void) {
+    Fixture fixture = fixture_create_masked(1, 4, 2, 2, (const double[]){0, 2});
+    Type type = type_masked(fixture_map(1, 4, 4, 1), 1);
+    const double numbers[] = {1, 2, 9, 9, 3, 4, 9, 9, 5, 6, 9, 9, 7, 8, 9, 9};
+    const double others[] = {-1, -2, 9, 9, -3, -4, 9, 9, -5, -6, 9, 9, -7, -8, 9, 9};
+    Value *x = fixture_input(&fixture, "x", type, numbers);
+    Value *by = fixture_input(&fixture, "by", type, others);
+    fixture_output(&fixture, "y", max_pool_by(&fixture, x, by, 3, 1, 1));
+    fixture_run(&fixture);
+    FIXTURE_EXPECT(fixture_tensor(&fixture, "y"), 1, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 5, 0, 0, 0);
     fixture_destroy(&fixture);
 }
 
@@ -225,6 +260,8 @@ static void masked_upsample_fills_visible_cells(void) {
 CU_TestInfo interpret_window_tests[] = {
     {"padding never wins", padding_never_wins},
     {"hidden wins over negative", hidden_wins_over_negative},
+    {"by another map", by_another_map},
+    {"by another map hidden wins", by_another_map_hidden_wins},
     {"ties go to the first", ties_go_to_the_first},
     {"ceil_mode keeps the rest", ceil_mode_keeps_the_rest},
     {"average counts padding or not", average_counts_padding_or_not},

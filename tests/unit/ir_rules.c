@@ -205,6 +205,7 @@ static const Case legal[] = {
     {"max_pool", "f32<2x6x6x3>", "kernel=3x3 stride=2x2 pad=0x0 dilation=1x1 ceil_mode=true",
      "f32<2x3x3x3>"},
     {"max_pool", MASKED, HALF, "f32<2x32x32x3 masked 2>"},
+    {"max_pool", MASKED "; " MASKED, HALF, "f32<2x32x32x3 masked 2>"},
     {"max_pool_grad", IMAGE "; f32<2x32x32x3>", HALF, IMAGE},
     {"max_pool_grad", MASKED "; f32<2x32x32x3 masked 2>", HALF, MASKED},
     {"avg_pool", MASKED, "kernel=2x2 stride=2x2 pad=0x0", "f32<2x32x32x3 masked 2>"},
@@ -434,6 +435,7 @@ static const Case illegal_windows[] = {
     {"max_pool", MASKED, "kernel=3x3 stride=2x2 pad=0x0 dilation=1x1",
      "the map shrinks from 64 x 64 to 31 x 31 and no longer lines up with the cells | pad = 1 "
      "keeps it"},
+    {"max_pool", MASKED "; " IMAGE, HALF, "by of max_pool must be " MASKED ", this is " IMAGE},
     {"avg_pool", "f32<2x3x3x8>", "kernel=4x4 stride=1x1 pad=0x0",
      "a kernel of 4 x 4 does not fit into the map of 3 x 3"},
     {"avg_pool", MASKED, "kernel=2x2 stride=1x1 pad=0x0",

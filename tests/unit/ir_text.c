@@ -56,6 +56,7 @@ static const Row rows[] = {
     {OP_linear, "f32<2x4 per_image>, f32[9x4]", "{transpose=true}", NULL},
     {OP_linear_weight_grad, MASKED ", f32<2x8x8x9 masked 1>", "", NULL},
     {OP_max_pool, MASKED, WINDOW, NULL},
+    {OP_max_pool, MASKED ", " MASKED, WINDOW, NULL},
     {OP_max_pool_grad, MAP ", f32<2x4x4x4>", WINDOW, NULL},
     {OP_avg_pool, "f32<2x7x7x4>",
      "{kernel=[2, 2], stride=[2, 2], pad=[0, 0], ceil_mode=true, count_include_pad=false}", NULL},

@@ -19,8 +19,9 @@ typedef struct ExecutorTensor {
 
 typedef struct Executor Executor;
 
-/* Names that the program does not have are failures when written, data NULL when read. What is read
- * stays good until the next write, run or destruction. */
+/* Names that the program does not have are failures when written, data NULL when read. The cells
+ * are written before any other masked input. What is read stays good until the next write, run or
+ * destruction. */
 typedef struct ExecutorOperations {
     Status (*write_param)(Executor *executor, Arena *arena, const char *segment,
                           const double *values, size_t count);

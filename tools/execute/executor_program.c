@@ -34,8 +34,11 @@ static Status write_state(Executor *executor, Arena *arena, const char *name, co
 
 static Status write_input(Executor *executor, Arena *arena, const char *name, const double *values,
                           size_t count) {
-    return kernel_interpreter_set_input(program_of(executor)->interpreter, arena, name, values,
-                                        count);
+    ProgramExecutor *program = program_of(executor);
+    const Value *input = graph_find_input(executor->graph, name);
+    return input ? kernel_interpreter_set_map(program->interpreter, arena, name, &input->type,
+                                              values, count)
+                 : kernel_interpreter_set_input(program->interpreter, arena, name, values, count);
 }
 
 static Status write_scalar(Executor *executor, Arena *arena, const char *name, double value) {

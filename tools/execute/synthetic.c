@@ -61,6 +61,12 @@ static void draw_targets(uint32_t seed, uint32_t step, const Type *type, double 
     }
 }
 
+size_t synthetic_input_count(const Graph *graph, const Type *type) {
+    int64_t count = type->form == FORM_MASKED ? type->batch * type_positions(type) * type->channels
+                                              : graph_elements(graph, type);
+    return (size_t)count;
+}
+
 void synthetic_input(const Graph *graph, const Node *node, uint32_t seed, uint32_t step,
                      double *values) {
     if (strcmp(node_text(node, "name"), "cells") == 0) {
@@ -71,7 +77,7 @@ void synthetic_input(const Graph *graph, const Node *node, uint32_t seed, uint32
         draw_targets(seed, step, &node->results[0].type, values);
         return;
     }
-    size_t count = (size_t)graph_elements(graph, &node->results[0].type);
+    size_t count = synthetic_input_count(graph, &node->results[0].type);
     for (size_t i = 0; i < count; i++)
         values[i] =
             (double)(float)(1.7 * (0x1p-31 * random_word(seed, STREAM_PICTURE, step, i) - 1));

@@ -14,6 +14,9 @@ void synthetic_parameter(const Segment *segment, uint32_t seed, bool lively, dou
 void synthetic_state(const Graph *graph, const StateSlot *slot, uint32_t seed, bool lively,
                      double *values);
 
+/* The numbers that an input of a type is given as: those of all positions, if it is masked. */
+size_t synthetic_input_count(const Graph *graph, const Type *type);
+
 /* What an `input` node reads in a step: cells, drawn uniformly, or pictures, even in [-1.7, 1.7),
  * which has the variance of a normalised picture. */
 void synthetic_input(const Graph *graph, const Node *node, uint32_t seed, uint32_t step,

@@ -14,11 +14,19 @@ typedef enum SyntheticKind {
     SYNTHETIC_SCALAR /* one value */
 } SyntheticKind;
 
-/* What takes the values: `write` takes all of one name, or fails. */
+/* Everything that is read under one name; a masked map in dense x mask form. */
+typedef struct SyntheticValue {
+    SyntheticKind kind;
+    const char *name;
+    const Type *type;
+    const double *values;
+    size_t count;
+} SyntheticValue;
+
+/* What takes the values: `write` takes one, or fails. */
 typedef struct SyntheticReceiver {
     void *to;
-    Status (*write)(void *to, Arena *arena, SyntheticKind kind, const char *name,
-                    const double *values, size_t count);
+    Status (*write)(void *to, Arena *arena, const SyntheticValue *value);
 } SyntheticReceiver;
 
 SyntheticReceiver synthetic_to_executor(Executor *executor);

@@ -199,8 +199,18 @@ static void print_verdict(FILE *out, bool passed, bool color) {
         fprintf(out, "%s\n", word);
 }
 
-static void print_measure(const Measure *measure, FILE *out, bool color) {
-    fprintf(out, "%-22s %-6s", measure->group, measure->metric);
+/* Of the column of groups. */
+static int group_width(const Comparison *comparison) {
+    size_t width = 22;
+    for (size_t i = 0; i < comparison->measures.count; i++) {
+        size_t length = strlen(comparison->measures.items[i].group);
+        width = length > width ? length : width;
+    }
+    return (int)width;
+}
+
+static void print_measure(const Measure *measure, int width, FILE *out, bool color) {
+    fprintf(out, "%-*s %-6s", width, measure->group, measure->metric);
     if (measure->tensors == 0)
         fprintf(out, " %9s", "-");
     else
@@ -213,10 +223,11 @@ static void print_measure(const Measure *measure, FILE *out, bool color) {
 }
 
 void compare_print(const Comparison *comparison, FILE *out, bool color) {
-    fprintf(out, "%-22s %-6s %9s %9s %8s  %-52s\n", "group", "metric", "error", "tolerance",
+    int width = group_width(comparison);
+    fprintf(out, "%-*s %-6s %9s %9s %8s  %-52s\n", width, "group", "metric", "error", "tolerance",
             "tensors", "worst");
     for (size_t i = 0; i < comparison->measures.count; i++)
-        print_measure(&comparison->measures.items[i], out, color);
+        print_measure(&comparison->measures.items[i], width, out, color);
     for (size_t i = 0; i < comparison->problems.count; i++)
         fprintf(out, "problem: %s\n", comparison->problems.items[i]);
     if (comparison->problem_count > comparison->problems.count)

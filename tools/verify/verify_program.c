@@ -92,12 +92,10 @@ Status program_set_images(CaseProgram *program, const ImageShape *shape, const d
             for (size_t p = 0; p < positions; p++)
                 rows[(n * positions + p) * channels + c] =
                     images[(n * channels + c) * positions + p];
-    graph_each(program->graph, node) {
-        if (node->op == OP_input && node->results[0].type.form == FORM_DENSE)
-            return program->executor->operations->write_input(program->executor, program->arena,
-                                                              node_text(node, "name"), rows, count);
-    }
-    return status_failure(program->arena, "the program reads no image");
+    if (!graph_find_input(program->graph, "image"))
+        return status_failure(program->arena, "the program reads no image");
+    return program->executor->operations->write_input(program->executor, program->arena, "image",
+                                                      rows, count);
 }
 
 Status program_set_active(CaseProgram *program, const double *active) {
