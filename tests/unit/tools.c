@@ -106,6 +106,27 @@ static void fails_without_evidence(void) {
     arena_destroy(arena);
 }
 
+/* What is shown fails only where it is no number; what decides goes on deciding. */
+static void shows_without_deciding(void) {
+    Arena *arena = arena_create();
+    Comparison *comparison = compare_create(arena);
+    compare_error_within(comparison, "shown", "rel", "t", 3e-1, 1e-1);
+    CU_ASSERT_FALSE(compare_passed(comparison));
+    compare_make_shown(comparison, "shown");
+    CU_ASSERT_TRUE(compare_passed(comparison));
+    json_t *json = compare_json(comparison);
+    const json_t *group = json_array_get(json_object_get(json, "groups"), 0);
+    CU_ASSERT_TRUE(json_is_false(json_object_get(group, "decides")));
+    json_decref(json);
+    compare_error_within(comparison, "decides", "rel", "t", 3e-1, 1e-1);
+    CU_ASSERT_FALSE(compare_passed(comparison));
+    comparison = compare_create(arena);
+    compare_error_within(comparison, "shown", "rel", "t", NAN, 1e-1);
+    compare_make_shown(comparison, "shown");
+    CU_ASSERT_FALSE(compare_passed(comparison));
+    arena_destroy(arena);
+}
+
 static void fails_on_a_wrong_fact(void) {
     Arena *arena = arena_create();
     Comparison *comparison = compare_create(arena);
@@ -189,6 +210,7 @@ static CU_TestInfo tests[] = {
     {"fails what is not finite", fails_what_is_not_finite},
     {"keeps the worst tensor", keeps_the_worst_tensor},
     {"fails without evidence", fails_without_evidence},
+    {"what is shown does not decide", shows_without_deciding},
     {"fails on a wrong fact", fails_on_a_wrong_fact},
     {"reads case entries", reads_case_entries},
     {"adds up receptive fields", adds_up_receptive_fields},

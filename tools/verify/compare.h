@@ -26,6 +26,10 @@ void compare_require(Comparison *comparison, const char *group, const char *metr
                      double tolerance);
 void compare_make_optional(Comparison *comparison, const char *group);
 
+/* The group is shown beside its tolerances, but another one decides: it fails only by an error that
+ * is not finite. It must be there. */
+void compare_make_shown(Comparison *comparison, const char *group);
+
 /* True if the group has requirements. */
 bool compare_has_group(const Comparison *comparison, const char *group);
 
@@ -61,7 +65,7 @@ bool compare_passed(const Comparison *comparison);
 void compare_print(const Comparison *comparison, FILE *out, bool color);
 
 /* {"passed": .., "groups": [{"group", "metric", "error", "tolerance", "tensors", "worst",
- * "passed"}], "problems": [..]}; an infinite error is null. The caller owns the reference. */
+ * "passed", "decides"}], "problems": [..]}; an infinite error is null. The caller owns the reference. */
 json_t *compare_json(const Comparison *comparison);
 
 #endif

@@ -232,6 +232,12 @@ static Status read_bound(const PrecisionCase *run, const char *group, const char
     return case_number(&run->bounds, path, bound);
 }
 
+/* Bounds may be without those of the same branches. */
+static bool has_same_branches(const PrecisionCase *run) {
+    const char *path = arena_format(run->verify->arena, "%s.%s", same_branches, run->name);
+    return case_find(&run->bounds, path) != NULL;
+}
+
 /* An error that `bound` limits, NaN: none does. */
 static void compare(const PrecisionCase *run, const char *group, const char *metric,
                     const char *tensor, double error, double bound) {
@@ -241,15 +247,24 @@ static void compare(const PrecisionCase *run, const char *group, const char *met
                              tensor, error, bound);
 }
 
+/* A gradient's. Those of a step with its own decisions are shown where there are bounds for the
+ * same branches, which are meant for an implementation that can replay decisions. */
+static void compare_gradient(const PrecisionCase *run, const char *group, const char *metric,
+                             const char *tensor, double error, double bound) {
+    compare(run, group, metric, tensor, error, bound);
+    if (run->section == own_branches && has_same_branches(run))
+        compare_make_shown(run->verify->comparison, group);
+}
+
 static Status compare_group(const PrecisionCase *run, int number, const Products *sums) {
     const char *name = group_names[number];
     const char *label = arena_format(run->verify->arena, "grad.%s", name);
     double group = NAN, norm = NAN;
     status_return_if_failed(read_bound(run, name, "cos_of_group_at_least", &group));
     status_return_if_failed(read_bound(run, name, "norm_rel", &norm));
-    compare(run, label, "1-cos", name, one_minus_cosine(sums), 1 - group);
-    compare(run, label, "norm", name, compare_relative(sqrt(sums->rounded), sqrt(sums->exact)),
-            norm);
+    compare_gradient(run, label, "1-cos", name, one_minus_cosine(sums), 1 - group);
+    compare_gradient(run, label, "norm", name,
+                     compare_relative(sqrt(sums->rounded), sqrt(sums->exact)), norm);
     return STATUS_FINE;
 }
 
@@ -258,8 +273,8 @@ static Status compare_tensor(const PrecisionCase *run, int number, const char *t
     const char *name = group_names[number];
     double bound = NAN;
     status_return_if_failed(read_bound(run, name, "cos_of_every_tensor_at_least", &bound));
-    compare(run, arena_format(run->verify->arena, "grad.%s.each", name), "1-cos", tensor,
-            one_minus_cosine(products), 1 - bound);
+    compare_gradient(run, arena_format(run->verify->arena, "grad.%s.each", name), "1-cos", tensor,
+                     one_minus_cosine(products), 1 - bound);
     return STATUS_FINE;
 }
 
@@ -342,12 +357,6 @@ static Status open_bounds(PrecisionCase *run) {
     if (own)
         verify->directory = arena_format(verify->arena, "%s/../%s", given, weights);
     return case_open(verify->arena, verify_path(verify, "case.json"), &verify->settings);
-}
-
-/* Bounds may be without those of the same branches. */
-static bool has_same_branches(const PrecisionCase *run) {
-    const char *path = arena_format(run->verify->arena, "%s.%s", same_branches, run->name);
-    return case_find(&run->bounds, path) != NULL;
 }
 
 static Status compare_rounded(PrecisionCase *run) {
