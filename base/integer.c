@@ -1,5 +1,9 @@
 #include "base/integer.h"
 
+int64_t integer_add(int64_t a, int64_t b) {
+    return a > INT64_MAX - b ? INT64_MAX : a + b;
+}
+
 int64_t integer_divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }

@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* a + b; INT64_MAX where that is too much. */
+int64_t integer_add(int64_t a, int64_t b);
+
 /* a / b, rounded up; b is at least 1, a + b does not overflow. */
 int64_t integer_divide_up(int64_t a, int64_t b);
 

@@ -1,6 +1,9 @@
 #include "ir/kernel_footprint.h"
 
+#include <string.h>
+
 #include "base/fatal.h"
+#include "base/integer.h"
 #include "ir/kernel_names.h"
 
 typedef struct Footprints {
@@ -96,7 +99,8 @@ static void add_access(Footprints *footprints, const Access *access, const Space
         add_view(footprints, &access->view, segments, false, what, number);
         break;
     case ACCESS_POSITION:
-        add_rows(footprints, &access->source, &access->view, read, false, what, number);
+        add_rows(footprints, &access->source, &access->view, read, false, what, number)->most =
+            type_multiply(type_multiply(images[0], space_rows(&program->geometry, space)), read);
         break;
     }
 }
@@ -195,6 +199,9 @@ static void add_output(Footprints *footprints, int number) {
         return;
     footprint->phase = kernel_taps(kernel);
     footprint->phase_space = footprint->phase ? &kernel->space : NULL;
+    int64_t rows = type_multiply(space_images(&footprints->program->geometry, space),
+                                 kernel_rows(footprints->program, kernel));
+    footprint->most = type_multiply(rows, kernel->channels);
 }
 
 int kernel_footprints(const Program *program, const Kernel *kernel,
@@ -232,6 +239,40 @@ int kernel_uses(const Program *program, const Kernel *kernel, KernelUse uses[KER
             uses[count++] = use;
     }
     return count;
+}
+
+static bool same_box(const Footprint *a, const Footprint *b) {
+    return a->buffer == b->buffer && a->write == b->write && a->base == b->base &&
+           memcmp(a->count, b->count, sizeof a->count) == 0 &&
+           memcmp(a->stride, b->stride, sizeof a->stride) == 0;
+}
+
+static int64_t needed_bytes(const Program *program, const Footprint *footprint) {
+    const Buffer *buffer = &program->buffers.items[footprint->buffer];
+    int64_t elements = 1;
+    for (int d = 0; d < FOOTPRINT_DIMENSIONS; d++)
+        if (footprint->stride[d] != 0)
+            elements = type_multiply(elements, footprint->count[d]);
+    elements = elements < buffer->elements ? elements : buffer->elements;
+    if (footprint->most > 0 && footprint->most < elements)
+        elements = footprint->most;
+    return type_multiply(elements, (int64_t)dtype_size(buffer->dtype));
+}
+
+KernelTraffic kernel_traffic(const Program *program, const Kernel *kernel) {
+    Footprint footprints[FOOTPRINT_MAX];
+    KernelTraffic traffic = {0};
+    int count = kernel_footprints(program, kernel, footprints);
+    for (int i = 0; i < count; i++) {
+        bool known = footprints[i].buffer < 0;
+        for (int j = 0; j < i && !known; j++)
+            known = same_box(&footprints[i], &footprints[j]);
+        if (known)
+            continue;
+        int64_t *sum = footprints[i].write ? &traffic.written : &traffic.read;
+        *sum = integer_add(*sum, needed_bytes(program, &footprints[i]));
+    }
+    return traffic;
 }
 
 bool kernel_row_in_phase(const Geometry *geometry, const Space *space, const TapSet *taps,

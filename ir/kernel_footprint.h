@@ -15,6 +15,7 @@ typedef struct Footprint {
     int number;       /* of the operand or output, -1 if there is just one */
     bool
         same_element; /* read or written at the row and channel that are walked: in place is safe */
+    int64_t most;     /* elements that can be needed of the box; 0: all of them */
     int64_t base;
     int64_t count[FOOTPRINT_DIMENSIONS], stride[FOOTPRINT_DIMENSIONS];
     const Space *phase_space; /* of dimension 1 only the rows in the kernel's phase; NULL: all */
@@ -25,6 +26,13 @@ typedef struct Footprint {
  * Position maps and the cell list count as read where the kernel meets a masked space. */
 int kernel_footprints(const Program *program, const Kernel *kernel,
                       Footprint footprints[FOOTPRINT_MAX]);
+
+/* Bytes that a kernel has to move: each element that it needs is read once, each that it makes is
+ * written once, however often the kernel does. */
+typedef struct KernelTraffic {
+    int64_t read, written;
+} KernelTraffic;
+KernelTraffic kernel_traffic(const Program *program, const Kernel *kernel);
 
 /* The shape of a reduction's result: its images, rows of an image, channels. */
 typedef struct ReductionShape {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fatal.h"
+#include "base/integer.h"
 #include "codegen/cpu/cache.h"
 #include "codegen/cpu/kinds.h"
 #include "ir/kernel_footprint.h"
@@ -56,22 +57,6 @@ static Code *find_code(Binding *binding, char *key, const Kernel *kernel, int st
     return code;
 }
 
-/* Bytes that a kernel reads and writes if each element moves once. */
-static int64_t kernel_bytes(const Program *program, const Kernel *kernel, Footprint *footprints) {
-    int64_t bytes = 0;
-    int count = kernel_footprints(program, kernel, footprints);
-    for (int i = 0; i < count; i++) {
-        int64_t elements = 1;
-        if (footprints[i].buffer < 0)
-            continue;
-        for (int d = 0; d < FOOTPRINT_DIMENSIONS; d++)
-            elements *= footprints[i].stride[d] ? footprints[i].count[d] : 1;
-        DType dtype = program->buffers.items[footprints[i].buffer].dtype;
-        bytes += elements * (int64_t)dtype_size(dtype);
-    }
-    return bytes;
-}
-
 static void add_launch(Binding *binding, const Kernel *kernel, int stage) {
     const KernelEmitter *emitter = emitter_of(kernel);
     Slots slots = {.arena = binding->arena,
@@ -99,7 +84,6 @@ static void add_launch(Binding *binding, const Kernel *kernel, int stage) {
 }
 
 static void add_launches(Binding *binding) {
-    Footprint *footprints = arena_new_array(binding->arena, Footprint, FOOTPRINT_MAX);
     for (size_t i = 0; i < binding->program->kernels.count; i++) {
         const Kernel *kernel = binding->program->kernels.items[i];
         size_t first = binding->launches.count;
@@ -109,7 +93,8 @@ static void add_launches(Binding *binding) {
             continue;
         PlanLaunch *last = &binding->launches.items[binding->launches.count - 1];
         last->multiply_adds = kernel_multiply_adds(binding->program, kernel);
-        last->bytes = kernel_bytes(binding->program, kernel, footprints);
+        KernelTraffic traffic = kernel_traffic(binding->program, kernel);
+        last->bytes = integer_add(traffic.read, traffic.written);
     }
 }
 

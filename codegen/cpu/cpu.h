@@ -86,4 +86,19 @@ Status cpu_list(Arena *arena, const Program *program, const CpuTarget *target, C
 enum CpuPeakLaunch { CPU_PEAK_ARITHMETIC, CPU_PEAK_MEMORY, CPU_PEAK_LAUNCHES };
 Status cpu_peak(Arena *arena, const CpuTarget *target, CpuModule **module, Plan **plan);
 
+/* Memory read and written side by side: each of `writes` arrays gets the sum of `reads` others, all
+ * of one length, `bytes` together (rounded up to what vectors need). 0 to CPU_STREAM_ARRAYS of
+ * each, one at least. */
+enum { CPU_STREAM_ARRAYS = 4 };
+typedef struct CpuStream {
+    int reads, writes;
+    int64_t bytes;
+} CpuStream;
+
+/* A plan that measures streams: launches 2i and 2i + 1 are stream i, first over memory that others
+ * have used since, if they use that much, then over the same again. Their `bytes` are those moved.
+ * The scratch region has to be written before. */
+Status cpu_streams(Arena *arena, const CpuTarget *target, const CpuStream *streams, size_t count,
+                   CpuModule **module, Plan **plan);
+
 #endif

@@ -8,6 +8,7 @@ extern CU_TestInfo kernel_expression_tests[];
 extern CU_TestInfo kernel_interpret_tests[];
 extern CU_TestInfo kernel_lowered_tests[];
 extern CU_TestInfo kernel_text_tests[];
+extern CU_TestInfo kernel_traffic_tests[];
 extern CU_TestInfo kernel_verify_tests[];
 extern CU_TestInfo kernel_window_tests[];
 

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "codegen/cpu/cpu.h"
+#include "ir/kernel_footprint.h"
 #include "passes/passes.h"
 #include "passes/program.h"
 #include "runtime/executor.h"
@@ -20,12 +21,23 @@ typedef struct BenchSettings {
 
 /* What the machine can do with these threads and this CPU's instructions. */
 typedef struct BenchPeak {
-    double flops, bytes; /* per second */
+    double flops, bytes;   /* per second */
+    double launch_seconds; /* of a launch that does next to nothing */
 } BenchPeak;
 
 /* The parts of a step. */
-typedef enum BenchPart { BENCH_ENCODER, BENCH_DENSIFY, BENCH_DECODER, BENCH_TRAINING } BenchPart;
-enum { BENCH_PARTS = BENCH_TRAINING + 1 };
+typedef enum BenchPart {
+    BENCH_ENCODER,
+    BENCH_DENSIFY,
+    BENCH_DECODER,
+    BENCH_LOSS,
+    BENCH_UPDATE
+} BenchPart;
+enum { BENCH_PARTS = BENCH_UPDATE + 1 };
+
+/* What a kernel cannot be faster than: its multiply-adds at the arithmetic peak, its bytes at the
+ * speed of memory (maps and reductions: of a triad), its launches. The slowest bounds it. */
+typedef enum BenchBound { BENCH_BY_ARITHMETIC, BENCH_BY_MEMORY, BENCH_BY_LAUNCH } BenchBound;
 
 /* One kernel over all timed steps. */
 typedef struct BenchKernel {
@@ -34,8 +46,12 @@ typedef struct BenchKernel {
     BenchPart part;
     bool contract;
     int first_launch, launch_count;
-    double seconds; /* median of the timed steps */
-    int64_t multiply_adds, bytes;
+    double seconds;                             /* median of the timed steps */
+    double triad_seconds, cold_triad_seconds;   /* of a stream of the same size and mix, on memory
+                                                   just used and not; 0: not a map or reduction */
+    int64_t multiply_adds, multiply_adds_dense; /* executed; the same with all cells visible */
+    int64_t bytes;                              /* of the traffic, where it has launches */
+    KernelTraffic traffic;
 } BenchKernel;
 
 typedef struct BenchResult {
@@ -55,6 +71,8 @@ typedef struct BenchResult {
     double compile_seconds, passes_seconds;
     double loss;                             /* of the last step; NaN where the entry has none */
     int64_t multiply_adds_needed;            /* -1: unknown, there was no graph */
+    int64_t part_needed[BENCH_PARTS];        /* the same by part */
+    int stream_count;                        /* distinct triads that were measured */
     int64_t peak_bytes, scratch_lower_bound; /* regions and workspace; the least scratch possible */
     int64_t resident_peak_bytes;             /* of the process; 0: unknown */
     size_t kernel_count;
@@ -75,6 +93,38 @@ bool bench_program(ProgramBuild *build, Diagnostics *diagnostics, BenchResult *r
 /* Compiles what the passes made and measures it. */
 Status bench_run(Arena *arena, const BenchSettings *settings, BenchProgress *progress,
                  void *context, BenchResult *result);
+
+/* The stream that stands for kernels which read and write so many bytes: the smallest mix nearest
+ * to theirs, the size to a quarter of an octave. */
+CpuStream bench_stream_of(int64_t read, int64_t written);
+
+/* Measures the triads of all maps and reductions, and what a launch costs. */
+Status bench_measure_triads(Arena *arena, Threads *threads, int rounds, BenchResult *result);
+
+/* What bounds a kernel, and the seconds that it takes at least. */
+BenchBound bench_bound(const BenchResult *result, const BenchKernel *kernel, double *seconds);
+const char *bench_bound_name(BenchBound bound);
+
+/* Contracts of one shape together. */
+typedef struct BenchShape {
+    const Kernel *kernel; /* the first of them */
+    int64_t rows, terms;  /* of the result; of each of its sums */
+    int kernels;
+    double seconds, bound_seconds;
+    double share; /* of the arithmetic peak */
+    int64_t multiply_adds;
+    BenchBound bound;
+    const char *reason; /* what is known to keep it from the peak */
+} BenchShape;
+
+/* The shapes of all contracts, the slowest first. */
+BenchShape *bench_shapes(Arena *arena, const BenchResult *result, size_t *count);
+
+/* A share of the arithmetic peak below which a shape of contracts is listed. */
+extern const double bench_low_share;
+
+void bench_print_shapes(const BenchResult *result);
+json_t *bench_shapes_json(const BenchResult *result);
 
 /* Frees what stands behind a result. */
 void bench_close(BenchResult *result);

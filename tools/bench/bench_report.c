@@ -11,14 +11,15 @@
 typedef struct Sum {
     const char *name;
     int kernels;
-    double seconds;
-    int64_t multiply_adds, bytes;
+    double seconds, triad_seconds, cold_triad_seconds;
+    int64_t multiply_adds, multiply_adds_dense, bytes;
 } Sum;
 
 static const char *const part_names[] = {[BENCH_ENCODER] = "encoder",
                                          [BENCH_DENSIFY] = "densify",
                                          [BENCH_DECODER] = "decoder",
-                                         [BENCH_TRAINING] = "loss and update"};
+                                         [BENCH_LOSS] = "loss",
+                                         [BENCH_UPDATE] = "update"};
 
 const char *bench_part_name(BenchPart part) {
     return part_names[part];
@@ -27,7 +28,10 @@ const char *bench_part_name(BenchPart part) {
 static void add_to(Sum *sum, const BenchKernel *kernel) {
     sum->kernels++;
     sum->seconds += kernel->seconds;
+    sum->triad_seconds += kernel->triad_seconds;
+    sum->cold_triad_seconds += kernel->cold_triad_seconds;
     sum->multiply_adds += kernel->multiply_adds;
+    sum->multiply_adds_dense += kernel->multiply_adds_dense;
     sum->bytes += kernel->bytes;
 }
 
@@ -76,22 +80,27 @@ static double flops_share(const BenchResult *result, int64_t multiply_adds, doub
     return over(2 * (double)multiply_adds, seconds) / result->peak.flops;
 }
 
+/* The share of the multiply-adds of whole pictures that hidden cells save. */
+static double skipped_share(int64_t executed, int64_t dense) {
+    return dense > 0 ? 1 - (double)executed / (double)dense : 0;
+}
+
 static double bytes_share(const BenchResult *result, int64_t bytes, double seconds) {
     return over((double)bytes, seconds) / result->peak.bytes;
 }
 
 /* ---- Text ------------------------------------------------------------------------------------ */
 
-static const char header[] = "%-36s %-15s %10s %6s %9s %6s %8s %6s\n";
-
-static void print_header(const char *what, const char *kind) {
-    printf(header, what, kind, "ms", "step", "GFLOP/s", "peak", "GB/s", "memory");
+static void print_header(const char *what, const char *kind, const char *last) {
+    printf("%-36s %-15s %10s %6s %9s %6s %8s %6s %s\n", what, kind, "ms", "step", "GFLOP/s", "peak",
+           "GB/s", "memory", last);
 }
 
+/* Without an end of the line. */
 static void print_row(const BenchResult *result, const char *name, const char *kind, double seconds,
                       int64_t multiply_adds, int64_t bytes) {
     double step = median_step(result);
-    printf("%-36s %-15s %10.3f %5.1f%% %9.2f %5.1f%% %8.2f %5.1f%%\n", name, kind, 1e3 * seconds,
+    printf("%-36s %-15s %10.3f %5.1f%% %9.2f %5.1f%% %8.2f %5.1f%%", name, kind, 1e3 * seconds,
            100 * over(seconds, step), 2e-9 * over((double)multiply_adds, seconds),
            100 * flops_share(result, multiply_adds, seconds), 1e-9 * over((double)bytes, seconds),
            100 * bytes_share(result, bytes, seconds));
@@ -103,6 +112,17 @@ static void print_sum(const BenchResult *result, Sum sum) {
         return;
     snprintf(count, sizeof count, "%d kernels", sum.kernels);
     print_row(result, sum.name, count, sum.seconds, sum.multiply_adds, sum.bytes);
+    if (sum.multiply_adds_dense > 0)
+        printf(" %5.1f%%", 100 * skipped_share(sum.multiply_adds, sum.multiply_adds_dense));
+    putchar('\n');
+}
+
+static void print_triad(const BenchResult *result, KernelKind kind) {
+    Sum sum = sum_kind(result, kind);
+    if (sum.kernels > 0)
+        printf("%s: %.1f %% of the triad (%.1f %% on memory not just used)\n", sum.name,
+               100 * over(sum.triad_seconds, sum.seconds),
+               100 * over(sum.cold_triad_seconds, sum.seconds));
 }
 
 static void print_totals(const BenchResult *result) {
@@ -129,9 +149,12 @@ static void print_totals(const BenchResult *result) {
     if (result->multiply_adds_needed > 0)
         printf(" (%+.1f %%)", 100 * over((double)(all.multiply_adds - result->multiply_adds_needed),
                                          (double)result->multiply_adds_needed));
-    putchar('\n');
+    printf(", %.1f %% of whole pictures skipped\n",
+           100 * skipped_share(all.multiply_adds, all.multiply_adds_dense));
     printf("contracts: %.1f %% of the peak\n",
            100 * flops_share(result, contracts.multiply_adds, contracts.seconds));
+    print_triad(result, KERNEL_MAP);
+    print_triad(result, KERNEL_REDUCE);
     printf("memory: %.1f MB planned, %.1f MB resident at most\n", 1e-6 * (double)result->peak_bytes,
            1e-6 * (double)result->resident_peak_bytes);
     printf("code: %.2f s, %d kernels, %d distinct, %d of them contracts, %d from the cache\n\n",
@@ -144,6 +167,18 @@ static int slower_first(const void *a, const void *b) {
     return (x->seconds < y->seconds) - (x->seconds > y->seconds);
 }
 
+static void print_kernel(const BenchResult *result, const BenchKernel *kernel) {
+    double least;
+    BenchBound bound = bench_bound(result, kernel, &least);
+    print_row(result, kernel->kernel->name, kernel_kind_name(kernel->kernel->kind), kernel->seconds,
+              kernel->multiply_adds, kernel->bytes);
+    if (kernel->triad_seconds > 0)
+        printf(" %5.1f%%", 100 * over(kernel->triad_seconds, kernel->seconds));
+    else
+        printf("      -");
+    printf(" %-10s %5.1f%%\n", bench_bound_name(bound), 100 * over(least, kernel->seconds));
+}
+
 static void print_slowest(const BenchResult *result, int top) {
     const BenchKernel **order = calloc(result->kernel_count + 1, sizeof *order);
     if (!order)
@@ -152,23 +187,24 @@ static void print_slowest(const BenchResult *result, int top) {
         order[i] = &result->kernels[i];
     qsort(order, result->kernel_count, sizeof *order, slower_first);
     for (size_t i = 0; i < result->kernel_count && i < (size_t)top; i++)
-        print_row(result, order[i]->kernel->name, kernel_kind_name(order[i]->kernel->kind),
-                  order[i]->seconds, order[i]->multiply_adds, order[i]->bytes);
+        print_kernel(result, order[i]);
     free(order);
 }
 
 void bench_print(const BenchResult *result, int top) {
     print_totals(result);
-    print_header("part", "");
+    print_header("part", "", "skipped");
     for (int part = 0; part < BENCH_PARTS; part++)
         print_sum(result, sum_part(result, (BenchPart)part));
     print_sum(result, sum_all(result));
     putchar('\n');
-    print_header("kind", "");
+    print_header("kind", "", "skipped");
     for (int kind = 0; kind < KERNEL_KINDS; kind++)
         print_sum(result, sum_kind(result, (KernelKind)kind));
     putchar('\n');
-    print_header("slowest kernels", "kind");
+    bench_print_shapes(result);
+    putchar('\n');
+    print_header("slowest kernels", "kind", "triad bound       of it");
     print_slowest(result, top);
 }
 
@@ -186,6 +222,10 @@ static json_t *sum_json(const BenchResult *result, Sum sum) {
     json_t *json = rates_json(result, sum.seconds, sum.multiply_adds, sum.bytes);
     json_object_set_new(json, "name", json_string(sum.name));
     json_object_set_new(json, "kernels", json_integer(sum.kernels));
+    json_object_set_new(json, "flops_dense",
+                        json_integer((json_int_t)(2 * sum.multiply_adds_dense)));
+    json_object_set_new(json, "skipped_share",
+                        json_real(skipped_share(sum.multiply_adds, sum.multiply_adds_dense)));
     return json;
 }
 
@@ -198,12 +238,31 @@ json_t *bench_name_json(const char *name) {
     return json;
 }
 
+static void set_limits(const BenchResult *result, const BenchKernel *kernel, json_t *json) {
+    double least;
+    BenchBound bound = bench_bound(result, kernel, &least);
+    json_t *limits = json_pack(
+        "{s:I, s:I, s:I, s:s, s:f}", "flops_dense", (json_int_t)(2 * kernel->multiply_adds_dense),
+        "bytes_read", (json_int_t)kernel->traffic.read, "bytes_written",
+        (json_int_t)kernel->traffic.written, "bound", bench_bound_name(bound), "share_of_bound",
+        over(least, kernel->seconds));
+    json_object_update(json, limits);
+    json_decref(limits);
+    if (kernel->triad_seconds <= 0)
+        return;
+    json_object_set_new(json, "share_of_triad",
+                        json_real(over(kernel->triad_seconds, kernel->seconds)));
+    json_object_set_new(json, "share_of_cold_triad",
+                        json_real(over(kernel->cold_triad_seconds, kernel->seconds)));
+}
+
 static json_t *kernel_json(const BenchResult *result, const BenchKernel *kernel) {
     json_t *json = rates_json(result, kernel->seconds, kernel->multiply_adds, kernel->bytes);
     json_object_set_new(json, "name", bench_name_json(kernel->kernel->name));
     json_object_set_new(json, "layer", bench_name_json(kernel->layer));
     json_object_set_new(json, "part", json_string(part_names[kernel->part]));
     json_object_set_new(json, "kind", json_string(kernel_kind_name(kernel->kernel->kind)));
+    set_limits(result, kernel, json);
     return json;
 }
 
@@ -216,8 +275,13 @@ static json_t *kernels_json(const BenchResult *result) {
 
 static json_t *parts_json(const BenchResult *result) {
     json_t *list = json_array();
-    for (int part = 0; part < BENCH_PARTS; part++)
-        json_array_append_new(list, sum_json(result, sum_part(result, (BenchPart)part)));
+    for (int part = 0; part < BENCH_PARTS; part++) {
+        json_t *sum = sum_json(result, sum_part(result, (BenchPart)part));
+        json_t *needed =
+            result->given ? json_null() : json_integer((json_int_t)(2 * result->part_needed[part]));
+        json_object_set_new(sum, "flops_needed", needed);
+        json_array_append_new(list, sum);
+    }
     return list;
 }
 
@@ -229,9 +293,24 @@ static json_t *kinds_json(const BenchResult *result) {
 }
 
 static json_t *machine_json(const BenchResult *result) {
-    return json_pack("{s:s, s:s, s:i, s:f, s:f}", "cpu", result->target.cpu, "features",
+    return json_pack("{s:s, s:s, s:i, s:f, s:f, s:f}", "cpu", result->target.cpu, "features",
                      result->target.features, "threads", result->threads, "flops_per_second",
-                     result->peak.flops, "bytes_per_second", result->peak.bytes);
+                     result->peak.flops, "bytes_per_second", result->peak.bytes, "launch_seconds",
+                     result->peak.launch_seconds);
+}
+
+/* Of all kernels of a kind together: weighted by the time that they take. */
+static void add_triad(const BenchResult *result, json_t *json, KernelKind kind, const char *warm,
+                      const char *cold) {
+    Sum sum = sum_kind(result, kind);
+    json_object_set_new(json, warm, json_real(over(sum.triad_seconds, sum.seconds)));
+    json_object_set_new(json, cold, json_real(over(sum.cold_triad_seconds, sum.seconds)));
+}
+
+static void add_triads(const BenchResult *result, json_t *json) {
+    add_triad(result, json, KERNEL_MAP, "map_share_of_triad", "map_share_of_cold_triad");
+    add_triad(result, json, KERNEL_REDUCE, "reduce_share_of_triad", "reduce_share_of_cold_triad");
+    json_object_set_new(json, "triads", json_integer(result->stream_count));
 }
 
 static void add_work(const BenchResult *result, json_t *json) {
@@ -244,6 +323,10 @@ static void add_work(const BenchResult *result, json_t *json) {
                         json_integer((json_int_t)sum_all(result).multiply_adds));
     json_object_set_new(json, "contract_share_of_peak",
                         json_real(flops_share(result, contracts.multiply_adds, contracts.seconds)));
+    json_object_set_new(json, "multiply_adds_dense",
+                        json_integer((json_int_t)sum_all(result).multiply_adds_dense));
+    add_triads(result, json);
+    json_object_set_new(json, "contract_shapes", bench_shapes_json(result));
     json_object_set_new(json, "parts", parts_json(result));
     json_object_set_new(json, "kinds", kinds_json(result));
     json_object_set_new(json, "kernel_list", kernels_json(result));

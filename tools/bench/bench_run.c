@@ -163,21 +163,36 @@ static double median_seconds(const Bench *bench, int first, int count) {
     return 0.5 * (sums[(steps - 1) / 2] + sums[steps / 2]);
 }
 
-/* Pretraining adds densify and decoder under names of their own; what has a place in the .cnn file
- * is the encoder, as are the maps of its visible positions; loss and update are left. */
-static BenchPart part_of(const Kernel *kernel) {
+/* Pretraining adds densify and decoder under names of their own, the optimizer an update; what has
+ * a place in the .cnn file is the encoder, as are the maps of its visible positions; the loss is
+ * left. */
+static BenchPart part_of(const char *name, bool in_model) {
     static const struct {
         const char *prefix;
         BenchPart part;
-    } prefixes[] = {{"densify.", BENCH_DENSIFY},
-                    {"densify_", BENCH_DENSIFY},
-                    {"mask_tokens.", BENCH_DENSIFY},
-                    {"dense_decoder.", BENCH_DECODER}};
+    } prefixes[] = {
+        {"densify.", BENCH_DENSIFY},     {"densify_", BENCH_DENSIFY},
+        {"mask_tokens.", BENCH_DENSIFY}, {"dense_decoder.", BENCH_DECODER},
+        {"update", BENCH_UPDATE},        {"commit.", BENCH_UPDATE},
+        {"gradients.", BENCH_UPDATE},    {"output.", BENCH_UPDATE},
+    };
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
-        if (text_starts_with(kernel->name, prefixes[i].prefix))
+        if (text_starts_with(name, prefixes[i].prefix) &&
+            !(in_model && prefixes[i].part == BENCH_UPDATE))
             return prefixes[i].part;
-    bool encoder = kernel->kind == KERNEL_POSITION_MAP || kernel->location.file;
-    return encoder ? BENCH_ENCODER : BENCH_TRAINING;
+    return in_model ? BENCH_ENCODER : BENCH_LOSS;
+}
+
+static BenchPart part_of_kernel(const Kernel *kernel) {
+    return part_of(kernel->name, kernel->kind == KERNEL_POSITION_MAP || kernel->location.file);
+}
+
+/* As if no cell was hidden. */
+static int64_t dense_multiply_adds(const Bench *bench, const Kernel *kernel) {
+    Program dense = *bench->compiled->program;
+    if (dense.geometry.keep > 0)
+        dense.geometry.keep = graph_cells(bench->graph);
+    return kernel_multiply_adds(&dense, kernel);
 }
 
 /* Launches stand in the order of the kernels, all stages of one together; kernels that have nothing
@@ -192,7 +207,8 @@ static void collect_kernels(Bench *bench) {
         const Kernel *kernel = program->kernels.items[i];
         BenchKernel row = {.kernel = kernel,
                            .first_launch = next,
-                           .part = part_of(kernel),
+                           .part = part_of_kernel(kernel),
+                           .traffic = kernel_traffic(program, kernel),
                            .layer = label_layer(bench->arena, program, kernel->name)};
         for (; next < plan->launch_count && plan->launches[next].kernel == kernel->name; next++) {
             row.contract |= plan->launches[next].contract;
@@ -200,6 +216,8 @@ static void collect_kernels(Bench *bench) {
             row.bytes += plan->launches[next].bytes;
         }
         row.launch_count = next - row.first_launch;
+        if (row.launch_count > 0)
+            row.multiply_adds_dense = dense_multiply_adds(bench, kernel);
         row.seconds = median_seconds(bench, row.first_launch, row.launch_count);
         result->kernels[result->kernel_count++] = row;
     }
@@ -208,12 +226,14 @@ static void collect_kernels(Bench *bench) {
 
 /* ---- All ------------------------------------------------------------------------------------- */
 
-static int64_t needed_multiply_adds(const Graph *graph) {
-    int64_t sum = 0;
+static void count_needed(const Graph *graph, BenchResult *result) {
     graph_each(graph, node) {
-        sum += report_macs(graph, node);
+        int64_t needed = report_macs(graph, node);
+        if (needed == 0)
+            continue;
+        result->part_needed[part_of(node->results[0].name, node->location.file)] += needed;
+        result->multiply_adds_needed += needed;
     }
-    return sum;
 }
 
 static Status compile(Bench *bench) {
@@ -282,13 +302,17 @@ Status bench_run(Arena *arena, const BenchSettings *settings, BenchProgress *pro
                    .result = result};
     result->threads = settings->run.threads;
     result->step_count = settings->steps;
-    result->multiply_adds_needed = result->given ? -1 : needed_multiply_adds(result->graph);
+    result->multiply_adds_needed = result->given ? -1 : 0;
+    if (!result->given)
+        count_needed(result->graph, result);
     status_return_if_failed(measure_peak(&bench));
     bool counts = reset_resident_peak();
     status_return_if_failed(compile(&bench));
     Status status = measure(&bench);
     result->resident_peak_bytes = counts ? resident_peak() : 0;
-    return status;
+    status_return_if_failed(status);
+    progress(context, "measuring triads");
+    return bench_measure_triads(arena, bench.compiled->threads, settings->peak_rounds, result);
 }
 
 void bench_close(BenchResult *result) {

@@ -1,14 +1,11 @@
 #include "tools/inspect/costs.h"
 
+#include "base/integer.h"
 #include "ir/kernel_footprint.h"
 #include "passes/report.h"
 
-static int64_t add(int64_t a, int64_t b) {
-    return a > INT64_MAX - b ? INT64_MAX : a + b;
-}
-
 Cost cost_sum(Cost a, Cost b) {
-    return (Cost){add(a.multiply_adds, b.multiply_adds), add(a.bytes, b.bytes)};
+    return (Cost){integer_add(a.multiply_adds, b.multiply_adds), integer_add(a.bytes, b.bytes)};
 }
 
 void cost_append(Text *text, int64_t count, const char *unit) {
@@ -31,10 +28,10 @@ Cost cost_of_node(const Graph *graph, const Node *node) {
         return cost;
     for (int i = 0; i < node->operand_count; i++) {
         if (node->operands[i])
-            cost.bytes = add(cost.bytes, value_bytes(graph, node->operands[i]));
+            cost.bytes = integer_add(cost.bytes, value_bytes(graph, node->operands[i]));
     }
     for (int i = 0; i < op_info(node->op)->result_count; i++)
-        cost.bytes = add(cost.bytes, value_bytes(graph, &node->results[i]));
+        cost.bytes = integer_add(cost.bytes, value_bytes(graph, &node->results[i]));
     return cost;
 }
 
@@ -45,26 +42,10 @@ Cost cost_of_graph(const Graph *graph) {
     return sum;
 }
 
-static int64_t footprint_bytes(const Program *program, const Footprint *footprint) {
-    const Buffer *buffer = &program->buffers.items[footprint->buffer];
-    int64_t elements = 1;
-    for (int d = 0; d < FOOTPRINT_DIMENSIONS; d++) {
-        if (footprint->stride[d] != 0)
-            elements = type_multiply(elements, footprint->count[d]);
-    }
-    elements = elements < buffer->elements ? elements : buffer->elements;
-    return type_multiply(elements, (int64_t)dtype_size(buffer->dtype));
-}
-
 Cost cost_of_kernel(const Program *program, const Kernel *kernel) {
-    Footprint footprints[FOOTPRINT_MAX];
-    Cost cost = {.multiply_adds = kernel_multiply_adds(program, kernel)};
-    int count = kernel_footprints(program, kernel, footprints);
-    for (int i = 0; i < count; i++) {
-        if (footprints[i].buffer >= 0)
-            cost.bytes = add(cost.bytes, footprint_bytes(program, &footprints[i]));
-    }
-    return cost;
+    KernelTraffic traffic = kernel_traffic(program, kernel);
+    return (Cost){kernel_multiply_adds(program, kernel),
+                  integer_add(traffic.read, traffic.written)};
 }
 
 Cost cost_of_program(const Program *program) {

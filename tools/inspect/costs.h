@@ -21,7 +21,7 @@ void cost_append(Text *text, int64_t count, const char *unit);
 Cost cost_of_node(const Graph *graph, const Node *node);
 Cost cost_of_graph(const Graph *graph);
 
-/* Of a kernel whose fields are legal: each element that it touches counts once per access. */
+/* Of a kernel whose fields are legal; bytes as by kernel_traffic (ir/kernel_footprint.h). */
 Cost cost_of_kernel(const Program *program, const Kernel *kernel);
 Cost cost_of_program(const Program *program);
 

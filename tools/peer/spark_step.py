@@ -540,15 +540,15 @@ def measure(options):
     torch.manual_seed(options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     encoder = ENCODERS[options.model]()
-    step = Step(SparK(encoder, 768, encoder.densify_norm), options, encoder.beta2)
-    image = torch.randn(options.batch, 3, 224, 224, generator=generator)
+    step = Step(SparK(encoder, options.decoder_width, encoder.densify_norm), options, encoder.beta2)
+    image = torch.randn(options.batch, 3, options.size, options.size, generator=generator)
     warm_up_start, seconds, losses = time.perf_counter(), [], []
     reset = False
     for i in range(options.warm_up + options.steps):
         if i == options.warm_up:
             warm_up = time.perf_counter() - warm_up_start
             reset = reset_resident_peak()
-        losses.append(step.run(image, random_cells(options.batch, 7, options.mask_ratio, generator)))
+        losses.append(step.run(image, random_cells(options.batch, options.size // 32, options.mask_ratio, generator)))
         if i >= options.warm_up:
             seconds.append(step.seconds)
     middle = {part: statistics.median(s[part] for s in seconds) for part in seconds[0]}
@@ -583,12 +583,22 @@ def parse_options():
             raise argparse.ArgumentTypeError(f"from 0 to below 1, not {text}")
         return float(text)
 
+    def multiple_of(unit):
+        def check(text):
+            if int(text) < unit or int(text) % unit:
+                raise argparse.ArgumentTypeError(f"a multiple of {unit}, not {text}")
+            return int(text)
+        check.__name__ = "whole number"
+        return check
+
     parser.add_argument("--model", choices=ENCODERS, default="resnet50")
     parser.add_argument("--batch", type=count(1), default=8)
     parser.add_argument("--threads", type=count(1), help="default: PyTorch's own choice")
     parser.add_argument("--steps", type=count(1), default=5, help="steps that are timed (5)")
     parser.add_argument("--warm-up", type=count(1), default=2, help="steps before those (2)")
     parser.add_argument("--mask-ratio", type=share, default=0.6)
+    parser.add_argument("--size", type=multiple_of(32), default=224, help="of the pictures (224)")
+    parser.add_argument("--decoder-width", type=multiple_of(32), default=768, help="(768)")
     parser.add_argument("--mode", choices=("eager", "compile"), default="eager")
     parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32",
                         help="bf16: autocast")
