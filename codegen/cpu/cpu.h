@@ -82,9 +82,10 @@ Status cpu_list(Arena *arena, const Program *program, const CpuTarget *target, C
 
 /* A plan that measures the machine: a launch of multiply-adds in registers, and one that reads its
  * scratch region once, which is far larger than a cache and has to be written before (memory that
- * nobody wrote is no memory yet). Their `multiply_adds` and `bytes` say how much was done. */
+ * nobody wrote is no memory yet). Their `multiply_adds` and `bytes` say how much was done. `tiles`:
+ * the multiply-adds are those of bf16 tiles, which the target must have. */
 enum CpuPeakLaunch { CPU_PEAK_ARITHMETIC, CPU_PEAK_MEMORY, CPU_PEAK_LAUNCHES };
-Status cpu_peak(Arena *arena, const CpuTarget *target, CpuModule **module, Plan **plan);
+Status cpu_peak(Arena *arena, const CpuTarget *target, bool tiles, CpuModule **module, Plan **plan);
 
 /* Memory read and written side by side: each of `writes` arrays gets the sum of `reads` others, all
  * of one length, `bytes` together (rounded up to what vectors need). 0 to CPU_STREAM_ARRAYS of

@@ -2,17 +2,19 @@
  *
  * Arithmetic: as many chains acc = acc * a + b as vector registers hold, each waiting only for
  * itself. Every core can start a few of them per cycle and finishes one some cycles later, so
- * chains beyond their product cost nothing.
+ * chains beyond their product cost nothing. Or products of tiles that stay where they are.
  *
  * Streams: each of some arrays gets the sum of some others, element by element; where none is
  * written the sum stays in a few accumulators. The memory peak is the stream that reads one array
  * that no cache holds. */
 #include "base/integer.h"
 #include "codegen/cpu/object.h"
+#include "codegen/cpu/tiles.h"
 
 enum {
     SPARE_REGISTERS = 4, /* a, b and what the compiler wants */
     ARITHMETIC_STEPS = 1 << 15,
+    TILED_STEPS = 1 << 12,
     ARITHMETIC_CHUNKS = 64,
     MAX_CHAINS = 64,
     MEMORY_CHUNK = 1 << 20, /* bytes */
@@ -23,7 +25,7 @@ enum {
     STREAM_MEMORY = 1 << 28           /* bytes that streams go through in turn */
 };
 
-typedef enum LoopKind { LOOP_ARITHMETIC, LOOP_STREAM } LoopKind;
+typedef enum LoopKind { LOOP_ARITHMETIC, LOOP_TILES, LOOP_STREAM } LoopKind;
 
 /* What is emitted once. */
 typedef struct MeasuredLoop {
@@ -108,9 +110,9 @@ static void emit_stream(Emitter *e, const MeasuredLoop *stream) {
 /* ---- Code ------------------------------------------------------------------------------------ */
 
 static const char *loop_name(Arena *arena, const MeasuredLoop *loop) {
-    return loop->kind == LOOP_ARITHMETIC
-               ? "measured_arithmetic"
-               : arena_format(arena, "measured_stream_%d_%d", loop->reads, loop->writes);
+    if (loop->kind == LOOP_STREAM)
+        return arena_format(arena, "measured_stream_%d_%d", loop->reads, loop->writes);
+    return loop->kind == LOOP_TILES ? "measured_tiles" : "measured_arithmetic";
 }
 
 static Object compile_loop(const CpuTarget *target, const MeasuredLoop *loop) {
@@ -121,6 +123,8 @@ static Object compile_loop(const CpuTarget *target, const MeasuredLoop *loop) {
     emitter_begin(e, name);
     if (loop->kind == LOOP_ARITHMETIC)
         emit_arithmetic(e);
+    else if (loop->kind == LOOP_TILES)
+        emit_tile_peak(e, emit_slot(e, 0), e->workspace);
     else
         emit_stream(e, loop);
     emitter_end(e);
@@ -150,10 +154,10 @@ static void set_numbers(Arena *arena, PlanLaunch *launch, int64_t first, int64_t
     launch->number_count = 2;
 }
 
-static Plan *plan_of(Arena *arena, const CpuTarget *target, int launches, int64_t scratch) {
+static Plan *plan_of(Arena *arena, int launches, int64_t scratch) {
     Plan *plan = arena_new(arena, Plan);
     plan->region_bytes[PLAN_SCRATCH] = scratch;
-    plan->workspace_bytes = target->lanes * (int64_t)sizeof(float);
+    plan->workspace_bytes = TILE_ROWS * TILE_COLUMNS * (int64_t)sizeof(float);
     plan->launch_count = launches;
     plan->launches = arena_new_array(arena, PlanLaunch, (size_t)launches);
     return plan;
@@ -170,18 +174,19 @@ static int64_t vectors_in(const CpuTarget *target, int64_t bytes) {
     return bytes / (int64_t)sizeof(float) / target->lanes;
 }
 
-static Plan *peak_plan(Arena *arena, const CpuTarget *target) {
+static Plan *peak_plan(Arena *arena, const CpuTarget *target, bool tiles) {
     const int64_t memory_bytes = (int64_t)MEMORY_CHUNK * MEMORY_CHUNKS;
-    Plan *plan = plan_of(arena, target, CPU_PEAK_LAUNCHES, memory_bytes);
+    Plan *plan = plan_of(arena, CPU_PEAK_LAUNCHES, memory_bytes);
     const PlanPointer *memory = scratch_pointers(arena, 1, 0, 0);
     PlanLaunch *arithmetic = &plan->launches[CPU_PEAK_ARITHMETIC];
+    int64_t steps = tiles ? TILED_STEPS : ARITHMETIC_STEPS;
+    int64_t step = tiles ? TILE_PEAK : chains_of(target) * target->lanes;
     *arithmetic = (PlanLaunch){.kernel = "peak_arithmetic",
                                .pointer_count = 1,
                                .pointers = memory,
                                .chunks = ARITHMETIC_CHUNKS,
-                               .multiply_adds = (int64_t)ARITHMETIC_CHUNKS * ARITHMETIC_STEPS *
-                                                chains_of(target) * target->lanes};
-    set_numbers(arena, arithmetic, ARITHMETIC_STEPS, 0);
+                               .multiply_adds = ARITHMETIC_CHUNKS * steps * step};
+    set_numbers(arena, arithmetic, steps, 0);
     PlanLaunch *stream = &plan->launches[CPU_PEAK_MEMORY];
     *stream = (PlanLaunch){.kernel = "peak_memory",
                            .pointer_count = 1,
@@ -192,12 +197,14 @@ static Plan *peak_plan(Arena *arena, const CpuTarget *target) {
     return plan;
 }
 
-Status cpu_peak(Arena *arena, const CpuTarget *target, CpuModule **module, Plan **plan) {
-    static const MeasuredLoop loops[] = {
-        [CPU_PEAK_ARITHMETIC] = {.kind = LOOP_ARITHMETIC}, [CPU_PEAK_MEMORY] = {LOOP_STREAM, 1, 0}};
+Status cpu_peak(Arena *arena, const CpuTarget *target, bool tiles, CpuModule **module,
+                Plan **plan) {
+    const MeasuredLoop loops[] = {
+        [CPU_PEAK_ARITHMETIC] = {.kind = tiles ? LOOP_TILES : LOOP_ARITHMETIC},
+        [CPU_PEAK_MEMORY] = {LOOP_STREAM, 1, 0}};
     object_start();
     status_return_if_failed(object_module_create(arena, module));
-    *plan = peak_plan(arena, target);
+    *plan = peak_plan(arena, target, tiles);
     for (int i = 0; i < CPU_PEAK_LAUNCHES; i++)
         status_return_if_failed(
             link_loop(arena, target, &loops[i], *module, &(*plan)->launches[i].function));
@@ -245,7 +252,7 @@ static PlanLaunch stream_launch(Arena *arena, const CpuTarget *target, const Cpu
 static Plan *streams_plan(Arena *arena, const CpuTarget *target, const CpuStream *streams,
                           size_t count) {
     int64_t memory = streams_memory(target, streams, count), start = 0;
-    Plan *plan = plan_of(arena, target, 2 * (int)count, memory);
+    Plan *plan = plan_of(arena, 2 * (int)count, memory);
     for (size_t i = 0; i < count; i++) {
         int64_t extent = extent_of(target, &streams[i]);
         start = start + extent > memory ? 0 : start;

@@ -219,6 +219,18 @@ void emit_tile_panel(Emitter *e, const Tiles *tiles, const TileOperands *o, LLVM
     branch_end(e, &wide);
 }
 
+void emit_tile_peak(Emitter *e, LLVMValueRef count, LLVMValueRef place) {
+    Tiles tiles = tiles_begin(e);
+    for (int i = 0; i < TILES; i++)
+        clear_tile(e, &tiles, i);
+    Loop steps = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
+    for (int i = 0; i < BLOCK * BLOCK; i++)
+        multiply_tiles(e, &tiles, i, FIRST_A + i / BLOCK, FIRST_B + i % BLOCK);
+    loop_end(e, &steps);
+    store_tile(e, &tiles, 0, place, emit_int(e, ROW_BYTES));
+    tiles_end(e);
+}
+
 Panels tile_panels(int64_t columns, int64_t most) {
     Panels panels = {.vectors = integer_divide_up(columns, TILE_COLUMNS)};
     panels.count = integer_divide_up(panels.vectors, BLOCK);

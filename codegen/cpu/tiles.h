@@ -35,6 +35,11 @@ typedef struct TileOperands {
 void emit_tile_panel(Emitter *emitter, const Tiles *tiles, const TileOperands *operands,
                      LLVMValueRef rows, LLVMValueRef width);
 
+/* What tiles can do at most: `steps` times products into all four tiles of sums, which come from
+ * nowhere and of which one goes to `place`. TILE_PEAK multiply-adds each time. */
+enum { TILE_PEAK = 4 * TILE_ROWS * TILE_COLUMNS * TILE_DEPTH };
+void emit_tile_peak(Emitter *emitter, LLVMValueRef steps, LLVMValueRef place);
+
 /* In the lanes of 32 bits: the bf16 numbers of `low` (each in the low half, the upper one zero)
  * beside those of `high`. */
 LLVMValueRef emit_pairs(Emitter *emitter, LLVMValueRef low, LLVMValueRef high);

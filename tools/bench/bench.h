@@ -22,6 +22,7 @@ typedef struct BenchSettings {
 /* What the machine can do with these threads and this CPU's instructions. */
 typedef struct BenchPeak {
     double flops, bytes;   /* per second */
+    bool tiles;            /* flops: of products of bf16 tiles, as the contractions are */
     double launch_seconds; /* of a launch that does next to nothing */
 } BenchPeak;
 

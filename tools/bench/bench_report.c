@@ -136,8 +136,8 @@ static void print_totals(const BenchResult *result) {
     else
         printf("whole pictures");
     printf(", %d threads, %s\n", result->threads, result->target.cpu);
-    printf("machine: %.1f GFLOP/s, %.1f GB/s\n", 1e-9 * result->peak.flops,
-           1e-9 * result->peak.bytes);
+    printf("machine: %.1f GFLOP/s%s, %.1f GB/s\n", 1e-9 * result->peak.flops,
+           result->peak.tiles ? " of bf16 tiles" : "", 1e-9 * result->peak.bytes);
     printf("step: %.4f s (%.4f to %.4f of %d), %.3f images/s", step, result->step_seconds[0],
            result->step_seconds[result->step_count - 1], result->step_count,
            (double)geometry->batch / step);
@@ -293,9 +293,10 @@ static json_t *kinds_json(const BenchResult *result) {
 }
 
 static json_t *machine_json(const BenchResult *result) {
-    return json_pack("{s:s, s:s, s:i, s:f, s:f, s:f}", "cpu", result->target.cpu, "features",
-                     result->target.features, "threads", result->threads, "flops_per_second",
-                     result->peak.flops, "bytes_per_second", result->peak.bytes, "launch_seconds",
+    return json_pack("{s:s, s:s, s:i, s:b, s:f, s:f, s:f}", "cpu", result->target.cpu, "features",
+                     result->target.features, "threads", result->threads, "tiles",
+                     (int)result->peak.tiles, "flops_per_second", result->peak.flops,
+                     "bytes_per_second", result->peak.bytes, "launch_seconds",
                      result->peak.launch_seconds);
 }
 

@@ -56,6 +56,25 @@ static Status run_peak_plan(Bench *bench, const Plan *plan, Threads *threads) {
     return STATUS_FINE;
 }
 
+static bool multiplies_bf16(const Program *program) {
+    for (size_t k = 0; k < program->kernels.count; k++) {
+        const Kernel *kernel = program->kernels.items[k];
+        bool contraction =
+            kernel->kind == KERNEL_CONTRACT || kernel->kind == KERNEL_CONTRACT_WEIGHT;
+        if (contraction && kernel->contraction.bf16)
+            return true;
+    }
+    return false;
+}
+
+/* The contractions are products of tiles, by instructions. */
+static bool multiplies_tiles(const Bench *bench) {
+    const BenchResult *result = bench->result;
+    bool bf16 = result->given ? multiplies_bf16(result->given)
+                              : bench->settings->run.precision == PRECISION_BF16;
+    return bf16 && result->target.tiles == CPU_TILES_AMX;
+}
+
 /* The best of some rounds. */
 static Status measure_peak(Bench *bench) {
     CpuModule *module = NULL;
@@ -64,7 +83,9 @@ static Status measure_peak(Bench *bench) {
     bench->progress(bench->context, "measuring the machine");
     status_return_if_failed(
         cpu_target(bench->arena, NULL, bench->settings->run.cpu, false, &bench->result->target));
-    Status status = cpu_peak(bench->arena, &bench->result->target, &module, &plan);
+    bench->result->peak.tiles = multiplies_tiles(bench);
+    Status status =
+        cpu_peak(bench->arena, &bench->result->target, bench->result->peak.tiles, &module, &plan);
     if (status_fine(status))
         status = threads_create(bench->arena, bench->settings->run.threads, &threads);
     if (status_fine(status))
