@@ -2,7 +2,8 @@
  * Stage 1 takes a block of rows and columns a chunk: for each part of the depth (some taps, some
  * input channels) it finds the rows that the taps read, or packs them behind the prologue, and
  * multiplies them with the panels, summing in the thread's workspace; then the kernel's expression
- * runs over the sums. */
+ * runs over the sums. Where kernel_skips_hidden, a part has one tap, and only the rows that it
+ * finds are packed and multiplied, each into the sums of its own row. */
 #include "base/integer.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/gemm.h"
@@ -30,6 +31,7 @@ typedef struct ContractSlots {
     int taps_per_part, channels_per_part;
     int sums, sums_row, zeros, table, pointers; /* offsets in the workspace: behind the packed rows
         [block_rows][sums_row], zeros [in], row table, pointers [taps][block_rows] */
+    int found, numbers; /* where rows are skipped: what a tap finds, and which rows that are */
 } ContractSlots;
 
 /* Rows of a chunk: as many as fit, fewer where there would be too few chunks. */
@@ -42,18 +44,22 @@ static int64_t choose_block_rows(int64_t rows, int64_t column_blocks, const CpuT
 
 /* Where things are in the workspace; rows are packed, or pointed to. */
 static void slot_workspace(Slots *slots, ContractSlots *out, int64_t taps, int64_t in,
-                           int64_t sums_row, bool direct) {
-    int64_t packed = direct ? 0 : BLOCK_ROWS * PACKED_ROW, sums = BLOCK_ROWS * sums_row;
+                           int64_t sums_row, bool direct, bool skips) {
+    int64_t packed = direct ? 0 : BLOCK_ROWS * PACKED_ROW;
+    int64_t sums = (BLOCK_ROWS + skips) * sums_row; /* a spare one for what fills register blocks */
     int64_t zeros = direct ? integer_divide_up(in, 16) * 16 : 0;
     int64_t table = packed + sums + zeros;
     int64_t pointers = table + ROW_TABLE_BYTES / (int64_t)sizeof(float);
+    int64_t entries = ROW_TABLE_ROWS * (int64_t)(sizeof(void *) / sizeof(float));
+    int64_t found = pointers + (direct && skips ? 0 : direct ? taps : 1) * entries;
     out->sums = slot_number(slots, packed);
     out->sums_row = slot_number(slots, sums_row);
     out->zeros = slot_number(slots, packed + sums);
     out->table = slot_number(slots, table);
     out->pointers = slot_number(slots, pointers);
-    slots->workspace = pointers * (int64_t)sizeof(float) +
-                       (direct ? taps : 1) * ROW_TABLE_ROWS * (int64_t)sizeof(void *);
+    out->found = slot_number(slots, found);
+    out->numbers = slot_number(slots, found + entries);
+    slots->workspace = (found + (skips ? 2 * entries : 0)) * (int64_t)sizeof(float);
 }
 
 static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
@@ -67,7 +73,8 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
                    space_images(&slots->program->geometry, &kernel->space);
     int64_t block_rows = choose_block_rows(rows, panels.blocks * c->groups, target);
     int64_t channels = integer_divide_up(in, integer_divide_up(in, DEPTH));
-    int64_t taps = in < DEPTH ? DEPTH / in : 1;
+    bool skips = kernel_skips_hidden(kernel);
+    int64_t taps = in < DEPTH && !skips ? DEPTH / in : 1;
     out.elements = slot_elements(slots, kernel);
     out.weight = slot_weight_view(slots, &c->weight);
     out.panels = slot_panels(slots, &panels, columns);
@@ -82,20 +89,21 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
     out.row_blocks = slot_number(slots, integer_divide_up(rows, block_rows));
     out.taps_per_part = slot_number(slots, taps);
     out.channels_per_part = slot_number(slots, channels);
-    slot_workspace(slots, &out, taps, in, panels.widest, gemm_reads_rows(slots->program, kernel));
+    slot_workspace(slots, &out, taps, in, panels.widest, gemm_reads_rows(slots->program, kernel),
+                   skips);
     slots->chunks = stage == 0 ? c->groups * panels.count
                                : integer_divide_up(rows, block_rows) * panels.blocks * c->groups;
     return out;
 }
 
 /* Weights whose output channels lie side by side are packed by copying, others by gathering; rows
- * are packed, or read where they are. */
+ * are packed, or read where they are; all, or those that are not hidden. */
 static int64_t bind_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                              int stage) {
     slot_contract(slots, kernel, target, stage);
     if (stage == 0)
         return kernel->contraction.weight.out_stride == 1;
-    return gemm_reads_rows(slots->program, kernel);
+    return gemm_reads_rows(slots->program, kernel) + 2 * kernel_skips_hidden(kernel);
 }
 
 /* ---- Stage 0: packing the weight ------------------------------------------------------------- */
@@ -154,11 +162,14 @@ typedef struct Block {
     LLVMValueRef group, first_row, row_count, padded_rows;  /* padded to whole register blocks */
     PanelBlock columns;                                     /* within the group */
     LLVMValueRef packed_rows, sums, zeros, table, pointers; /* workspace */
+    bool skips;                                             /* what is hidden */
+    LLVMValueRef found, numbers;                            /* workspace, if it skips */
 } Block;
 
 static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *slots,
                          bool direct) {
-    Block block = {.kernel = kernel, .slots = slots, .direct = direct};
+    Block block = {
+        .kernel = kernel, .slots = slots, .direct = direct, .skips = kernel_skips_hidden(kernel)};
     LLVMValueRef row_blocks = emit_slot(e, slots->row_blocks);
     LLVMValueRef column_blocks = emit_slot(e, slots->panels.blocks);
     LLVMValueRef rest = emit_div(e, e->chunk, row_blocks);
@@ -173,20 +184,27 @@ static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *
     block.zeros = emit_workspace(e, slots->zeros);
     block.table = emit_workspace(e, slots->table);
     block.pointers = emit_workspace(e, slots->pointers);
+    block.found = direct ? block.pointers : emit_workspace(e, slots->found);
+    block.numbers = emit_workspace(e, slots->numbers);
     return block;
 }
 
-/* The packed rows of one part of the depth; rows of padding repeat nothing and are zero. */
-static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part) {
+/* The `count` packed rows of one part of the depth: those of the block, or those that the tap
+ * finds; rows of padding repeat nothing and are zero. */
+static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part, LLVMValueRef count) {
     const ContractSlots *slots = block->slots;
     PackedTaps shifted = *part;
     shifted.first = emit_add(e, part->first, emit_mul(e, block->group, emit_slot(e, slots->in)));
-    Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
+    Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     LLVMValueRef target =
         emit_at(e, e->f32, block->packed_rows, emit_mul(e, rows.index, emit_int(e, PACKED_ROW)));
-    emit_pack_row(e, &slots->source, &shifted, block->table, rows.index, target);
+    LLVMValueRef row = rows.index;
+    if (block->skips)
+        row = emit_load(e, e->i64, emit_at(e, e->i64, block->numbers, row), 8);
+    emit_pack_row(e, &slots->source, &shifted, block->table, row, target);
     loop_end(e, &rows);
-    Loop padding = loop_begin(e, block->row_count, block->padded_rows, emit_int(e, 1));
+    LLVMValueRef padded = emit_round_up(e, count, gemm_block(e->target).rows);
+    Loop padding = loop_begin(e, count, padded, emit_int(e, 1));
     emit_clear(
         e,
         emit_at(e, e->f32, block->packed_rows, emit_mul(e, padding.index, emit_int(e, PACKED_ROW))),
@@ -194,19 +212,27 @@ static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part) {
     loop_end(e, &padding);
 }
 
-/* Pointers to the rows that each of the taps [first, end) reads. */
-static void find_rows(Emitter *e, const Block *block, LLVMValueRef first, LLVMValueRef end) {
+/* Pointers to the rows that each of the taps [first, end) reads. Returns how many rows of the block
+ * take part: all, or those that the one tap finds, which come first then. */
+static LLVMValueRef find_rows(Emitter *e, const Block *block, LLVMValueRef first,
+                              LLVMValueRef end) {
+    if (!block->direct && !block->skips)
+        return block->row_count;
     RowPointers rows = {.first_tap = first,
                         .end_tap = end,
                         .table = block->table,
                         .count = block->row_count,
                         .channel = emit_mul(e, block->group, emit_slot(e, block->slots->in)),
                         .zeros = block->zeros};
-    emit_row_pointers(e, &block->slots->source, &rows, block->pointers);
+    emit_row_pointers(e, &block->slots->source, &rows, block->found);
+    if (!block->skips)
+        return block->row_count;
+    return emit_present_rows(e, block->found, block->zeros, block->row_count, block->numbers,
+                             BLOCK_ROWS);
 }
 
-/* sums += rows x panels, for one part of the depth. */
-static void multiply(Emitter *e, const Block *block, const PackedTaps *part) {
+/* sums += `count` rows x panels, for one part of the depth. */
+static void multiply(Emitter *e, const Block *block, const PackedTaps *part, LLVMValueRef count) {
     const ContractSlots *slots = block->slots;
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), in = emit_slot(e, slots->in);
     LLVMValueRef first_term = emit_add(e, emit_mul(e, part->first_tap, in), part->first);
@@ -225,7 +251,11 @@ static void multiply(Emitter *e, const Block *block, const PackedTaps *part) {
         .c_row = emit_slot(e, slots->sums_row),
         .depth = block->direct ? part->count : emit_mul(e, taps, part->count),
         .accumulate = LLVMBuildICmp(e->builder, LLVMIntSGT, first_term, zero, "")};
-    emit_gemm_panel(e, &o, block->padded_rows, width);
+    if (block->skips) {
+        o.rows = block->numbers;
+        o.accumulate = LLVMConstInt(LLVMInt1TypeInContext(e->context), 1, false);
+    }
+    emit_gemm_panel(e, &o, emit_round_up(e, count, gemm_block(e->target).rows), width);
     loop_end(e, &panels);
 }
 
@@ -270,28 +300,38 @@ static void prepare_rows(Emitter *e, const Block *block) {
         emit_even_pointers(e, block->packed_rows, PACKED_ROW, block->padded_rows, block->pointers);
 }
 
+/* What no product would write, or only some do. */
+static void clear_sums(Emitter *e, const Block *block, LLVMValueRef taps) {
+    LLVMValueRef size = emit_mul(e, block->padded_rows, emit_slot(e, block->slots->sums_row));
+    if (block->skips) {
+        emit_clear(e, block->sums, size);
+        return;
+    }
+    Branch nothing =
+        branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntEQ, taps, emit_int(e, 0), ""));
+    emit_clear(e, block->sums, size);
+    branch_end(e, &nothing);
+}
+
 static void emit_block(Emitter *e, const Kernel *kernel, const ContractSlots *slots, bool direct) {
     Block block = begin_chunk(e, kernel, slots, direct);
     LLVMValueRef zero = emit_int(e, 0), in = emit_slot(e, slots->in);
     LLVMValueRef taps = emit_slot(e, slots->source.taps.count);
-    Branch nothing = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntEQ, taps, zero, ""));
-    emit_clear(e, block.sums, emit_mul(e, block.padded_rows, emit_slot(e, slots->sums_row)));
-    branch_end(e, &nothing);
+    clear_sums(e, &block, taps);
     prepare_rows(e, &block);
     LLVMValueRef tap_step = emit_slot(e, slots->taps_per_part);
     LLVMValueRef channel_step = emit_slot(e, slots->channels_per_part);
     Loop tap = loop_begin(e, zero, taps, tap_step);
     LLVMValueRef end_tap = emit_min(e, emit_add(e, tap.index, tap_step), taps);
-    if (direct)
-        find_rows(e, &block, tap.index, end_tap);
+    LLVMValueRef count = find_rows(e, &block, tap.index, end_tap);
     Loop channel = loop_begin(e, zero, in, channel_step);
     PackedTaps part = {.first_tap = tap.index,
                        .end_tap = end_tap,
                        .first = channel.index,
                        .count = emit_min(e, channel_step, emit_sub(e, in, channel.index))};
     if (!direct)
-        pack_rows(e, &block, &part);
-    multiply(e, &block, &part);
+        pack_rows(e, &block, &part, count);
+    multiply(e, &block, &part, count);
     loop_end(e, &channel);
     loop_end(e, &tap);
     finish_rows(e, &block);

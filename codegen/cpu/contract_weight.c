@@ -2,7 +2,8 @@
  * (some taps, some input channels, some columns) and runs over its part of the rows, all of them
  * unless there are too few blocks to keep threads busy: for each stretch of rows it finds what the
  * taps read, or packs it behind the prologue, packs the incoming gradient, and multiplies. Sums are
- * fp32 over at most 1,024 rows, then double. Stage 1 adds the parts, in order. */
+ * fp32 over at most 1,024 rows, then double. Stage 1 adds the parts, in order. Where
+ * kernel_skips_hidden, the products of a tap run over the rows that it finds. */
 #include "base/fatal.h"
 #include "base/integer.h"
 #include "codegen/cpu/elements.h"
@@ -32,8 +33,9 @@ typedef struct WeightSlots {
     int rows, part_rows; /* of the space, all images; of a part, whole FLOAT_ROWS */
     int taps_per_block, tap_blocks, channels_per_block, channel_blocks;
     int blocks, parts;
-    int block_row;                               /* columns from row to row of a block's sums */
-    int packed_b, sums, totals, table, pointers; /* offsets in the workspace, in fp32 elements */
+    int block_row; /* columns from row to row of a block's sums */
+    int packed_b, sums, totals, table, pointers,
+        numbers;     /* offsets in the workspace, in fp32 elements */
     int part_totals; /* pointer: [part][block][BLOCK_ROWS][block_row] doubles */
 } WeightSlots;
 
@@ -101,8 +103,11 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     out.totals = slot_number(slots, sums + block);
     out.table = slot_number(slots, table);
     out.pointers = slot_number(slots, pointers);
+    int64_t entries = ROW_TABLE_ROWS * (int64_t)(sizeof(void *) / sizeof(float));
+    int64_t numbers = pointers + taps * entries;
+    out.numbers = slot_number(slots, numbers);
     slots->workspace =
-        pointers * (int64_t)sizeof(float) + taps * ROW_TABLE_ROWS * (int64_t)sizeof(void *);
+        (numbers + (kernel_skips_hidden(kernel) ? entries : 0)) * (int64_t)sizeof(float);
     slot_parts(slots, &out, rows, c->groups * tap_blocks * channel_blocks * panels.blocks, block,
                stage);
     return out;
@@ -110,17 +115,19 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
 
 static int64_t bind_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage) {
     slot_weight(slots, kernel, target, stage);
-    return stage == 0 && is_direct(slots->program, kernel, target);
+    if (stage != 0)
+        return 0;
+    return is_direct(slots->program, kernel, target) + 2 * kernel_skips_hidden(kernel);
 }
 
 typedef struct WeightBlock {
     const WeightSlots *slots;
-    bool direct;
+    bool direct, skips;
     LLVMValueRef group;
     PanelBlock columns;
     PackedTaps part;   /* channels within the group */
     LLVMValueRef rows; /* of the weight in this block: taps x channels */
-    LLVMValueRef packed_a, packed_b, sums, totals, zeros, table, pointers;
+    LLVMValueRef packed_a, packed_b, sums, totals, zeros, table, pointers, numbers;
 } WeightBlock;
 
 /* The totals of a block in a part of the rows. */
@@ -162,19 +169,21 @@ static void find_workspace(Emitter *e, WeightBlock *block) {
     block->totals = emit_workspace(e, slots->totals);
     block->table = emit_workspace(e, slots->table);
     block->pointers = emit_workspace(e, slots->pointers);
+    block->numbers = emit_workspace(e, slots->numbers);
     block->zeros = emit_array(e, e->f32, DIRECT_CHANNELS);
     if (block->direct)
         emit_clear(e, block->zeros, emit_int(e, DIRECT_CHANNELS));
-    else
+    else if (!block->skips)
         emit_even_pointers(e, block->packed_a, PACKED_ROW, emit_int(e, STRETCH), block->pointers);
 }
 
 /* ---- A stretch of rows ----------------------------------------------------------------------- */
 
-/* Pointers to what the block's taps read for `count` rows of the row table. */
-static void find_rows(Emitter *e, const WeightBlock *block, LLVMValueRef count) {
-    RowPointers rows = {.first_tap = block->part.first_tap,
-                        .end_tap = block->part.end_tap,
+/* Pointers to what the taps [first, end) read for `count` rows of the row table. */
+static void find_rows(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLVMValueRef end,
+                      LLVMValueRef count) {
+    RowPointers rows = {.first_tap = first,
+                        .end_tap = end,
                         .table = block->table,
                         .count = count,
                         .channel = emit_mul(e, block->group, emit_slot(e, block->slots->in)),
@@ -237,6 +246,43 @@ static void multiply_panels(Emitter *e, const WeightBlock *block, const GemmOper
     loop_end(e, &panels);
 }
 
+/* Pointers to the rows, packed or where they are, that tap number `tap` of the block finds; returns
+ * how many they are. */
+static LLVMValueRef find_present(Emitter *e, const WeightBlock *block, LLVMValueRef tap,
+                                 LLVMValueRef count) {
+    LLVMValueRef first = emit_add(e, block->part.first_tap, tap);
+    find_rows(e, block, first, emit_add(e, first, emit_int(e, 1)), count);
+    LLVMValueRef found =
+        emit_present_rows(e, block->pointers, block->zeros, count, block->numbers, 0);
+    if (block->direct)
+        return found;
+    Loop row = loop_begin(e, emit_int(e, 0), found, emit_int(e, 1));
+    LLVMValueRef number = emit_load(e, e->i64, emit_at(e, e->i64, block->numbers, row.index), 8);
+    LLVMValueRef place =
+        emit_at(e, e->f32, block->packed_a, emit_mul(e, number, emit_int(e, PACKED_ROW)));
+    emit_store(e, place, emit_at(e, e->pointer, block->pointers, row.index), 8);
+    loop_end(e, &row);
+    return found;
+}
+
+/* The stretch tap by tap; only where its channels are whole register blocks. */
+static void multiply_taps(Emitter *e, const WeightBlock *block, const GemmOperands *operands) {
+    GemmOperands o = *operands;
+    LLVMValueRef taps = emit_sub(e, block->part.end_tap, block->part.first_tap);
+    Loop tap = loop_begin(e, emit_int(e, 0), taps, emit_int(e, 1));
+    LLVMValueRef first_row = emit_mul(e, tap.index, block->part.count);
+    if (block->skips) {
+        o.rows = block->numbers;
+        o.depth = find_present(e, block, tap.index, operands->depth);
+    } else {
+        LLVMValueRef table = emit_mul(e, tap.index, emit_int(e, ROW_TABLE_ROWS));
+        o.a = emit_at(e, e->pointer, block->pointers, table);
+    }
+    o.first = block->direct ? block->part.first : first_row;
+    multiply_panels(e, block, &o, first_row, block->part.count);
+    loop_end(e, &tap);
+}
+
 static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef depth,
                              LLVMValueRef accumulate) {
     GemmOperands o = {.by_column = true,
@@ -245,18 +291,12 @@ static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef 
                       .c_row = emit_slot(e, block->slots->block_row),
                       .depth = depth,
                       .accumulate = accumulate};
-    if (!block->direct) {
-        LLVMValueRef padded = emit_round_up(e, block->rows, gemm_block(e->target).rows);
-        multiply_panels(e, block, &o, emit_int(e, 0), padded);
+    if (block->direct || block->skips) {
+        multiply_taps(e, block, &o);
         return;
     }
-    LLVMValueRef taps = emit_sub(e, block->part.end_tap, block->part.first_tap);
-    Loop tap = loop_begin(e, emit_int(e, 0), taps, emit_int(e, 1));
-    LLVMValueRef table = emit_mul(e, tap.index, emit_int(e, ROW_TABLE_ROWS));
-    o.a = emit_at(e, e->pointer, block->pointers, table);
-    o.first = block->part.first;
-    multiply_panels(e, block, &o, emit_mul(e, tap.index, block->part.count), block->part.count);
-    loop_end(e, &tap);
+    LLVMValueRef padded = emit_round_up(e, block->rows, gemm_block(e->target).rows);
+    multiply_panels(e, block, &o, emit_int(e, 0), padded);
 }
 
 /* ---- Sums and totals ------------------------------------------------------------------------- */
@@ -327,19 +367,20 @@ static void sum_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef first
     const WeightSlots *slots = block->slots;
     LLVMValueRef count = emit_sub(e, end, first);
     emit_row_table(e, &slots->source.taps, &slots->space, first, count, block->table);
-    if (block->direct)
-        find_rows(e, block, count);
-    else
+    if (block->direct && !block->skips)
+        find_rows(e, block, block->part.first_tap, block->part.end_tap, count);
+    else if (!block->direct)
         pack_a(e, block, count);
     pack_b(e, block, first, count);
     multiply_stretch(e, block, count, accumulate);
 }
 
-static void emit_sums(Emitter *e, const WeightSlots *slots, bool direct) {
+static void emit_sums(Emitter *e, const WeightSlots *slots, bool direct, bool skips) {
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), blocks = emit_slot(e, slots->blocks);
     LLVMValueRef part_number = emit_div(e, e->chunk, blocks), nth = emit_rem(e, e->chunk, blocks);
     WeightBlock block = find_block(e, slots, nth);
     block.direct = direct;
+    block.skips = skips;
     find_workspace(e, &block);
     LLVMValueRef whole = LLVMBuildICmp(e->builder, LLVMIntEQ, emit_slot(e, slots->parts), one, "");
     block.totals = LLVMBuildSelect(e->builder, whole, block.totals,
@@ -375,7 +416,7 @@ static void emit_weight(Emitter *e, const Program *program, const Kernel *kernel
     Slots numbering = {.arena = e->arena, .program = program};
     WeightSlots slots = slot_weight(&numbering, kernel, e->target, stage);
     if (stage == 0)
-        emit_sums(e, &slots, is_direct(program, kernel, e->target));
+        emit_sums(e, &slots, is_direct(program, kernel, e->target), kernel_skips_hidden(kernel));
     else
         emit_merge(e, &slots);
 }
