@@ -99,6 +99,26 @@ bool kernel_has_acc(const Kernel *kernel) {
             kernel->window.kind != WINDOW_MAX_GRAD);
 }
 
+bool kernel_skips_hidden(const Kernel *kernel) {
+    bool weight = kernel->kind == KERNEL_CONTRACT_WEIGHT;
+    const Contraction *c = &kernel->contraction;
+    if ((kernel->kind != KERNEL_CONTRACT && !weight) || c->bf16 ||
+        c->taps.source.kind != SPACE_MASKED)
+        return false;
+    if (weight && c->in / c->groups % KERNEL_SKIP_CHANNELS != 0)
+        return false;
+    return kernel->space.kind == SPACE_DENSE || c->taps.tap_count > 1;
+}
+
+/* The most rows of an image at which a tap finds something. */
+static int64_t rows_of_tap(const Program *program, const Kernel *kernel) {
+    int64_t rows = kernel_rows(program, kernel);
+    if (!kernel_skips_hidden(kernel))
+        return rows;
+    int64_t there = space_rows(&program->geometry, &kernel->contraction.taps.source);
+    return there < rows ? there : rows;
+}
+
 int64_t kernel_multiply_adds(const Program *program, const Kernel *kernel) {
     int64_t rows = kernel_rows(program, kernel) * space_images(&program->geometry, &kernel->space);
     bool weighted = kernel->kind == KERNEL_WINDOW && (kernel->window.kind == WINDOW_WEIGHTED ||
@@ -108,6 +128,7 @@ int64_t kernel_multiply_adds(const Program *program, const Kernel *kernel) {
     if (kernel->kind != KERNEL_CONTRACT && kernel->kind != KERNEL_CONTRACT_WEIGHT)
         return 0;
     const Contraction *contraction = &kernel->contraction;
+    rows = rows_of_tap(program, kernel) * space_images(&program->geometry, &kernel->space);
     return rows * contraction->taps.tap_count * (contraction->in / contraction->groups) *
            contraction->out;
 }

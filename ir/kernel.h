@@ -328,8 +328,17 @@ int kernel_uses(const Program *program, const Kernel *kernel, KernelUse uses[KER
  * values of the fp32 constants of its expression. */
 char *kernel_code_key(Arena *arena, const Program *program, const Kernel *kernel);
 
+/* Whether a contraction leaves out what hidden taps would contribute, instead of multiplying zeros:
+ * in fp32, where a tap may be hidden at some of the rows, and whole blocks of channels belong to
+ * it.
+ */
+enum { KERNEL_SKIP_CHANNELS = 8 };
+bool kernel_skips_hidden(const Kernel *kernel);
+
 /* Multiply-adds: those executed by a contract or weighted window (taps x rows x channels, rows with
- * hidden or outside taps counted), 0 for others. */
+ * hidden or outside taps counted), 0 for others. Where hidden taps are skipped, a tap counts for as
+ * many rows as its source has: no more can find it, some do not, at the border and beside hidden
+ * cells, so this is a bound that holds for every choice of cells. */
 int64_t kernel_multiply_adds(const Program *program, const Kernel *kernel);
 
 #endif

@@ -25,6 +25,29 @@ static int directions(const Rule *rule, const Type *x) {
     return type_has_space(x) ? x->rank : count;
 }
 
+/* `dense`: the large map has a mask that the small one has not. */
+static bool is_dense(const Rule *rule) {
+    return node_bool(rule->node, "dense");
+}
+
+static bool want_dense_window(Rule *rule, const Type *x, const RuleWindow *window, Form form) {
+    if (!is_dense(rule))
+        return true;
+    if (x->form != form)
+        return rules_fail_operand(rule, 0, "%s with dense = true needs a %s map, this is %s",
+                                  rule->info->name, form == FORM_MASKED ? "masked" : "dense",
+                                  type_text(rule->graph->arena, x));
+    for (int d = 0; d < window->space; d++)
+        if (window->stride[d] != 1)
+            return rules_fail_attribute(rule, "stride", "dense = true needs stride = 1, this is %s",
+                                        rules_numbers_text(rule, window->stride, window->space));
+    return true;
+}
+
+static Type without_mask(const Type *x) {
+    return type_dense(x->dtype, x->batch, x->rank, x->extent, x->channels);
+}
+
 static bool read_conv(Rule *rule, const Type *x, RuleWindow *window) {
     int space = directions(rule, x);
     if (space < 1)
@@ -35,7 +58,12 @@ static bool read_conv(Rule *rule, const Type *x, RuleWindow *window) {
 
 /* The type of x after the window. */
 static bool conv_positions(Rule *rule, const Type *x, const RuleWindow *window, Type *result) {
+    if (!want_dense_window(rule, x, window, FORM_MASKED))
+        return false;
+    Type dense = without_mask(x);
     *result = *x;
+    if (is_dense(rule))
+        return rules_window_apply(rule, &dense, window, result);
     return !type_has_space(x) || rules_window_apply(rule, x, window, result);
 }
 
@@ -91,16 +119,29 @@ static bool check_output_pad(Rule *rule, const Type *x, const RuleWindow *window
         rules_numbers_text(rule, extra, window->space));
 }
 
+/* The mask of the level that a map's extents belong to. */
+static bool give_mask(Rule *rule, Type *map) {
+    int64_t stride = rule->graph->geometry.image[0] / map->extent[0];
+    if (!rules_masked_fits(rule->graph, map, stride))
+        return rules_fail_attribute(rule, "size", "%s does not line up with the cells of the image",
+                                    rules_extents_text(rule, map->extent, map->rank));
+    *map = type_masked(*map, stride);
+    return true;
+}
+
 /* The type before the conv whose result is x. */
 static bool transposed_positions(Rule *rule, const Type *x, const RuleWindow *window,
                                  Type *result) {
     int64_t size[TYPE_MAX_SPACE];
     *result = *x;
+    if (!want_dense_window(rule, x, window, FORM_DENSE))
+        return false;
     if (!type_has_space(x))
         return true;
     return rules_window_ints(rule, "size", x->rank, size) &&
            check_output_pad(rule, x, window, size) &&
-           rules_window_invert(rule, x, window, size, result);
+           rules_window_invert(rule, x, window, size, result) &&
+           (!is_dense(rule) || give_mask(rule, result));
 }
 
 bool rules_shape_conv_transpose(Rule *rule) {
@@ -132,6 +173,47 @@ bool rules_shape_conv_weight_grad(Rule *rule) {
     shape[window.space] = x->channels / groups;
     shape[window.space + 1] = dy->channels;
     return rules_give(rule, type_plain(DTYPE_F32, window.space + 2, shape));
+}
+
+/* Fails unless an operand is a plain array of the shape of a conv's weight, or `rank` dimensions
+ * with 1 where `single`, its input channels. */
+static bool want_taps(Rule *rule, int index, bool single) {
+    const Type *type = rules_type(rule, index);
+    bool fine = type->form == FORM_PLAIN && type->rank > 2 &&
+                (!single || type->extent[type->rank - 2] == 1);
+    return fine || rules_fail_operand(rule, index, "%s needs %s, this is %s", rule->info->name,
+                                      single ? "what taps give, [kernel.., 1, out]"
+                                             : "a weight, [kernel.., in, out]",
+                                      type_text(rule->graph->arena, type));
+}
+
+static Type with_in(const Type *weight, int64_t in) {
+    Type type = *weight;
+    type.extent[type.rank - 2] = in;
+    return type;
+}
+
+bool rules_shape_token_taps(Rule *rule) {
+    const Type *weight = rules_type(rule, 1);
+    return want_taps(rule, 1, false) &&
+           rules_want_plain(rule, 0, 1, &weight->extent[weight->rank - 2]) &&
+           rules_give(rule, with_in(weight, 1));
+}
+
+bool rules_shape_token_taps_grad(Rule *rule) {
+    const Type *weight = rules_type(rule, 1);
+    if (!want_taps(rule, 1, false))
+        return false;
+    Type dy = with_in(weight, 1);
+    return rules_want_plain(rule, 0, dy.rank, dy.extent) &&
+           rules_give(rule, type_vector(weight->dtype, weight->extent[weight->rank - 2]));
+}
+
+bool rules_shape_token_taps_weight_grad(Rule *rule) {
+    const Type *token = rules_type(rule, 0), *dy = rules_type(rule, 1);
+    return want_taps(rule, 1, true) &&
+           rules_want_plain(rule, 0, 1, (const int64_t[]){type_plain_elements(token)}) &&
+           rules_give(rule, with_in(dy, token->extent[0]));
 }
 
 bool rules_shape_linear(Rule *rule) {

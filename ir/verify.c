@@ -232,6 +232,11 @@ static bool has_form(const Node *node, Form form) {
     return false;
 }
 
+/* The gradient of a weight between a masked map and a dense one says so. */
+static bool may_mix(const Node *node) {
+    return node->op == OP_conv_weight_grad && node_bool(node, "dense");
+}
+
 static void check_types(Verifier *verifier, const Node *node) {
     Node fresh = *node;
     RuleError error = {0};
@@ -244,7 +249,7 @@ static void check_types(Verifier *verifier, const Node *node) {
             complain(verifier, node, "the type of result %d must be %s", i + 1,
                      type_text(verifier->arena, &fresh.results[i].type));
     }
-    if (has_form(node, FORM_DENSE) && has_form(node, FORM_MASKED))
+    if (has_form(node, FORM_DENSE) && has_form(node, FORM_MASKED) && !may_mix(node))
         complain(verifier, node, "mixes dense and masked operands");
 }
 

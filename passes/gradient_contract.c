@@ -31,6 +31,19 @@ void gradient_conv_transpose(Gradient *gradient) {
             gradient_like(gradient, OP_conv_weight_grad, "weight", OPERANDS(dy, x), NO_ATTRIBUTES));
 }
 
+void gradient_token_taps(Gradient *gradient) {
+    Value *token = gradient->node->operands[0], *weight = gradient->node->operands[1];
+    Value *dy = gradient->results[0];
+    if (gradient_wants(gradient, 0))
+        gradient_give(gradient, 0,
+                      gradient_like(gradient, OP_token_taps_grad, "token", OPERANDS(dy, weight),
+                                    NO_ATTRIBUTES));
+    if (gradient_wants(gradient, 1))
+        gradient_give(gradient, 1,
+                      gradient_like(gradient, OP_token_taps_weight_grad, "weight",
+                                    OPERANDS(token, dy), NO_ATTRIBUTES));
+}
+
 /* y = x w or, transposed, y = x w': the gradient to x transposes once more. */
 void gradient_linear(Gradient *gradient) {
     Node *node = gradient->node;

@@ -1,5 +1,7 @@
 /* Convolutions, linear layers and their gradients. A convolution whose groups are single channels
  * is a weighted window; everything else is a contract. */
+#include <inttypes.h>
+
 #include "base/fatal.h"
 #include "passes/lower.h"
 
@@ -114,6 +116,104 @@ void lower_conv_weight_grad(Lowering *lowering, Node *node) {
     }
     kernel->contraction = (Contraction){
         .taps = taps, .a = a, .b = b, .weight = weight, .in = in, .out = out, .groups = groups};
+}
+
+/* ---- What the taps of a conv give for one constant row --------------------------------------- */
+
+/* A weight [tap, in, out], its channels, and the part of a plain value that belongs to a tap. */
+typedef struct TokenTaps {
+    int64_t taps, in, out;
+} TokenTaps;
+
+static TokenTaps token_taps_of(const Type *weight) {
+    TokenTaps shape = {.in = weight->extent[weight->rank - 2],
+                       .out = weight->extent[weight->rank - 1]};
+    shape.taps = type_plain_elements(weight) / (shape.in * shape.out);
+    return shape;
+}
+
+static View tap_view(View view, int64_t tap, int64_t channels) {
+    view.base += tap * channels;
+    return view;
+}
+
+/* The kernel of one tap: of one row, with the weight of that tap. */
+static Kernel *add_tap(Lowering *lowering, Node *node, KernelKind kind, int64_t tap,
+                       int64_t channels) {
+    const Value *result = &node->results[0];
+    const char *name = tap == 0
+                           ? result->name
+                           : arena_format(lowering->arena, "%s.tap%" PRId64, result->name, tap);
+    Type row = type_vector(DTYPE_F32, channels);
+    Kernel *kernel = lower_new_kernel(lowering, node, kind, name, &row);
+    kernel->contraction.taps = lower_point_taps(lowering, &row);
+    kernel->contraction.groups = 1;
+    return kernel;
+}
+
+void lower_token_taps(Lowering *lowering, Node *node) {
+    TokenTaps shape = token_taps_of(&node->operands[1]->type);
+    View token = lower_operand_view(lowering, node->operands[0]);
+    View weight = lower_operand_view(lowering, node->operands[1]);
+    View result = lower_result_view(lowering, &node->results[0]);
+    for (int64_t tap = 0; tap < shape.taps; tap++) {
+        Kernel *kernel = add_tap(lowering, node, KERNEL_CONTRACT, tap, shape.out);
+        kernel->contraction.a = token;
+        kernel->contraction.weight =
+            conv_weight(tap_view(weight, tap, shape.in * shape.out), shape.in, shape.out, 1, false);
+        kernel->contraction.in = shape.in;
+        kernel->contraction.out = shape.out;
+        kernel->expression = lower_identity(lowering, 0);
+        lower_add_output(kernel, tap_view(result, tap, shape.out));
+    }
+}
+
+/* The accumulator plus operand 0. */
+static Expression *sum_with_operand(Lowering *lowering) {
+    ExpressionBuilder builder = expression_begin(lowering->arena);
+    int before = expression_operand(&builder, 0), acc = expression_operand(&builder, 1);
+    int result = expression_apply(&builder, SCALAR_add, before, acc, -1);
+    return expression_end(&builder, &result, 1);
+}
+
+/* Each tap adds what it gives to the sum of those before. */
+void lower_token_taps_grad(Lowering *lowering, Node *node) {
+    const Value *result = &node->results[0];
+    TokenTaps shape = token_taps_of(&node->operands[1]->type);
+    View dy = lower_operand_view(lowering, node->operands[0]), before = {.buffer = -1};
+    View weight = lower_operand_view(lowering, node->operands[1]);
+    for (int64_t tap = 0; tap < shape.taps; tap++) {
+        View sum = tap == shape.taps - 1
+                       ? lower_result_view(lowering, result)
+                       : lower_new_view(lowering, result->name, REGION_SCRATCH, &result->type);
+        Kernel *kernel = add_tap(lowering, node, KERNEL_CONTRACT, tap, shape.in);
+        kernel->contraction.a = tap_view(dy, tap, shape.out);
+        kernel->contraction.weight =
+            conv_weight(tap_view(weight, tap, shape.in * shape.out), shape.out, shape.in, 1, true);
+        kernel->contraction.in = shape.out;
+        kernel->contraction.out = shape.in;
+        if (tap > 0)
+            lower_add_operand(kernel, lower_access(&result->type, &result->type, before));
+        kernel->expression = tap > 0 ? sum_with_operand(lowering) : lower_identity(lowering, 0);
+        lower_add_output(kernel, sum);
+        before = sum;
+    }
+}
+
+void lower_token_taps_weight_grad(Lowering *lowering, Node *node) {
+    TokenTaps shape = token_taps_of(&node->results[0].type);
+    View token = lower_operand_view(lowering, node->operands[0]);
+    View dy = lower_operand_view(lowering, node->operands[1]);
+    View result = lower_result_view(lowering, &node->results[0]);
+    for (int64_t tap = 0; tap < shape.taps; tap++) {
+        Kernel *kernel = add_tap(lowering, node, KERNEL_CONTRACT_WEIGHT, tap, shape.out);
+        kernel->contraction.a = token;
+        kernel->contraction.b = tap_view(dy, tap, shape.out);
+        kernel->contraction.weight =
+            conv_weight(tap_view(result, tap, shape.in * shape.out), shape.in, shape.out, 1, false);
+        kernel->contraction.in = shape.in;
+        kernel->contraction.out = shape.out;
+    }
 }
 
 /* The weight [in, out] of a linear layer; transposed, its result has `in` channels. */

@@ -217,6 +217,23 @@ static int64_t phases_of(const Node *node, const WindowShape *window) {
     return phased ? product(window->stride, window->rank) : 1;
 }
 
+/* A kernel for each tap. */
+static bool check_token_taps(Lowerable *check, const Node *node) {
+    const Type *weight =
+        &(node->op == OP_token_taps_weight_grad ? &node->results[0] : node->operands[1])->type;
+    int64_t taps = 1;
+    for (int d = 0; d < weight->rank - 2; d++)
+        taps = type_multiply(taps, weight->extent[d]);
+    check->phases += taps < MOST_PHASES ? taps : MOST_PHASES;
+    return check->phases <= MOST_PHASES ||
+           refuse(check, node, "too many taps, %" PRId64 " with a kernel each", taps);
+}
+
+static bool is_token_taps(const Node *node) {
+    return node->op == OP_token_taps || node->op == OP_token_taps_grad ||
+           node->op == OP_token_taps_weight_grad;
+}
+
 static bool check_window(Lowerable *check, const Node *node) {
     WindowShape window = {0};
     int64_t taps = 1;
@@ -233,6 +250,8 @@ static bool check_window(Lowerable *check, const Node *node) {
             if (node->operands[i] && node->operands[i]->type.form == FORM_MASKED &&
                 reached(&node->operands[i]->type, &window) > KERNEL_CHECK_MOST_ELEMENTS)
                 return refuse(check, node, "the window reaches too far beyond the map");
+    } else if (is_token_taps(node)) {
+        return check_token_taps(check, node);
     } else if (!is_contraction(node)) {
         return true;
     }

@@ -1,6 +1,7 @@
 /* The pipeline: passes in order, each of which rewrites the graph in place.
  *
- *   select -> sparsify -> objective -> expand -> autodiff -> optimizer -> simplify -> cse -> dce
+ *   select -> sparsify -> objective -> expand -> split -> autodiff -> optimizer -> simplify -> cse
+ *   -> dce
  *
  * passes.def has a row per pass; pipeline.c runs them and verifies the graph after each one. A pass
  * reports mistakes of the user's network (an op without a masked form, batch norm over one value)
@@ -91,6 +92,7 @@ PassFunction
     pass_sparsify; /* masks the image, re-types the encoder, refuses what has no masked form */
 PassFunction pass_objective; /* densify, decoder, target, loss */
 PassFunction pass_expand;    /* composites become primitives */
+PassFunction pass_split;     /* convolutions of densified maps, by visible rows */
 PassFunction pass_autodiff;  /* gradients of the output "loss" for every segment, collected */
 PassFunction pass_optimizer; /* clip, moments, update, transaction, commits */
 PassFunction

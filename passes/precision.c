@@ -74,7 +74,8 @@ static bool multiply_in_bf16(Program *program) {
         Kernel *kernel = program->kernels.items[k];
         bool contraction =
             kernel->kind == KERNEL_CONTRACT || kernel->kind == KERNEL_CONTRACT_WEIGHT;
-        if (!contraction || kernel->contraction.bf16)
+        bool of_parameters = kernel->space.kind == SPACE_ONE;
+        if (!contraction || of_parameters || kernel->contraction.bf16)
             continue;
         kernel->contraction.bf16 = true;
         changed = true;

@@ -31,6 +31,21 @@ void replace_operands(const Replace *replace, Node *node) {
     }
 }
 
+void replace_named(Replace *replace, Value *old, Value *by) {
+    const char *name = old->name;
+    replace_value(replace, old, by);
+    graph_name(replace->graph, old, "replaced");
+    graph_name(replace->graph, by, name);
+}
+
+void replace_remove(Replace *replace) {
+    for (Node *node = replace->graph->last, *previous; node; node = previous) {
+        previous = node->previous;
+        if (node->mark)
+            graph_remove(replace->graph, node);
+    }
+}
+
 void replace_finish(Replace *replace) {
     graph_clear_marks(replace->graph);
 }

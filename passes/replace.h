@@ -25,6 +25,12 @@ Value *replace_find(const Replace *replace, Value *value);
 /* Makes a node read what stands for its operands. */
 void replace_operands(const Replace *replace, Node *node);
 
+/* The same, and `by`, a new value, takes the name of the old one. */
+void replace_named(Replace *replace, Value *old, Value *by);
+
+/* Removes the nodes of the graph with a result that was replaced. */
+void replace_remove(Replace *replace);
+
 /* Clears the marks. */
 void replace_finish(Replace *replace);
 

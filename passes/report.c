@@ -24,6 +24,15 @@ static int64_t tap_count(const Node *node) {
     return taps;
 }
 
+/* Of a conv from a masked map to all positions, or a gradient of one, a tap finds no more rows than
+ * are visible. */
+static const Type *fewer_rows(const Graph *graph, const Node *node, const Type *x, const Type *y,
+                              const Type *rows) {
+    if (!node_bool(node, "dense"))
+        return rows;
+    return graph_rows(graph, x) < graph_rows(graph, y) ? x : y;
+}
+
 /* Rows of one operand or result x in x out of a group x groups x taps. */
 static int64_t conv_macs(const Graph *graph, const Node *node, const Type *rows, int64_t in,
                          int64_t out) {
@@ -36,12 +45,13 @@ int64_t report_macs(const Graph *graph, const Node *node) {
     const Type *y = &node->results[0].type;
     switch (node->op) {
     case OP_conv:
-        return conv_macs(graph, node, y, x->channels, y->channels);
+        return conv_macs(graph, node, fewer_rows(graph, node, x, y, y), x->channels, y->channels);
     case OP_conv_transpose:
-        return conv_macs(graph, node, x, x->channels, y->channels);
+        return conv_macs(graph, node, fewer_rows(graph, node, x, y, x), x->channels, y->channels);
     case OP_conv_weight_grad: {
         const Type *dy = &node->operands[1]->type;
-        return conv_macs(graph, node, dy, x->channels, dy->channels);
+        return conv_macs(graph, node, fewer_rows(graph, node, x, dy, dy), x->channels,
+                         dy->channels);
     }
     case OP_linear:
         return type_multiply(graph_rows(graph, x), type_multiply(x->channels, y->channels));
@@ -49,6 +59,11 @@ int64_t report_macs(const Graph *graph, const Node *node) {
         const Type *dy = &node->operands[1]->type;
         return type_multiply(graph_rows(graph, x), type_multiply(x->channels, dy->channels));
     }
+    case OP_token_taps:
+    case OP_token_taps_grad:
+        return type_plain_elements(&node->operands[1]->type);
+    case OP_token_taps_weight_grad:
+        return type_plain_elements(y);
     default:
         return 0;
     }
@@ -116,6 +131,20 @@ static void add_network(Report *report, const Graph *graph, const Graph *masked,
     }
 }
 
+/* A conv of a densified map, which the pass split takes apart. */
+static bool is_split(const Node *node) {
+    return node->op == OP_conv && node->operands[0]->node->op == OP_densify;
+}
+
+/* Without what all hidden rows share. */
+static int64_t split_macs(const Graph *graph, const Node *node) {
+    if (!is_split(node))
+        return report_macs(graph, node);
+    const Type *x = &node->operands[0]->node->operands[0]->type, *y = &node->results[0].type;
+    const Type *rows = graph_rows(graph, x) < graph_rows(graph, y) ? x : y;
+    return conv_macs(graph, node, rows, x->channels, y->channels);
+}
+
 /* The layers behind the last one of the encoder: those that pretraining adds, by their official
  * names. */
 static void add_pretraining(Report *report, const Graph *masked, const Graph *graph, Arena *arena) {
@@ -125,7 +154,6 @@ static void add_pretraining(Report *report, const Graph *masked, const Graph *gr
         bool decoder = text_starts_with(name, "dense_decoder.");
         if (!(decoder || text_starts_with(name, "densify_")) || find_layer(own, name))
             continue;
-        int64_t macs = report_macs(masked, node);
         const Type *type = &node->results[0].type;
         push_layer(report, arena,
                    (ReportLayer){.name = name,
@@ -133,11 +161,12 @@ static void add_pretraining(Report *report, const Graph *masked, const Graph *gr
                                  .part = decoder ? PART_DECODER : PART_DENSIFY,
                                  .rule = type->form == FORM_MASKED
                                              ? masked_rule_text(op_info(node->op)->masked)
-                                             : "behind the mask, all positions",
+                                         : is_split(node) ? "all positions, of visible rows"
+                                                          : "behind the mask, all positions",
                                  .before = *type,
                                  .after = *type,
-                                 .macs_dense = macs,
-                                 .macs_masked = macs});
+                                 .macs_dense = report_macs(masked, node),
+                                 .macs_masked = split_macs(masked, node)});
     }
 }
 

@@ -27,13 +27,6 @@ static Value *rewrite(Graph *graph, Node *node, Rewrites *counted) {
     return NULL;
 }
 
-/* A new value takes the place of an old one, under its name. */
-static void take_name(Graph *graph, Value *value, Value *old) {
-    const char *name = old->name;
-    graph_name(graph, old, "replaced");
-    graph_name(graph, value, name);
-}
-
 /* Replaces a node, and what replaces it, until no rewrite applies. Each rewrite removes an op,
  * moves a negation outwards, or makes a constant, so this ends. */
 static void simplify_node(Replace *replace, Node *node, Rewrites *counted) {
@@ -42,11 +35,12 @@ static void simplify_node(Replace *replace, Node *node, Rewrites *counted) {
         Value *value = rewrite(replace->graph, node, counted);
         if (value == NULL)
             return;
-        replace_value(replace, &node->results[0], value);
         bool is_new = node->previous != before && value->node == node->previous;
-        if (!is_new)
+        if (!is_new) {
+            replace_value(replace, &node->results[0], value);
             return;
-        take_name(replace->graph, value, &node->results[0]);
+        }
+        replace_named(replace, &node->results[0], value);
         node = value->node;
     }
 }
@@ -59,11 +53,7 @@ bool pass_simplify(Graph *graph, const PassOptions *options, Diagnostics *diagno
         simplify_node(&replace, node, options->rewrites);
     }
     bool changed = replace.list.count > 0;
-    for (Node *node = graph->last, *previous; node; node = previous) {
-        previous = node->previous;
-        if (node->mark)
-            graph_remove(graph, node);
-    }
+    replace_remove(&replace);
     replace_finish(&replace);
     return changed;
 }

@@ -2,7 +2,8 @@
  * Stage 1 takes a block of rows and columns a chunk: for each part of the depth (some taps, some
  * input channels) it finds the rows that the taps read, or packs them (behind the prologue, or as
  * bf16 for tiles), and multiplies them with the panels, summing in the thread's workspace; then the
- * kernel's expression runs over the sums. */
+ * kernel's expression runs over the sums. Where kernel_skips_hidden, a part has one tap, and only
+ * the rows that it finds are packed and multiplied, each into the sums of its own row. */
 #include "base/integer.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/gemm.h"
@@ -24,6 +25,7 @@ _Static_assert((int)BLOCK_ROWS <= (int)ROW_TABLE_ROWS && (int)TILED_ROWS <= (int
 
 /* How the rows that the taps read come to the product. */
 typedef enum RowForm { ROWS_PACKED, ROWS_IN_PLACE, ROWS_TILED } RowForm;
+enum { ROW_FORMS = ROWS_TILED + 1 };
 
 static RowForm row_form(const Program *program, const Kernel *kernel, const CpuTarget *target) {
     if (kernel->contraction.bf16 && target->tiles != CPU_TILES_NONE)
@@ -33,6 +35,7 @@ static RowForm row_form(const Program *program, const Kernel *kernel, const CpuT
 
 typedef struct ContractSlots {
     RowForm form;
+    bool skips; /* what is hidden */
     PackedSource source;
     ElementSlots elements;
     WeightViewSlots weight;
@@ -48,6 +51,7 @@ typedef struct ContractSlots {
     int taps_per_part, channels_per_part;
     int sums, sums_row, zeros, table, pointers; /* offsets in the workspace: behind the packed rows
         [block_rows][sums_row], zeros [in], row table, pointers [taps][block_rows] */
+    int found, numbers; /* where rows are skipped: what a tap finds, and which rows that are */
 } ContractSlots;
 
 /* Rows of a chunk: as many as fit, fewer where there would be too few chunks. */
@@ -64,9 +68,9 @@ typedef struct Parts {
     int64_t tap_parts, channel_parts; /* of the whole depth */
 } Parts;
 
-static Parts cut_depth(RowForm form, int64_t taps, int64_t in) {
+static Parts cut_depth(RowForm form, bool skips, int64_t taps, int64_t in) {
     int64_t most = form == ROWS_TILED ? TILED_DEPTH : DEPTH, unit = TILE_DEPTH;
-    Parts parts = {.taps = in < most ? most / in : 1};
+    Parts parts = {.taps = in < most && !skips ? most / in : 1};
     if (parts.taps > taps)
         parts.taps = taps > 0 ? taps : 1;
     parts.channels = integer_divide_up(in, integer_divide_up(in, most));
@@ -84,7 +88,8 @@ static void slot_workspace(Slots *slots, ContractSlots *out, const Parts *parts,
     bool tiled = out->form == ROWS_TILED, direct = out->form != ROWS_PACKED;
     int64_t row = tiled ? parts->depth / 2 + TILE_COLUMNS : PACKED_ROW;
     int64_t rows = tiled ? TILED_ROWS : BLOCK_ROWS;
-    int64_t packed = out->form == ROWS_IN_PLACE ? 0 : rows * row, sums = rows * sums_row;
+    int64_t packed = out->form == ROWS_IN_PLACE ? 0 : rows * row;
+    int64_t sums = (rows + out->skips) * sums_row; /* a spare one for what fills register blocks */
     int64_t zeros = direct ? integer_divide_up(in, 16) * 16 : 0, taps = parts->taps;
     out->row_bytes = slot_number(slots, row * (int64_t)sizeof(float));
     int64_t table = packed + sums + zeros;
@@ -94,8 +99,11 @@ static void slot_workspace(Slots *slots, ContractSlots *out, const Parts *parts,
     out->zeros = slot_number(slots, packed + sums);
     out->table = slot_number(slots, table);
     out->pointers = slot_number(slots, pointers);
-    slots->workspace = pointers * (int64_t)sizeof(float) +
-                       (direct ? taps : 1) * ROW_TABLE_ROWS * (int64_t)sizeof(void *);
+    int64_t entries = ROW_TABLE_ROWS * (int64_t)(sizeof(void *) / sizeof(float));
+    int64_t found = pointers + (direct && out->skips ? 0 : direct ? taps : 1) * entries;
+    out->found = slot_number(slots, found);
+    out->numbers = slot_number(slots, found + entries);
+    slots->workspace = (found + (out->skips ? 2 * entries : 0)) * (int64_t)sizeof(float);
 }
 
 /* The packed weight. */
@@ -119,7 +127,8 @@ static void slot_weight(Slots *slots, ContractSlots *out, const Kernel *kernel,
 static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                                    int stage) {
     const Contraction *c = &kernel->contraction;
-    ContractSlots out = {.form = row_form(slots->program, kernel, target)};
+    ContractSlots out = {.form = row_form(slots->program, kernel, target),
+                         .skips = kernel_skips_hidden(kernel)};
     bool tiled = out.form == ROWS_TILED;
     int64_t in = c->in / c->groups, columns = c->out / c->groups;
     Panels panels =
@@ -129,7 +138,7 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
     int64_t block_rows =
         choose_block_rows(rows, panels.blocks * c->groups, tiled ? TILED_ROWS : BLOCK_ROWS,
                           tiled ? TILED_UNIT : gemm_block(target).rows);
-    Parts parts = cut_depth(out.form, c->taps.tap_count, in);
+    Parts parts = cut_depth(out.form, out.skips, c->taps.tap_count, in);
     out.source = slot_packed_source(slots, kernel, tiled ? DTYPE_BF16 : DTYPE_F32);
     out.elements = slot_elements(slots, kernel);
     out.panels = slot_panels(slots, &panels, columns);
@@ -148,11 +157,13 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
 }
 
 /* Weights whose output channels lie side by side are packed by copying, others by gathering; rows
- * are packed, or read where they are. */
+ * are packed, or read where they are; all, or those that are not hidden. */
 static int64_t bind_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                              int stage) {
-    RowForm form = slot_contract(slots, kernel, target, stage).form;
-    return stage == 0 ? kernel->contraction.weight.out_stride == 1 : (int64_t)form;
+    ContractSlots out = slot_contract(slots, kernel, target, stage);
+    if (stage == 0)
+        return kernel->contraction.weight.out_stride == 1;
+    return (int64_t)out.form + ROW_FORMS * out.skips;
 }
 
 /* ---- Stage 0: packing the weight ------------------------------------------------------------- */
@@ -327,6 +338,7 @@ typedef struct Block {
     LLVMValueRef group, first_row, row_count, padded_rows;  /* padded to whole register blocks */
     PanelBlock columns;                                     /* within the group */
     LLVMValueRef packed_rows, sums, zeros, table, pointers; /* workspace */
+    LLVMValueRef found, numbers;                            /* workspace, if it skips */
 } Block;
 
 static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
@@ -349,20 +361,28 @@ static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *
     block.zeros = emit_workspace(e, slots->zeros);
     block.table = emit_workspace(e, slots->table);
     block.pointers = emit_workspace(e, slots->pointers);
+    bool apart = slots->form == ROWS_PACKED && slots->skips;
+    block.found = apart ? emit_workspace(e, slots->found) : block.pointers;
+    block.numbers = emit_workspace(e, slots->numbers);
     return block;
 }
 
-/* The packed rows of one part of the depth; rows of padding repeat nothing and are zero. */
-static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part) {
+/* The `count` packed rows of one part of the depth: those of the block, or those that the tap
+ * finds; rows of padding repeat nothing and are zero. */
+static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part, LLVMValueRef count) {
     const ContractSlots *slots = block->slots;
     PackedTaps shifted = *part;
     shifted.first = emit_add(e, part->first, emit_mul(e, block->group, emit_slot(e, slots->in)));
-    Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
+    Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     LLVMValueRef target =
         emit_at(e, e->f32, block->packed_rows, emit_mul(e, rows.index, emit_int(e, PACKED_ROW)));
-    emit_pack_row(e, &slots->source, &shifted, block->table, rows.index, target);
+    LLVMValueRef row = rows.index;
+    if (slots->skips)
+        row = emit_load(e, e->i64, emit_at(e, e->i64, block->numbers, row), 8);
+    emit_pack_row(e, &slots->source, &shifted, block->table, row, target);
     loop_end(e, &rows);
-    Loop padding = loop_begin(e, block->row_count, block->padded_rows, emit_int(e, 1));
+    LLVMValueRef padded = emit_round_up(e, count, gemm_block(e->target).rows);
+    Loop padding = loop_begin(e, count, padded, emit_int(e, 1));
     emit_clear(
         e, DTYPE_F32,
         emit_at(e, e->f32, block->packed_rows, emit_mul(e, padding.index, emit_int(e, PACKED_ROW))),
@@ -370,15 +390,29 @@ static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part) {
     loop_end(e, &padding);
 }
 
-/* Pointers to the rows that each of the taps [first, end) reads. */
-static void find_rows(Emitter *e, const Block *block, LLVMValueRef first, LLVMValueRef end) {
+/* Rows are found by pointers: read there, copied from there, or some of them skipped. */
+static bool finds_rows(const ContractSlots *slots) {
+    return slots->form == ROWS_IN_PLACE || slots->skips ||
+           (slots->form == ROWS_TILED && !slots->source.prologue);
+}
+
+/* Pointers to the rows that each of the taps [first, end) reads. Returns how many rows of the block
+ * take part: all, or those that the one tap finds, which come first then. */
+static LLVMValueRef find_rows(Emitter *e, const Block *block, LLVMValueRef first,
+                              LLVMValueRef end) {
+    if (!finds_rows(block->slots))
+        return block->row_count;
     RowPointers rows = {.first_tap = first,
                         .end_tap = end,
                         .table = block->table,
                         .count = block->row_count,
                         .channel = emit_mul(e, block->group, emit_slot(e, block->slots->in)),
                         .zeros = block->zeros};
-    emit_row_pointers(e, &block->slots->source, &rows, block->pointers);
+    emit_row_pointers(e, &block->slots->source, &rows, block->found);
+    if (!block->slots->skips)
+        return block->row_count;
+    return emit_present_rows(e, block->found, block->zeros, block->row_count, block->numbers,
+                             BLOCK_ROWS);
 }
 
 /* The rows of one part of the depth as bf16; zeros where the last step of tiles goes beyond it. */
@@ -429,15 +463,15 @@ static void multiply_tiled(Emitter *e, const Block *block, const PackedTaps *par
     loop_end(e, &panels);
 }
 
-/* The same from registers; the rows are packed, or read where they are. */
-static void multiply(Emitter *e, const Block *block, const PackedTaps *part) {
+/* The same from registers, for `count` rows; they are packed, or read where they are. */
+static void multiply(Emitter *e, const Block *block, const PackedTaps *part, LLVMValueRef count) {
     const ContractSlots *slots = block->slots;
     bool direct = slots->form == ROWS_IN_PLACE;
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), in = emit_slot(e, slots->in);
     LLVMValueRef first_term = emit_add(e, emit_mul(e, part->first_tap, in), part->first);
     LLVMValueRef taps = emit_sub(e, part->end_tap, part->first_tap);
     if (!direct)
-        pack_rows(e, block, part);
+        pack_rows(e, block, part, count);
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, one);
     LLVMValueRef column = emit_panel_start(e, &slots->panels, panels.index);
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
@@ -452,7 +486,11 @@ static void multiply(Emitter *e, const Block *block, const PackedTaps *part) {
         .c_row = emit_slot(e, slots->sums_row),
         .depth = direct ? part->count : emit_mul(e, taps, part->count),
         .accumulate = is_later_part(e, part)};
-    emit_gemm_panel(e, &o, block->padded_rows, width);
+    if (slots->skips) {
+        o.rows = block->numbers;
+        o.accumulate = LLVMConstInt(e->i1, 1, false);
+    }
+    emit_gemm_panel(e, &o, emit_round_up(e, count, gemm_block(e->target).rows), width);
     loop_end(e, &panels);
 }
 
@@ -497,27 +535,27 @@ static void prepare_rows(Emitter *e, const Block *block) {
         emit_even_pointers(e, block->packed_rows, PACKED_ROW, block->padded_rows, block->pointers);
 }
 
-/* Rows are found by pointers, and not packed by a prologue. */
-static bool finds_rows(const ContractSlots *slots) {
-    return slots->form == ROWS_IN_PLACE || (slots->form == ROWS_TILED && !slots->source.prologue);
+/* What no product would write, or only some do. */
+static void clear_sums(Emitter *e, const Block *block) {
+    LLVMValueRef taps = emit_slot(e, block->slots->source.taps.count);
+    LLVMValueRef size = emit_mul(e, block->padded_rows, emit_slot(e, block->slots->sums_row));
+    LLVMValueRef nothing = LLVMBuildICmp(e->builder, LLVMIntEQ, taps, emit_int(e, 0), "");
+    Branch clear = branch_begin(e, block->slots->skips ? LLVMConstInt(e->i1, 1, false) : nothing);
+    emit_clear(e, DTYPE_F32, block->sums, size);
+    branch_end(e, &clear);
 }
 
 static void emit_block(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
     Block block = begin_chunk(e, kernel, slots);
-    LLVMValueRef zero = emit_int(e, 0), taps = emit_slot(e, slots->source.taps.count);
-    Branch nothing = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntEQ, taps, zero, ""));
-    emit_clear(e, DTYPE_F32, block.sums,
-               emit_mul(e, block.padded_rows, emit_slot(e, slots->sums_row)));
-    branch_end(e, &nothing);
+    clear_sums(e, &block);
     prepare_rows(e, &block);
     PartLoop parts = part_loop_taps(e, slots);
-    if (finds_rows(slots))
-        find_rows(e, &block, parts.part.first_tap, parts.part.end_tap);
+    LLVMValueRef count = find_rows(e, &block, parts.part.first_tap, parts.part.end_tap);
     part_loop_channels(e, slots, &parts);
     if (slots->form == ROWS_TILED)
         multiply_tiled(e, &block, &parts.part);
     else
-        multiply(e, &block, &parts.part);
+        multiply(e, &block, &parts.part, count);
     part_loop_end(e, &parts);
     finish_rows(e, &block);
     if (slots->form == ROWS_TILED)

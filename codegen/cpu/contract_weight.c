@@ -2,7 +2,8 @@
  * (some taps, some input channels, some columns) and runs over its part of the rows, all of them
  * unless there are too few blocks to keep threads busy: for each stretch of rows it finds what the
  * taps read, or packs it behind the prologue, packs the incoming gradient, and multiplies. Sums are
- * fp32 over at most 1,024 rows, then double. Stage 1 adds the parts, in order.
+ * fp32 over at most 1,024 rows, then double. Stage 1 adds the parts, in order. Where
+ * kernel_skips_hidden, the products of a tap run over the rows that it finds.
  *
  * From tiles the transposed block is computed, [columns][rows of the weight]: its left factor is
  * the incoming gradient, turned, and what the taps read, which is larger, has only to be paired. A
@@ -45,8 +46,8 @@ typedef struct WeightSlots {
     int taps_per_block, tap_blocks, channels_per_block, channel_blocks;
     int blocks, parts;
     int block_row; /* columns from row to row of a block's sums; tiles: columns in all */
-    int packed_b, pairs, zeros, sums, totals, table, pointers; /* offsets in the workspace, in fp32
-                                                                  elements */
+    int packed_b, pairs, zeros, sums, totals, table, pointers, numbers; /* offsets in the workspace,
+                                                                  in fp32 elements */
     int part_totals; /* pointer: [part][block][BLOCK_ROWS][block_row] doubles; tiles: turned */
 } WeightSlots;
 
@@ -89,7 +90,7 @@ static void slot_blocks(Slots *slots, WeightSlots *out, int64_t taps, int64_t ch
 
 /* `packed`, `pairs`: fp32 elements of what is packed; behind them a block's sums and totals. */
 static void slot_workspace(Slots *slots, WeightSlots *out, int64_t packed, int64_t pairs,
-                           int64_t zeros, int64_t block, int64_t taps) {
+                           int64_t zeros, int64_t block, int64_t taps, bool skips) {
     int64_t sums = packed + pairs + zeros, table = sums + 3 * block;
     int64_t pointers = table + ROW_TABLE_BYTES / (int64_t)sizeof(float);
     out->pairs = slot_number(slots, packed);
@@ -98,8 +99,10 @@ static void slot_workspace(Slots *slots, WeightSlots *out, int64_t packed, int64
     out->totals = slot_number(slots, sums + block);
     out->table = slot_number(slots, table);
     out->pointers = slot_number(slots, pointers);
-    slots->workspace =
-        pointers * (int64_t)sizeof(float) + taps * ROW_TABLE_ROWS * (int64_t)sizeof(void *);
+    int64_t entries = ROW_TABLE_ROWS * (int64_t)(sizeof(void *) / sizeof(float));
+    int64_t numbers = pointers + taps * entries;
+    out->numbers = slot_number(slots, numbers);
+    slots->workspace = (numbers + (skips ? entries : 0)) * (int64_t)sizeof(float);
 }
 
 static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target,
@@ -135,9 +138,10 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     out.packed_b = slot_number(slots, out.tiled ? TILE_DEPTH * PAIRED_ROW / 2 : packed);
     if (out.tiled)
         slot_workspace(slots, &out, (TILE_DEPTH * PAIRED_ROW + panels.widest * TURNED_ROW) / 2,
-                       BLOCK_ROWS * TILED_STRETCH / 2, in + panels.widest, block, taps);
+                       BLOCK_ROWS * TILED_STRETCH / 2, in + panels.widest, block, taps, false);
     else
-        slot_workspace(slots, &out, packed + STRETCH * panels.widest, 0, 0, block, taps);
+        slot_workspace(slots, &out, packed + STRETCH * panels.widest, 0, 0, block, taps,
+                       kernel_skips_hidden(kernel));
     slot_parts(slots, &out, rows,
                c->groups * integer_divide_up(c->taps.tap_count, taps) *
                    integer_divide_up(in, channels) * panels.blocks,
@@ -147,18 +151,20 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
 
 static int64_t bind_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage) {
     slot_weight(slots, kernel, target, stage);
-    return stage == 0 && is_direct(slots->program, kernel, target);
+    if (stage != 0)
+        return 0;
+    return is_direct(slots->program, kernel, target) + 2 * kernel_skips_hidden(kernel);
 }
 
 typedef struct WeightBlock {
     const WeightSlots *slots;
-    bool direct;
+    bool direct, skips;
     Tiles tiles;
     LLVMValueRef group;
     PanelBlock columns;
     PackedTaps part;   /* channels within the group */
     LLVMValueRef rows; /* of the weight in this block: taps x channels */
-    LLVMValueRef packed_a, packed_b, pairs, sums, totals, zeros, table, pointers;
+    LLVMValueRef packed_a, packed_b, pairs, sums, totals, zeros, table, pointers, numbers;
 } WeightBlock;
 
 /* The totals of a block in a part of the rows. */
@@ -200,6 +206,7 @@ static void find_workspace(Emitter *e, WeightBlock *block) {
     block->totals = emit_workspace(e, slots->totals);
     block->table = emit_workspace(e, slots->table);
     block->pointers = emit_workspace(e, slots->pointers);
+    block->numbers = emit_workspace(e, slots->numbers);
     if (slots->tiled) {
         block->pairs = emit_workspace(e, slots->pairs);
         block->zeros = emit_workspace(e, slots->zeros);
@@ -210,16 +217,17 @@ static void find_workspace(Emitter *e, WeightBlock *block) {
     block->zeros = emit_array(e, e->f32, DIRECT_CHANNELS);
     if (block->direct)
         emit_clear(e, DTYPE_F32, block->zeros, emit_int(e, DIRECT_CHANNELS));
-    else
+    else if (!block->skips)
         emit_even_pointers(e, block->packed_a, PACKED_ROW, emit_int(e, STRETCH), block->pointers);
 }
 
 /* ---- A stretch of rows ----------------------------------------------------------------------- */
 
-/* Pointers to what the block's taps read for `count` rows of the row table. */
-static void find_rows(Emitter *e, const WeightBlock *block, LLVMValueRef count) {
-    RowPointers rows = {.first_tap = block->part.first_tap,
-                        .end_tap = block->part.end_tap,
+/* Pointers to what the taps [first, end) read for `count` rows of the row table. */
+static void find_rows(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLVMValueRef end,
+                      LLVMValueRef count) {
+    RowPointers rows = {.first_tap = first,
+                        .end_tap = end,
                         .table = block->table,
                         .count = count,
                         .channel = emit_mul(e, block->group, emit_slot(e, block->slots->in)),
@@ -282,6 +290,43 @@ static void multiply_panels(Emitter *e, const WeightBlock *block, const GemmOper
     loop_end(e, &panels);
 }
 
+/* Pointers to the rows, packed or where they are, that tap number `tap` of the block finds; returns
+ * how many they are. */
+static LLVMValueRef find_present(Emitter *e, const WeightBlock *block, LLVMValueRef tap,
+                                 LLVMValueRef count) {
+    LLVMValueRef first = emit_add(e, block->part.first_tap, tap);
+    find_rows(e, block, first, emit_add(e, first, emit_int(e, 1)), count);
+    LLVMValueRef found =
+        emit_present_rows(e, block->pointers, block->zeros, count, block->numbers, 0);
+    if (block->direct)
+        return found;
+    Loop row = loop_begin(e, emit_int(e, 0), found, emit_int(e, 1));
+    LLVMValueRef number = emit_load(e, e->i64, emit_at(e, e->i64, block->numbers, row.index), 8);
+    LLVMValueRef place =
+        emit_at(e, e->f32, block->packed_a, emit_mul(e, number, emit_int(e, PACKED_ROW)));
+    emit_store(e, place, emit_at(e, e->pointer, block->pointers, row.index), 8);
+    loop_end(e, &row);
+    return found;
+}
+
+/* The stretch tap by tap; only where its channels are whole register blocks. */
+static void multiply_taps(Emitter *e, const WeightBlock *block, const GemmOperands *operands) {
+    GemmOperands o = *operands;
+    LLVMValueRef taps = emit_sub(e, block->part.end_tap, block->part.first_tap);
+    Loop tap = loop_begin(e, emit_int(e, 0), taps, emit_int(e, 1));
+    LLVMValueRef first_row = emit_mul(e, tap.index, block->part.count);
+    if (block->skips) {
+        o.rows = block->numbers;
+        o.depth = find_present(e, block, tap.index, operands->depth);
+    } else {
+        LLVMValueRef table = emit_mul(e, tap.index, emit_int(e, ROW_TABLE_ROWS));
+        o.a = emit_at(e, e->pointer, block->pointers, table);
+    }
+    o.first = block->direct ? block->part.first : first_row;
+    multiply_panels(e, block, &o, first_row, block->part.count);
+    loop_end(e, &tap);
+}
+
 static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef depth,
                              LLVMValueRef accumulate) {
     GemmOperands o = {.by_column = true,
@@ -290,18 +335,12 @@ static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef 
                       .c_row = emit_slot(e, block->slots->block_row),
                       .depth = depth,
                       .accumulate = accumulate};
-    if (!block->direct) {
-        LLVMValueRef padded = emit_round_up(e, block->rows, gemm_block(e->target).rows);
-        multiply_panels(e, block, &o, emit_int(e, 0), padded);
+    if (block->direct || block->skips) {
+        multiply_taps(e, block, &o);
         return;
     }
-    LLVMValueRef taps = emit_sub(e, block->part.end_tap, block->part.first_tap);
-    Loop tap = loop_begin(e, emit_int(e, 0), taps, emit_int(e, 1));
-    LLVMValueRef table = emit_mul(e, tap.index, emit_int(e, ROW_TABLE_ROWS));
-    o.a = emit_at(e, e->pointer, block->pointers, table);
-    o.first = block->part.first;
-    multiply_panels(e, block, &o, emit_mul(e, tap.index, block->part.count), block->part.count);
-    loop_end(e, &tap);
+    LLVMValueRef padded = emit_round_up(e, block->rows, gemm_block(e->target).rows);
+    multiply_panels(e, block, &o, emit_int(e, 0), padded);
 }
 
 /* ---- A stretch of rows, from tiles ----------------------------------------------------------- */
@@ -531,8 +570,8 @@ static void sum_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef first
     const WeightSlots *slots = block->slots;
     LLVMValueRef count = emit_sub(e, end, first);
     emit_row_table(e, &slots->source.taps, &slots->space, first, count, block->table);
-    if (block->direct || (slots->tiled && !slots->source.prologue))
-        find_rows(e, block, count);
+    if ((block->direct && !block->skips) || (slots->tiled && !slots->source.prologue))
+        find_rows(e, block, block->part.first_tap, block->part.end_tap, count);
     if (slots->tiled) {
         sum_tiled_stretch(e, block, first, end, accumulate);
         return;
@@ -543,11 +582,12 @@ static void sum_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef first
     multiply_stretch(e, block, count, accumulate);
 }
 
-static void emit_sums(Emitter *e, const WeightSlots *slots, bool direct) {
+static void emit_sums(Emitter *e, const WeightSlots *slots, bool direct, bool skips) {
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), blocks = emit_slot(e, slots->blocks);
     LLVMValueRef part_number = emit_div(e, e->chunk, blocks), nth = emit_rem(e, e->chunk, blocks);
     WeightBlock block = find_block(e, slots, nth);
     block.direct = direct;
+    block.skips = skips;
     find_workspace(e, &block);
     LLVMValueRef whole = LLVMBuildICmp(e->builder, LLVMIntEQ, emit_slot(e, slots->parts), one, "");
     block.totals = LLVMBuildSelect(e->builder, whole, block.totals,
@@ -589,7 +629,7 @@ static void emit_weight(Emitter *e, const Program *program, const Kernel *kernel
     Slots numbering = {.arena = e->arena, .program = program};
     WeightSlots slots = slot_weight(&numbering, kernel, e->target, stage);
     if (stage == 0)
-        emit_sums(e, &slots, is_direct(program, kernel, e->target));
+        emit_sums(e, &slots, is_direct(program, kernel, e->target), kernel_skips_hidden(kernel));
     else
         emit_merge(e, &slots);
 }

@@ -67,8 +67,12 @@ typedef struct Accumulators {
     int rows, vectors;
 } Accumulators;
 
+static LLVMValueRef row_number(Emitter *e, const GemmOperands *o, LLVMValueRef entry) {
+    return o->rows ? emit_load(e, e->i64, emit_at(e, e->i64, o->rows, entry), 8) : entry;
+}
+
 static LLVMValueRef c_address(Emitter *e, const GemmOperands *o, int m, int v) {
-    LLVMValueRef row = emit_mul(e, o->c_row, emit_int(e, m));
+    LLVMValueRef row = emit_mul(e, o->c_row, row_number(e, o, emit_int(e, m)));
     return emit_at(e, e->f32, o->c, emit_add(e, row, emit_int(e, (int64_t)v * e->target->lanes)));
 }
 
@@ -130,19 +134,23 @@ static void multiply_by_column(Emitter *e, const GemmOperands *o, const Accumula
     LLVMValueRef column = emit_at(e, e->f32, load_pointer(e, o->a, depth.index), o->first);
     for (int m = 0; m < acc->rows; m++)
         a[m] = emit_at(e, e->f32, column, emit_int(e, m));
-    multiply_add(e, acc, emit_at(e, e->f32, o->b, emit_mul(e, depth.index, width)), a);
+    LLVMValueRef b_row = emit_mul(e, row_number(e, o, depth.index), width);
+    multiply_add(e, acc, emit_at(e, e->f32, o->b, b_row), a);
     loop_end(e, &depth);
 }
 
-static void emit_gemm_block(Emitter *e, const GemmOperands *o, int vectors) {
-    Accumulators acc = begin_block(e, o, vectors);
-    if (o->by_column)
-        multiply_by_column(e, o, &acc);
+static void emit_gemm_block(Emitter *e, const GemmOperands *operands, int vectors) {
+    GemmOperands c = *operands;
+    if (c.by_column)
+        c.rows = NULL; /* they are the panel's */
+    Accumulators acc = begin_block(e, &c, vectors);
+    if (c.by_column)
+        multiply_by_column(e, operands, &acc);
     else
-        multiply_by_row(e, o, &acc);
+        multiply_by_row(e, operands, &acc);
     for (int m = 0; m < acc.rows; m++)
         for (int v = 0; v < acc.vectors; v++)
-            emit_store_vector(e, emit_get(e, e->vector_f32, acc.at[m][v]), c_address(e, o, m, v),
+            emit_store_vector(e, emit_get(e, e->vector_f32, acc.at[m][v]), c_address(e, &c, m, v),
                               NULL);
 }
 
@@ -155,7 +163,10 @@ static void emit_gemm_rows(Emitter *e, const GemmOperands *operands, LLVMValueRe
         o.first = emit_add(e, operands->first, blocks.index);
     else
         o.a = emit_at(e, e->pointer, operands->a, blocks.index);
-    o.c = emit_at(e, e->f32, operands->c, emit_mul(e, blocks.index, o.c_row));
+    if (o.rows && !o.by_column)
+        o.rows = emit_at(e, e->i64, operands->rows, blocks.index);
+    else
+        o.c = emit_at(e, e->f32, operands->c, emit_mul(e, blocks.index, o.c_row));
     emit_gemm_block(e, &o, vectors);
     loop_end(e, &blocks);
 }
@@ -268,6 +279,25 @@ void emit_row_pointers(Emitter *e, const PackedSource *source, const RowPointers
     LLVMValueRef start = emit_mul(e, nth, emit_int(e, ROW_TABLE_ROWS));
     emit_tap_pointers(e, source, rows, tap.index, emit_at(e, e->pointer, pointers, start));
     loop_end(e, &tap);
+}
+
+LLVMValueRef emit_present_rows(Emitter *e, LLVMValueRef pointers, LLVMValueRef zeros,
+                               LLVMValueRef count, LLVMValueRef numbers, int64_t spare) {
+    LLVMValueRef found = emit_variable(e, e->i64, emit_int(e, 0));
+    Loop row = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
+    LLVMValueRef pointer = load_pointer(e, pointers, row.index), next = emit_get(e, e->i64, found);
+    emit_store(e, pointer, emit_at(e, e->pointer, pointers, next), 8);
+    emit_store(e, row.index, emit_at(e, e->i64, numbers, next), 8);
+    LLVMValueRef there = LLVMBuildICmp(e->builder, LLVMIntNE, pointer, zeros, "");
+    emit_set(e, found, emit_add(e, next, LLVMBuildZExt(e->builder, there, e->i64, "")));
+    loop_end(e, &row);
+    LLVMValueRef all = emit_get(e, e->i64, found);
+    Loop padding =
+        loop_begin(e, all, emit_round_up(e, all, gemm_block(e->target).rows), emit_int(e, 1));
+    emit_store(e, zeros, emit_at(e, e->pointer, pointers, padding.index), 8);
+    emit_store(e, emit_int(e, spare), emit_at(e, e->i64, numbers, padding.index), 8);
+    loop_end(e, &padding);
+    return all;
 }
 
 void emit_even_pointers(Emitter *e, LLVMValueRef rows, int64_t step, LLVMValueRef count,

@@ -48,10 +48,12 @@ LLVMValueRef emit_panel_width(Emitter *emitter, const PanelSlots *slots, LLVMVal
  * other (for each tap). A is read through a table of pointers to its rows, from element `first` on:
  * - by row: entry m + tap * tap_step points to row m, and the product runs along it, `taps` times;
  * - by column: entry k points to what all rows of C take at depth k, row m element first + m.
- * C row m starts at c + m * c_row. `accumulate` (i1): whether C is read. */
+ * C row m starts at c + m * c_row. `accumulate` (i1): whether C is read.
+ * `rows` (NULL: none) is a table of row numbers, i64, beside the one of pointers, where only some
+ * rows take part: entry m is the row of C (by row), entry k that of the panel (by column). */
 typedef struct GemmOperands {
     bool by_column;
-    LLVMValueRef a, first, taps, tap_step, b, c, c_row, depth, accumulate;
+    LLVMValueRef a, first, taps, tap_step, b, c, c_row, depth, accumulate, rows;
 } GemmOperands;
 
 /* Emits it for `rows` rows, a whole number of register blocks, and a panel `width` columns wide. */
@@ -113,6 +115,12 @@ void emit_row_pointers(Emitter *emitter, const PackedSource *source, const RowPo
 void emit_copy_rows(Emitter *emitter, const PackedSource *source, const PackedTaps *part,
                     LLVMValueRef pointers, LLVMValueRef target, LLVMValueRef row_bytes,
                     LLVMValueRef count);
+
+/* Of `count` pointers to rows as emit_row_pointers makes them for a tap, those that are not `zeros`
+ * move to the front, in order; `numbers` (i64) tells where each was. Both are filled up to a whole
+ * number of register blocks, with `zeros` and the number `spare`. Returns how many are there. */
+LLVMValueRef emit_present_rows(Emitter *emitter, LLVMValueRef pointers, LLVMValueRef zeros,
+                               LLVMValueRef count, LLVMValueRef numbers, int64_t spare);
 
 /* Pointers to `count` rows at `rows`, `step` fp32 from one to the next. */
 void emit_even_pointers(Emitter *emitter, LLVMValueRef rows, int64_t step, LLVMValueRef count,

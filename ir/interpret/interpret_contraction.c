@@ -269,6 +269,49 @@ void interpret_conv_weight_grad(OpCall *call) {
     contraction_destroy(&contraction);
 }
 
+/* What the taps of a conv give for one constant row, and its gradients: in channels, out channels,
+ * and how many of such matrices lie one behind the other. */
+typedef struct TokenTaps {
+    size_t taps, in, out;
+} TokenTaps;
+
+static TokenTaps token_taps_of(const Type *weight) {
+    TokenTaps shape = {.in = (size_t)weight->extent[weight->rank - 2],
+                       .out = (size_t)weight->extent[weight->rank - 1]};
+    shape.taps = (size_t)type_plain_elements(weight) / (shape.in * shape.out);
+    return shape;
+}
+
+void interpret_token_taps(OpCall *call) {
+    const double *token = call->operands[0].data, *weight = call->operands[1].data;
+    TokenTaps shape = token_taps_of(&call->operands[1].type);
+    for (size_t t = 0; t < shape.taps; t++)
+        for (size_t i = 0; i < shape.in; i++)
+            for (size_t o = 0; o < shape.out; o++)
+                call->results[0].data[t * shape.out + o] +=
+                    token[i] * weight[(t * shape.in + i) * shape.out + o];
+}
+
+void interpret_token_taps_grad(OpCall *call) {
+    const double *dy = call->operands[0].data, *weight = call->operands[1].data;
+    TokenTaps shape = token_taps_of(&call->operands[1].type);
+    for (size_t t = 0; t < shape.taps; t++)
+        for (size_t i = 0; i < shape.in; i++)
+            for (size_t o = 0; o < shape.out; o++)
+                call->results[0].data[i] +=
+                    dy[t * shape.out + o] * weight[(t * shape.in + i) * shape.out + o];
+}
+
+void interpret_token_taps_weight_grad(OpCall *call) {
+    const double *token = call->operands[0].data, *dy = call->operands[1].data;
+    TokenTaps shape = token_taps_of(&call->results[0].type);
+    for (size_t t = 0; t < shape.taps; t++)
+        for (size_t i = 0; i < shape.in; i++)
+            for (size_t o = 0; o < shape.out; o++)
+                call->results[0].data[(t * shape.in + i) * shape.out + o] =
+                    token[i] * dy[t * shape.out + o];
+}
+
 /* A linear layer is one tap in which each row meets itself. */
 static Pairs own_rows(const OpCall *call, const Type *type) {
     int64_t rows = engine_rows(call->graph, type);

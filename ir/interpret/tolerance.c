@@ -57,6 +57,9 @@ static const Rule rules[OP_COUNT] = {
     [OP_conv_weight_grad] = {BOUND_TERMS, "++"},
     [OP_linear] = {BOUND_TERMS, "++"},
     [OP_linear_weight_grad] = {BOUND_TERMS, "++"},
+    [OP_token_taps] = {BOUND_TERMS, "++"},
+    [OP_token_taps_grad] = {BOUND_TERMS, "++"},
+    [OP_token_taps_weight_grad] = {BOUND_RESULT, NULL},
     [OP_max_pool] = {BOUND_EXACT, NULL},
     [OP_max_pool_grad] = {BOUND_TERMS, "=+"},
     [OP_avg_pool] = {BOUND_TERMS, "+"},
@@ -121,6 +124,9 @@ static double count_terms(const Graph *graph, const Node *node) {
     case OP_conv_transpose:
     case OP_linear:
         return plain_elements(&node->operands[1]->type) / (double)result->channels;
+    case OP_token_taps:
+    case OP_token_taps_grad:
+        return plain_elements(&node->operands[1]->type) / plain_elements(result);
     case OP_conv_weight_grad:
     case OP_linear_weight_grad:
         return (double)graph_rows(graph, &node->operands[1]->type);

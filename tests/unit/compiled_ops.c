@@ -193,12 +193,43 @@ static void add_windows(Arena *arena, CaseVector *cases, const char *level, int 
             dilation);
         add(arena, cases, OP_conv, arena_format(arena, "%s, f32[%s1x3]", level, taps.data),
             arena_format(arena, "%s groups=3", dilation));
+        if (s >= 4)
+            continue;
+        add(arena, cases, OP_conv, arena_format(arena, "%s, f32[%s3x2]", level, taps.data),
+            arena_format(arena, "%s dense=true", dilation));
+        add(arena, cases, OP_conv, arena_format(arena, "%s, f32[%s1x3]", level, taps.data),
+            arena_format(arena, "%s groups=3 dense=true", dilation));
     }
+}
+
+/* Contracts that skip what is hidden: rows packed or read where they are (from 8 channels on),
+ * parts of the depth (256), blocks of weights (384), groups, a single tap, and taps that find
+ * nothing. */
+static void add_skips(Arena *arena, CaseVector *cases) {
+    static const int sizes[][4] = {/* stride of the level, in, out, kernel */
+                                   {1, 7, 5, 3},   {1, 8, 17, 3}, {2, 24, 33, 5}, {2, 260, 3, 3},
+                                   {2, 392, 9, 3}, {2, 16, 8, 1}, {1, 16, 2, 3}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int dense = 0; dense < 2; dense++) {
+            int side = 6 / sizes[i][0], in = sizes[i][1], out = sizes[i][2], kernel = sizes[i][3];
+            const char *x =
+                arena_format(arena, "f32<12x%dx%dx%d masked %d>", side, side, in, sizes[i][0]);
+            const char *window =
+                arena_format(arena, "kernel=%d,%d stride=1,1 pad=%d,%d dilation=1,1%s", kernel,
+                             kernel, kernel / 2, kernel / 2, dense ? " dense=true" : "");
+            add(arena, cases, OP_conv,
+                arena_format(arena, "%s, f32[%dx%dx%dx%d]", x, kernel, kernel, in, out), window);
+            if (in % 16 == 0 && out % 2 == 0)
+                add(arena, cases, OP_conv,
+                    arena_format(arena, "%s, f32[%dx%dx%dx%d]", x, kernel, kernel, in / 2, out),
+                    arena_format(arena, "%s groups=2", window));
+        }
 }
 
 static void add_square_windows(Arena *arena, CaseVector *cases) {
     add_windows(arena, cases, "f32<12x6x6x3 masked 1>", 2);
     add_windows(arena, cases, "f32<12x3x3x3 masked 2>", 2);
+    add_skips(arena, cases);
 }
 
 static void add_line_windows(Arena *arena, CaseVector *cases) {
@@ -265,6 +296,8 @@ static void add_specials(Arena *arena, CaseVector *cases) {
         {OP_conv, "!?f32<2x8x7x4>, !f32[3x3x4x3]", "kernel=3,3 stride=2,2 pad=1,1 dilation=1,1"},
         {OP_conv, "!?f32<2x4x6x4 masked 2>, !f32[3x3x4x3]",
          "kernel=3,3 stride=1,1 pad=1,1 dilation=1,1"},
+        {OP_conv, "!?f32<2x4x6x8 masked 2>, !f32[3x3x8x3]",
+         "kernel=3,3 stride=1,1 pad=1,1 dilation=1,1 dense=true"},
         {OP_conv, "!?f32<2x4x6x4 masked 2>, !f32[3x3x1x4]",
          "kernel=3,3 stride=1,1 pad=1,1 dilation=1,1 groups=4"},
         {OP_linear, "!?f32<2x4x6x4>, !f32[4x3]", ""},

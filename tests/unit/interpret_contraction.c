@@ -152,6 +152,44 @@ static void hidden_positions_are_zero_and_stay_zero(void) {
     fixture_destroy(&fixture);
 }
 
+/* The same to all positions: those beside the cell see a part of it. */
+static void dense_results_see_visible_taps(void) {
+    Fixture fixture = fixture_create_masked(1, 4, 2, 1, (const double[]){0});
+    double ones[16];
+    for (int i = 0; i < 16; i++)
+        ones[i] = 1;
+    const Case c = {4, 1, 1, 3, 1, 1, 1, 1};
+    Value *x = fixture_input(&fixture, "x", type_masked(fixture_map(1, 4, 4, 1), 1), ones);
+    Value *weight = fixture_input(&fixture, "weight", weight_type(&c), ones);
+    Node *y = build(&fixture.builder, OP_conv, NULL, OPERANDS(x, weight),
+                    ATTRIBUTES(FIXTURE_WINDOW(3, 1, 1, 1), attribute_bool("dense", true)));
+    FIXTURE_EXPECT(fixture_evaluate(&fixture, node_result(y, 0)), 4, 4, 2, 0, 4, 4, 2, 0, 2, 2, 1,
+                   0, 0, 0, 0, 0);
+    fixture_destroy(&fixture);
+}
+
+static void token_taps_multiply_one_row(void) {
+    Fixture fixture = fixture_create();
+    Value *token =
+        fixture_input(&fixture, "token", type_vector(DTYPE_F32, 2), (const double[]){2, 3});
+    Value *weight =
+        fixture_input(&fixture, "weight", type_plain(DTYPE_F32, 3, (const int64_t[]){2, 2, 3}),
+                      (const double[]){1, 2, 3, 10, 20, 30, 4, 5, 6, 40, 50, 60});
+    Value *dy = fixture_input(&fixture, "dy", type_plain(DTYPE_F32, 3, (const int64_t[]){2, 1, 3}),
+                              (const double[]){1, 0, 2, 0, 1, 0});
+    fixture_output(&fixture, "y",
+                   build_binary(&fixture.builder, OP_token_taps, NULL, token, weight));
+    fixture_output(&fixture, "dtoken",
+                   build_binary(&fixture.builder, OP_token_taps_grad, NULL, dy, weight));
+    fixture_output(&fixture, "dweight",
+                   build_binary(&fixture.builder, OP_token_taps_weight_grad, NULL, token, dy));
+    fixture_run(&fixture);
+    FIXTURE_EXPECT(fixture_tensor(&fixture, "y"), 32, 64, 96, 128, 160, 192);
+    FIXTURE_EXPECT(fixture_tensor(&fixture, "dtoken"), 1 + 6 + 5, 10 + 60 + 50);
+    FIXTURE_EXPECT(fixture_tensor(&fixture, "dweight"), 2, 0, 4, 3, 0, 6, 0, 2, 0, 0, 3, 0);
+    fixture_destroy(&fixture);
+}
+
 static void fill_window(NamedAttribute window[4], int rank, int64_t kernel, int64_t pad) {
     const int64_t kernels[] = {kernel, kernel, kernel}, pads[] = {pad, pad, pad},
                   ones[] = {1, 1, 1};
@@ -218,6 +256,8 @@ CU_TestInfo interpret_contraction_tests[] = {
     {"dense adjoints", dense_adjoints},
     {"masked adjoints", masked_adjoints},
     {"hidden positions are zero and stay zero", hidden_positions_are_zero_and_stay_zero},
+    {"dense results see visible taps", dense_results_see_visible_taps},
+    {"token_taps multiply one row", token_taps_multiply_one_row},
     {"one direction", one_direction},
     {"three directions", three_directions},
     {"linear multiplies rows", linear_multiplies_rows},

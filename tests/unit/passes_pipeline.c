@@ -46,8 +46,8 @@ static void observer_sees_every_pass(void) {
     Diagnostics *diagnostics = diagnostics_create(arena, 5);
     CU_ASSERT_TRUE(passes_run(graph, &options, NULL, diagnostics, record, &trace));
     CU_ASSERT_STRING_EQUAL(trace.names.data,
-                           "start select+ sparsify+ objective+ expand+ autodiff+ optimizer+ "
-                           "simplify+ cse+ dce ");
+                           "start select+ sparsify+ objective+ expand+ split+ autodiff+ "
+                           "optimizer+ simplify+ cse+ dce+ ");
     CU_ASSERT_EQUAL(trace.negative, 0);
     arena_destroy(arena);
 }

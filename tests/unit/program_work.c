@@ -8,14 +8,19 @@
 #include "tests/unit/program_fixture.h"
 #include "tests/unit/program_suites.h"
 
-/* The training step behind all passes. */
-static Graph *resnet50(Arena *arena, int64_t batch) {
+/* The training step behind all passes, with at most `limit` rewrites; -1: all. */
+static Graph *rewritten(Arena *arena, int64_t batch, int64_t limit) {
     FrontendFile *file = program_fixture_file(arena, "models/resnet.cnn");
     Graph *graph = program_fixture_network(arena, file, "resnet50");
     PassOptions options = pass_options_default();
     options.batch = batch;
+    options.rewrites = &(Rewrites){.limit = limit};
     program_fixture_pass(graph, &options);
     return graph;
+}
+
+static Graph *resnet50(Arena *arena, int64_t batch) {
+    return rewritten(arena, batch, -1);
 }
 
 static double needed_multiply_adds(const Graph *graph) {
@@ -42,6 +47,29 @@ static void test_multiply_adds(void) {
     CU_ASSERT(needed > 0);
     CU_ASSERT(executed >= needed);
     CU_ASSERT(executed <= 1.02 * needed);
+    arena_destroy(arena);
+}
+
+/* What the contracts of densify execute. */
+static double densify_multiply_adds(Arena *arena, int64_t limit) {
+    const Program *program = program_fixture_program(rewritten(arena, 8, limit));
+    double sum = 0;
+    for (size_t i = 0; i < program->kernels.count; i++) {
+        const Kernel *kernel = program->kernels.items[i];
+        if (text_starts_with(kernel->name, "densify"))
+            sum += (double)kernel_multiply_adds(program, kernel);
+    }
+    return sum;
+}
+
+/* At mask ratio 0.6, 20 of 49 cells are visible. */
+static void test_densify(void) {
+    Arena *arena = arena_create();
+    double dense = densify_multiply_adds(arena, 0), split = densify_multiply_adds(arena, -1);
+    printf("\n    densify: %.1f G dense, %.1f G executed ", dense * 1e-9, split * 1e-9);
+    CU_ASSERT(dense > 50e9);
+    CU_ASSERT(split > 0.4 * dense);
+    CU_ASSERT(split <= 0.45 * dense);
     arena_destroy(arena);
 }
 
@@ -98,6 +126,7 @@ static void test_code(void) {
 
 CU_TestInfo program_work_tests[] = {
     {"no more multiply-adds than needed", test_multiply_adds},
+    {"densify multiplies visible rows", test_densify},
     {"code is shared, also between batch sizes", test_code},
     CU_TEST_INFO_NULL,
 };
