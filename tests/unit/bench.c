@@ -94,7 +94,8 @@ static void counts_the_encoder_by_its_visible_rows(void) {
     end(&whole);
 }
 
-/* Each part needs what it executes here, and with all cells visible it would execute the rest. */
+/* Each part needs what it executes here, and with all cells visible it would execute the rest;
+ * densify would besides find out what is hidden, which nobody does where nothing is. */
 static void counts_what_is_needed_and_skipped_by_part(void) {
     Run half = run(ENTRY_TRAIN_STEP, 0.5, 1), whole = run(ENTRY_TRAIN_STEP, 0, 1);
     for (int part = 0; part < BENCH_PARTS; part++) {
@@ -103,7 +104,8 @@ static void counts_what_is_needed_and_skipped_by_part(void) {
             if ((int)half.result.kernels[i].part == part)
                 dense += half.result.kernels[i].multiply_adds_dense;
         CU_ASSERT_EQUAL(half.result.part_needed[part], work_of(&half.result, (BenchPart)part));
-        CU_ASSERT_EQUAL(dense, work_of(&whole.result, (BenchPart)part));
+        int64_t visible = work_of(&whole.result, (BenchPart)part);
+        CU_ASSERT(part == BENCH_DENSIFY ? dense > visible : dense == visible);
     }
     end(&half);
     end(&whole);
