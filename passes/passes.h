@@ -72,7 +72,7 @@ typedef struct PassOptions {
     FinetuneLoss finetune_loss;
     double layer_decay;  /* ENTRY_FINETUNE_STEP: factor of the learning rate from each group of
                             layers to the one before (passes/layer_groups.h); 0: none */
-    Precision precision; /* of the program (passes/program.h); no graph pass looks at it */
+    Precision precision; /* of the program (passes/program.h); of the graph's passes split asks */
     Rewrites *rewrites;  /* counts them and may stop them; NULL: nobody counts */
 } PassOptions;
 

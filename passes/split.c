@@ -10,7 +10,8 @@
  * Exact but for rounding, at any position: a tap inside the picture is hidden or visible, one
  * outside gives nothing in either. It stands before autodiff, so that the gradients of input,
  * weight and token split by themselves; splitting each of them later would repeat this three times.
- * Strided and grouped convolutions stay: the decoder has none behind a densify. */
+ * Strided and grouped convolutions stay: the decoder has none behind a densify. So do all in bf16,
+ * where kernels multiply what is hidden anyway, and the sum would be one of two rounded numbers. */
 #include "passes/passes.h"
 #include "passes/replace.h"
 
@@ -58,7 +59,7 @@ static Value *split(Builder *builder, const Node *node, Value *cells) {
 bool pass_split(Graph *graph, const PassOptions *options, Diagnostics *diagnostics) {
     (void)diagnostics;
     Value *cells = graph_find_input(graph, "cells");
-    if (!cells)
+    if (!cells || options->precision == PRECISION_BF16)
         return false;
     Replace replace = {.graph = graph};
     graph_each(graph, node) {

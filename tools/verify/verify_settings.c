@@ -79,6 +79,7 @@ Status verify_pass_options(Verify *verify, PassOptions *options) {
     const Case *from = &verify->settings;
     double drop_path = 0;
     status_return_if_failed(verify_optimizer_options(verify, options));
+    options->precision = verify->executor_options.precision;
     status_return_if_failed(case_number(from, "mask_ratio", &options->mask_ratio));
     if (!(options->mask_ratio >= 0 && options->mask_ratio < 1))
         return status_failure(verify->arena, "%s: mask_ratio must be from 0 to below 1",
