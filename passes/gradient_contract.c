@@ -5,43 +5,35 @@ static NamedAttribute size_of(const Type *type) {
     return attribute_ints("size", type->extent, type->rank);
 }
 
-void gradient_conv(Gradient *gradient) {
-    Value *x = gradient->node->operands[0], *weight = gradient->node->operands[1];
-    Value *dy = gradient->results[0];
+/* The gradients of y = f(x, w): to_x(dy, w), named after what x is, of extents `size` (NULL: it has
+ * none of its own to be told), and to_weight(in, out). */
+static void give_factors(Gradient *gradient, Op to_x, const char *name, const Type *size,
+                         Op to_weight, Value *in, Value *out) {
+    Value *weight = gradient->node->operands[1], *dy = gradient->results[0];
+    NamedAttribute extent = size ? size_of(size) : (NamedAttribute){0};
     if (gradient_wants(gradient, 0))
         gradient_give(gradient, 0,
-                      gradient_like(gradient, OP_conv_transpose, "x", OPERANDS(dy, weight),
-                                    ATTRIBUTES(size_of(&x->type))));
+                      gradient_like(gradient, to_x, name, OPERANDS(dy, weight), &extent, !!size));
     if (gradient_wants(gradient, 1))
         gradient_give(
             gradient, 1,
-            gradient_like(gradient, OP_conv_weight_grad, "weight", OPERANDS(x, dy), NO_ATTRIBUTES));
+            gradient_like(gradient, to_weight, "weight", OPERANDS(in, out), NO_ATTRIBUTES));
+}
+
+void gradient_conv(Gradient *gradient) {
+    Value *x = gradient->node->operands[0], *dy = gradient->results[0];
+    give_factors(gradient, OP_conv_transpose, "x", &x->type, OP_conv_weight_grad, x, dy);
 }
 
 /* The conv whose transpose the op is maps the large map, here dy, to the small one, here x. */
 void gradient_conv_transpose(Gradient *gradient) {
-    Value *x = gradient->node->operands[0], *weight = gradient->node->operands[1];
-    Value *dy = gradient->results[0];
-    if (gradient_wants(gradient, 0))
-        gradient_give(gradient, 0,
-                      gradient_like(gradient, OP_conv, "x", OPERANDS(dy, weight), NO_ATTRIBUTES));
-    if (gradient_wants(gradient, 1))
-        gradient_give(
-            gradient, 1,
-            gradient_like(gradient, OP_conv_weight_grad, "weight", OPERANDS(dy, x), NO_ATTRIBUTES));
+    Value *x = gradient->node->operands[0], *dy = gradient->results[0];
+    give_factors(gradient, OP_conv, "x", NULL, OP_conv_weight_grad, dy, x);
 }
 
 void gradient_token_taps(Gradient *gradient) {
-    Value *token = gradient->node->operands[0], *weight = gradient->node->operands[1];
-    Value *dy = gradient->results[0];
-    if (gradient_wants(gradient, 0))
-        gradient_give(gradient, 0,
-                      gradient_like(gradient, OP_token_taps_grad, "token", OPERANDS(dy, weight),
-                                    NO_ATTRIBUTES));
-    if (gradient_wants(gradient, 1))
-        gradient_give(gradient, 1,
-                      gradient_like(gradient, OP_token_taps_weight_grad, "weight",
-                                    OPERANDS(token, dy), NO_ATTRIBUTES));
+    Value *token = gradient->node->operands[0], *dy = gradient->results[0];
+    give_factors(gradient, OP_token_taps_grad, "token", NULL, OP_token_taps_weight_grad, token, dy);
 }
 
 /* y = x w or, transposed, y = x w': the gradient to x transposes once more. */

@@ -137,17 +137,23 @@ static View tap_view(View view, int64_t tap, int64_t channels) {
     return view;
 }
 
-/* The kernel of one tap: of one row, with the weight of that tap. */
-static Kernel *add_tap(Lowering *lowering, Node *node, KernelKind kind, int64_t tap,
-                       int64_t channels) {
+/* The kernel of one tap: of one row, with the weight of that tap; transposed, its result has `in`
+ * channels. */
+static Kernel *add_tap(Lowering *lowering, Node *node, KernelKind kind, const TokenTaps *shape,
+                       View weight, int64_t tap, bool transposed) {
+    int64_t in = transposed ? shape->out : shape->in, out = transposed ? shape->in : shape->out;
     const Value *result = &node->results[0];
     const char *name = tap == 0
                            ? result->name
                            : arena_format(lowering->arena, "%s.tap%" PRId64, result->name, tap);
-    Type row = type_vector(DTYPE_F32, channels);
+    Type row = type_vector(DTYPE_F32, out);
     Kernel *kernel = lower_new_kernel(lowering, node, kind, name, &row);
-    kernel->contraction.taps = lower_point_taps(lowering, &row);
-    kernel->contraction.groups = 1;
+    View of_tap = tap_view(weight, tap, shape->in * shape->out);
+    kernel->contraction = (Contraction){.taps = lower_point_taps(lowering, &row),
+                                        .weight = conv_weight(of_tap, in, out, 1, transposed),
+                                        .in = in,
+                                        .out = out,
+                                        .groups = 1};
     return kernel;
 }
 
@@ -157,12 +163,8 @@ void lower_token_taps(Lowering *lowering, Node *node) {
     View weight = lower_operand_view(lowering, node->operands[1]);
     View result = lower_result_view(lowering, &node->results[0]);
     for (int64_t tap = 0; tap < shape.taps; tap++) {
-        Kernel *kernel = add_tap(lowering, node, KERNEL_CONTRACT, tap, shape.out);
+        Kernel *kernel = add_tap(lowering, node, KERNEL_CONTRACT, &shape, weight, tap, false);
         kernel->contraction.a = token;
-        kernel->contraction.weight =
-            conv_weight(tap_view(weight, tap, shape.in * shape.out), shape.in, shape.out, 1, false);
-        kernel->contraction.in = shape.in;
-        kernel->contraction.out = shape.out;
         kernel->expression = lower_identity(lowering, 0);
         lower_add_output(kernel, tap_view(result, tap, shape.out));
     }
@@ -186,12 +188,8 @@ void lower_token_taps_grad(Lowering *lowering, Node *node) {
         View sum = tap == shape.taps - 1
                        ? lower_result_view(lowering, result)
                        : lower_new_view(lowering, result->name, REGION_SCRATCH, &result->type);
-        Kernel *kernel = add_tap(lowering, node, KERNEL_CONTRACT, tap, shape.in);
+        Kernel *kernel = add_tap(lowering, node, KERNEL_CONTRACT, &shape, weight, tap, true);
         kernel->contraction.a = tap_view(dy, tap, shape.out);
-        kernel->contraction.weight =
-            conv_weight(tap_view(weight, tap, shape.in * shape.out), shape.out, shape.in, 1, true);
-        kernel->contraction.in = shape.out;
-        kernel->contraction.out = shape.in;
         if (tap > 0)
             lower_add_operand(kernel, lower_access(&result->type, &result->type, before));
         kernel->expression = tap > 0 ? sum_with_operand(lowering) : lower_identity(lowering, 0);
@@ -206,13 +204,10 @@ void lower_token_taps_weight_grad(Lowering *lowering, Node *node) {
     View dy = lower_operand_view(lowering, node->operands[1]);
     View result = lower_result_view(lowering, &node->results[0]);
     for (int64_t tap = 0; tap < shape.taps; tap++) {
-        Kernel *kernel = add_tap(lowering, node, KERNEL_CONTRACT_WEIGHT, tap, shape.out);
+        Kernel *kernel =
+            add_tap(lowering, node, KERNEL_CONTRACT_WEIGHT, &shape, result, tap, false);
         kernel->contraction.a = token;
         kernel->contraction.b = tap_view(dy, tap, shape.out);
-        kernel->contraction.weight =
-            conv_weight(tap_view(result, tap, shape.in * shape.out), shape.in, shape.out, 1, false);
-        kernel->contraction.in = shape.in;
-        kernel->contraction.out = shape.out;
     }
 }
 

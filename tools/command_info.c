@@ -71,6 +71,8 @@ static void add_target(json_t *result, Arena *arena) {
     }
     json_object_set_new(result, "code_generation", json_string(target.triple));
     json_object_set_new(result, "vector_lanes", json_integer(target.lanes));
+    json_object_set_new(result, "bf16_products",
+                        json_string(target.tiles == CPU_TILES_AMX ? "AMX tiles" : "as fp32"));
     json_object_set_new(result, "cpu_features", features_json(arena, target.features));
 }
 

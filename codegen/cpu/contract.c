@@ -100,7 +100,10 @@ static void slot_workspace(Slots *slots, ContractSlots *out, const Parts *parts,
     out->table = slot_number(slots, table);
     out->pointers = slot_number(slots, pointers);
     int64_t entries = ROW_TABLE_ROWS * (int64_t)(sizeof(void *) / sizeof(float));
-    int64_t found = pointers + (direct && out->skips ? 0 : direct ? taps : 1) * entries;
+    int64_t tables = !direct      ? 1
+                     : out->skips ? 0
+                                  : taps; /* in place, what is found is pointed to */
+    int64_t found = pointers + tables * entries;
     out->found = slot_number(slots, found);
     out->numbers = slot_number(slots, found + entries);
     slots->workspace = (found + (out->skips ? 2 * entries : 0)) * (int64_t)sizeof(float);

@@ -44,9 +44,15 @@ static LLVMValueRef row_of(Emitter *e, const Tiles *tiles, int tile, LLVMValueRe
     return emit_at(e, e->i8, tiles->memory_, emit_mul(e, number, emit_int(e, ROW_BYTES)));
 }
 
-/* Moves the rows of a tile from or to memory, `step` bytes apart. */
-static void copy_rows(Emitter *e, const Tiles *tiles, int tile, LLVMValueRef place,
+/* Loads a tile from rows in memory, `step` bytes apart, or stores it there. */
+static void move_tile(Emitter *e, const Tiles *tiles, int tile, LLVMValueRef place,
                       LLVMValueRef step, bool load) {
+    LLVMValueRef arguments[] = {tile_number(e, tile), place, step};
+    if (has_instructions(e)) {
+        emit_intrinsic(e, load ? "llvm.x86.tileloadd64" : "llvm.x86.tilestored64", NULL, 0,
+                       arguments, 3);
+        return;
+    }
     Loop rows = loop_begin(e, emit_int(e, 0), emit_int(e, TILE_ROWS), emit_int(e, 1));
     LLVMValueRef outside = emit_at(e, e->i8, place, emit_mul(e, rows.index, step));
     LLVMValueRef inside = row_of(e, tiles, tile, rows.index);
@@ -57,20 +63,12 @@ static void copy_rows(Emitter *e, const Tiles *tiles, int tile, LLVMValueRef pla
 
 static void load_tile(Emitter *e, const Tiles *tiles, int tile, LLVMValueRef place,
                       LLVMValueRef step) {
-    LLVMValueRef arguments[] = {tile_number(e, tile), place, step};
-    if (has_instructions(e))
-        emit_intrinsic(e, "llvm.x86.tileloadd64", NULL, 0, arguments, 3);
-    else
-        copy_rows(e, tiles, tile, place, step, true);
+    move_tile(e, tiles, tile, place, step, true);
 }
 
 static void store_tile(Emitter *e, const Tiles *tiles, int tile, LLVMValueRef place,
                        LLVMValueRef step) {
-    LLVMValueRef arguments[] = {tile_number(e, tile), place, step};
-    if (has_instructions(e))
-        emit_intrinsic(e, "llvm.x86.tilestored64", NULL, 0, arguments, 3);
-    else
-        copy_rows(e, tiles, tile, place, step, false);
+    move_tile(e, tiles, tile, place, step, false);
 }
 
 static void clear_tile(Emitter *e, const Tiles *tiles, int tile) {
