@@ -27,6 +27,12 @@ static void poison(const Compiled *compiled, int region) {
     memset(bytes, 0xFF, (size_t)compiled->plan->region_bytes[region]);
 }
 
+static void poison_workspace(const Compiled *compiled) {
+    size_t bytes;
+    void *workspace = plan_executor_workspace(compiled->executor, &bytes);
+    memset(workspace, 0xFF, bytes);
+}
+
 static Status create_executor(Compiled *compiled, const Compiled *owner) {
     return owner ? plan_executor_create_sharing(compiled->arena, compiled->plan, compiled->threads,
                                                 owner->executor, &compiled->executor)
@@ -46,6 +52,7 @@ Compiled *compiled_create(Program *program, const CompiledOptions *options) {
     if (options->poisoned) {
         poison(compiled, PLAN_SCRATCH);
         poison(compiled, PLAN_OUTPUTS);
+        poison_workspace(compiled);
     }
     void *regions[PLAN_REGIONS];
     for (int r = 0; r < PLAN_REGIONS; r++)

@@ -17,7 +17,8 @@ enum { ROWS = FIXTURE_BATCH * FIXTURE_HEIGHT * FIXTURE_WIDTH };
 typedef struct Case {
     const char *name;
     const char *output;          /* type of y */
-    const char *result, *kernel; /* dtype of the buffer y; lines behind "space dense [8, 12]" */
+    const char *result, *kernel; /* dtype of the buffer y; behind a bar the lines that
+                                    follow its space, of extents [8, 12], or others before a bar */
     bool fine;                   /* x and f have more digits than bf16 holds */
 } Case;
 
@@ -90,6 +91,10 @@ static const Case cases[] = {
      true},
     {"contract_weight in bf16 of taps", "f32[K]", "f32",
      "contract_weight x C|contraction {in=C, out=C, bf16=true}\n" TAPS_3x3 "a " X "\nb " F
+     "\nweight %outputs:y {tap=S, in=C, out=1}\n",
+     false},
+    {"contract_weight in bf16 of few rows", "f32[K]", "f32",
+     "contract_weight x C|[5, 7]|contraction {in=C, out=C, bf16=true}\n" TAPS_3x3 "a " X "\nb " F
      "\nweight %outputs:y {tap=S, in=C, out=1}\n",
      false},
     {"contract_weight of taps behind a prologue", "f32[K]", "f32",
@@ -170,8 +175,10 @@ static const char *fill(Arena *arena, const char *text, int channels) {
 enum { WEIGHTS = 1 << 16 };
 
 static const char *program_text(Arena *arena, const Case *test, int channels) {
-    const char *bar = strchr(test->kernel, '|');
+    const char *bar = strchr(test->kernel, '|'), *lines = strrchr(test->kernel, '|');
     CU_ASSERT_PTR_NOT_NULL_FATAL(bar);
+    const char *space =
+        bar == lines ? "[8, 12]" : arena_format(arena, "%.*s", (int)(lines - bar - 1), bar + 1);
     Type type;
     const char *output = fill(arena, test->output, channels);
     CU_ASSERT_FATAL(type_parse(&output, &type));
@@ -180,10 +187,10 @@ static const char *program_text(Arena *arena, const Case *test, int channels) {
         arena,
         "buffer x : bf16 inputs {elements=%d}\nbuffer f : f32 inputs {elements=%d}\n"
         "buffer w : f32 inputs {elements=%d}\nbuffer y : %s outputs {elements=%lld}\n"
-        "kernel k : %s\nspace dense {extent=[8, 12]}\n%s",
+        "kernel k : %s\nspace dense {extent=%s}\n%s",
         ROWS * channels, ROWS * channels, WEIGHTS, test->result, (long long)elements,
         fill(arena, arena_format(arena, "%.*s", (int)(bar - test->kernel), test->kernel), channels),
-        fill(arena, bar + 1, channels));
+        space, fill(arena, lines + 1, channels));
 }
 
 /* Coarse: multiples of 1/8 below 2, exact in bf16. Fine: in [1, 2) and (-2, -1] with 10 digits
@@ -245,7 +252,8 @@ static void compare_program(const char *text, const char *output, const Numbers 
     Tensor expected = kernel_interpreter_output(fixture.interpreter, fixture.arena, "y", &type);
     const char *const *cpus = compiled_bf16_cpus(&levels);
     for (int i = 0; i < levels; i++) {
-        Compiled *compiled = compiled_create(fixture.program, &(CompiledOptions){.cpu = cpus[i]});
+        CompiledOptions options = {.cpu = cpus[i], .poisoned = true};
+        Compiled *compiled = compiled_create(fixture.program, &options);
         give_all(fixture.program, compiled->values, numbers);
         compiled_run(compiled);
         Tensor actual = kernel_interpreter_output(compiled->values, fixture.arena, "y", &type);
@@ -256,11 +264,13 @@ static void compare_program(const char *text, const char *output, const Numbers 
     kernel_fixture_destroy(&fixture);
 }
 
-static void run_case(const Case *test, int channels) {
+static void run_case(const Case *test, int channels, bool broken) {
     Arena *arena = arena_create();
     size_t elements = (size_t)(ROWS * channels);
-    Numbers numbers = {elements, draw(arena, elements, 1, test->fine),
-                       draw(arena, elements, 2, test->fine), draw(arena, WEIGHTS, 3, test->fine)};
+    double *x = draw(arena, elements, 1, test->fine), *f = draw(arena, elements, 2, test->fine);
+    if (broken) /* of a row in the middle, and of the last */
+        x[elements / 2] = f[elements / 2] = x[elements - 1] = f[elements - 1] = NAN;
+    Numbers numbers = {elements, x, f, draw(arena, WEIGHTS, 3, test->fine)};
     compare_program(program_text(arena, test, channels), fill(arena, test->output, channels),
                     &numbers, arena_format(arena, "%s of %d channels", test->name, channels));
     arena_destroy(arena);
@@ -270,7 +280,16 @@ static void test_kinds(void) {
     static const int widths[] = {1, 3, 8, 17, 33, 70};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
-            run_case(&cases[i], widths[w]);
+            run_case(&cases[i], widths[w], false);
+}
+
+/* What is not a number reaches the sums of its row, and no neighbour's. */
+static void test_not_a_number(void) {
+    static const int widths[] = {3, 17, 33};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
+            if (strncmp(cases[i].kernel, "contract x", strlen("contract x")) == 0)
+                run_case(&cases[i], widths[w], true);
 }
 
 /* ---- Rounding -------------------------------------------------------------------------------- */
@@ -305,6 +324,7 @@ static void test_every_rounding(void) {
 
 CU_TestInfo compiled_bf16_tests[] = {
     {"every kind of kernel to the bit", test_kinds},
+    {"contractions of what is not a number", test_not_a_number},
     {"every rounding", test_every_rounding},
     CU_TEST_INFO_NULL,
 };

@@ -6,6 +6,7 @@
 #include "tests/support/network.h"
 #include "tests/support/trial.h"
 #include "tests/unit/compiled_suites.h"
+#include "tests/unit/kernel_fixture.h"
 
 /* A step up to its gradients; a limit of 0 keeps the pass from splitting, -1 does not. */
 static Graph *step(Arena *arena, double mask_ratio, Rewrites *rewrites) {
@@ -105,9 +106,51 @@ static void test_compiled(void) {
     arena_destroy(arena);
 }
 
+enum { CHANNELS = 8, ROWS = FIXTURE_BATCH * FIXTURE_HEIGHT * FIXTURE_WIDTH };
+
+/* One times infinity is infinity; zero times infinity, which a hidden tap would be if it were
+ * multiplied, is no number. So sums are infinite where a tap finds a row, and zero elsewhere. */
+static void test_hidden_taps_are_not_multiplied(void) {
+    Arena *arena = arena_create();
+    KernelFixture fixture = kernel_fixture_create(arena_format(
+        arena,
+        "%sbuffer x : f32 inputs {elements=768}\nbuffer w : f32 inputs {elements=192}\n"
+        "buffer y : f32 outputs {elements=1536}\n%s"
+        "kernel y : contract x 8\n    space dense {extent=[8, 12]}\n"
+        "    contraction {in=8, out=8}\n    taps masked {extent=[8, 12], stride=1}\n"
+        "    tap 0 [0, -1], 1 [0, 0], 2 [0, 1]\n    a %%inputs:x {image=384, row=8}\n"
+        "    weight %%inputs:w {tap=64, in=8, out=1}\n"
+        "    expression t0 = operand 0; -> t0\n    out %%outputs:y {image=768, row=8}\n",
+        kernel_fixture_levels, kernel_fixture_maps));
+    Type type = type_plain(DTYPE_F32, 1, (int64_t[]){ROWS * CHANNELS});
+    Compiled *compiled = compiled_create(fixture.program, &(CompiledOptions){0});
+    float *x = plan_executor_buffer(compiled->executor, PLAN_INPUTS, "x");
+    float *w = plan_executor_buffer(compiled->executor, PLAN_INPUTS, "w");
+    int32_t *cells = plan_executor_buffer(compiled->executor, PLAN_INPUTS, "cells");
+    for (int i = 0; i < 768; i++)
+        x[i] = 1;
+    for (int i = 0; i < 192; i++)
+        w[i] = INFINITY;
+    for (int i = 0; i < FIXTURE_BATCH * FIXTURE_KEEP; i++)
+        cells[i] = i % FIXTURE_KEEP;
+    compiled_run(compiled);
+    Tensor y = kernel_interpreter_output(compiled->values, arena, "y", &type);
+    int infinite = 0, zero = 0;
+    for (size_t i = 0; i < y.count; i++) {
+        infinite += isinf(y.data[i]) != 0;
+        zero += y.data[i] == 0;
+    }
+    CU_ASSERT(infinite > 0 && zero > 0);
+    CU_ASSERT_EQUAL(infinite + zero, ROWS * CHANNELS);
+    compiled_destroy(compiled);
+    kernel_fixture_destroy(&fixture);
+    arena_destroy(arena);
+}
+
 CU_TestInfo compiled_split_tests[] = {
     {"the same function and gradients", test_same_function},
     {"nothing is split where nothing is hidden", test_nothing_hidden},
     {"compiled code computes it", test_compiled},
+    {"hidden taps are not multiplied", test_hidden_taps_are_not_multiplied},
     CU_TEST_INFO_NULL,
 };
