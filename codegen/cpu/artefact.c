@@ -459,7 +459,7 @@ void cpu_artefact(Arena *arena, const Program *program, const ArtefactOptions *o
                   Artefact *artefact) {
     double start = clock_seconds();
     object_start();
-    Binding binding = bind_program(arena, program, options->target, "");
+    Binding binding = bind_program(arena, program, options->target, NULL, "");
     Arena *scratch = arena_create();
     Plan *plan = plan_to_ship(&binding);
     Driver driver = {.arena = scratch,

@@ -42,7 +42,8 @@ static const char *function_name(Arena *arena, const char *key) {
     return arena_format(arena, "kernel_%.32s", digits);
 }
 
-static Code *find_code(Binding *binding, char *key, const Kernel *kernel, int stage) {
+static Code *find_code(Binding *binding, char *key, const Kernel *kernel, const Choices *choices,
+                       int stage) {
     Code *code;
     HASH_FIND_STR(binding->table, key, code);
     if (code)
@@ -51,24 +52,27 @@ static Code *find_code(Binding *binding, char *key, const Kernel *kernel, int st
     code->key = key;
     code->name = function_name(binding->arena, key);
     code->kernel = kernel;
+    code->choices = *choices;
     code->stage = stage;
     HASH_ADD_KEYPTR(hh, binding->table, code->key, strlen(code->key), code);
     vector_push(binding->arena, &binding->codes, code);
     return code;
 }
 
-static void add_launch(Binding *binding, const Kernel *kernel, int stage) {
+static void add_launch(Binding *binding, const Kernel *kernel, const Choices *choices, int stage) {
     const KernelEmitter *emitter = emitter_of(kernel);
     Slots slots = {.arena = binding->arena,
                    .program = binding->program,
+                   .choices = choices,
                    .shared_offset = binding->program_scratch};
     int64_t variant = emitter->bind(&slots, kernel, binding->target, stage);
     if (slots.chunks == 0)
         return;
     slots_finish(&slots);
-    char *key = arena_format(
-        binding->arena, "%skernel %s\nstage %d variant %lld\n", binding->environment,
-        kernel_code_key(binding->arena, binding->program, kernel), stage, (long long)variant);
+    char *key = arena_format(binding->arena, "%skernel %s\nstage %d variant %lld\nchoices %s\n",
+                             binding->environment,
+                             kernel_code_key(binding->arena, binding->program, kernel), stage,
+                             (long long)variant, choices_text(binding->arena, choices));
     PlanLaunch launch = {.kernel = kernel->name,
                          .pointer_count = (int)slots.pointers.count,
                          .number_count = (int)slots.numbers.count,
@@ -77,7 +81,8 @@ static void add_launch(Binding *binding, const Kernel *kernel, int stage) {
                          .chunks = slots.chunks,
                          .contract = is_contract(kernel)};
     vector_push(binding->arena, &binding->launches, launch);
-    vector_push(binding->arena, &binding->launch_codes, find_code(binding, key, kernel, stage));
+    vector_push(binding->arena, &binding->launch_codes,
+                find_code(binding, key, kernel, choices, stage));
     binding->shared = slots.shared > binding->shared ? slots.shared : binding->shared;
     binding->workspace =
         slots.workspace > binding->workspace ? slots.workspace : binding->workspace;
@@ -86,9 +91,12 @@ static void add_launch(Binding *binding, const Kernel *kernel, int stage) {
 static void add_launches(Binding *binding) {
     for (size_t i = 0; i < binding->program->kernels.count; i++) {
         const Kernel *kernel = binding->program->kernels.items[i];
+        Choices choices =
+            tuning_find(binding->arena, binding->tuning, binding->program, kernel, binding->target);
         size_t first = binding->launches.count;
+        binding->tuned += *choices_text(binding->arena, &choices) != '\0';
         for (int stage = 0; stage < emitter_of(kernel)->stages; stage++)
-            add_launch(binding, kernel, stage);
+            add_launch(binding, kernel, &choices, stage);
         if (binding->launches.count == first)
             continue;
         PlanLaunch *last = &binding->launches.items[binding->launches.count - 1];
@@ -110,9 +118,12 @@ static int64_t scratch_bytes(const Program *program) {
 }
 
 Binding bind_program(Arena *arena, const Program *program, const CpuTarget *target,
-                     const char *environment) {
-    Binding binding = {
-        .arena = arena, .program = program, .target = target, .environment = environment};
+                     const CpuTuning *tuning, const char *environment) {
+    Binding binding = {.arena = arena,
+                       .program = program,
+                       .target = target,
+                       .tuning = tuning,
+                       .environment = environment};
     binding.program_scratch = scratch_bytes(program);
     add_launches(&binding);
     HASH_CLEAR(hh, binding.table);
@@ -121,6 +132,7 @@ Binding bind_program(Arena *arena, const Program *program, const CpuTarget *targ
 
 void bind_emit(const Binding *binding, const Code *code, Emitter *e) {
     emitter_begin(e, code->name);
+    e->choices = &code->choices;
     emitter_of(code->kernel)->emit(e, binding->program, code->kernel, code->stage);
     emitter_end(e);
 }

@@ -6,6 +6,7 @@
 
 #include <uthash.h>
 
+#include "codegen/cpu/choices.h"
 #include "codegen/cpu/emitter.h"
 #include "codegen/cpu/object.h"
 
@@ -16,6 +17,7 @@ typedef struct Code {
     const char *
         name; /* of the function: from the key alone, so that equal code is equal in all programs */
     const Kernel *kernel;
+    Choices choices;
     int stage;
     Object object;
     bool cached;
@@ -27,17 +29,20 @@ typedef struct Binding {
     Arena *arena;
     const Program *program;
     const CpuTarget *target;
+    const CpuTuning *tuning; /* or NULL */
     const char *environment; /* what all keys begin with */
     Code *table;             /* by key, while launches are bound */
     VECTOR(Code *) codes;
     VECTOR(PlanLaunch) launches; /* without functions */
     VECTOR(Code *) launch_codes; /* beside the launches */
     int64_t program_scratch, shared, workspace;
+    int tuned; /* contractions with choices of the tuning */
 } Binding;
 
-/* Binds all launches. `environment`, what else decides the code, goes into the keys. */
+/* Binds all launches, by the choices of a tuning (NULL: the defaults). `environment`, what else
+ * decides the code, goes into the keys, and so does what is chosen. */
 Binding bind_program(Arena *arena, const Program *program, const CpuTarget *target,
-                     const char *environment);
+                     const CpuTuning *tuning, const char *environment);
 
 /* Emits a code as a function of its name into the emitter's module. */
 void bind_emit(const Binding *binding, const Code *code, Emitter *emitter);

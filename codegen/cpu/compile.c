@@ -105,7 +105,8 @@ Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *optio
     object_start();
     const char *environment = object_environment(arena, options->target);
     c.cache = environment && !options->dump_dir ? options->cache : NULL;
-    c.binding = bind_program(arena, program, options->target, environment ? environment : "");
+    c.binding = bind_program(arena, program, options->target, options->tuning,
+                             environment ? environment : "");
     compile_all(&c);
     if (c.cache && count_cached(&c) < (int)c.binding.codes.count)
         code_cache_trim(c.cache);
@@ -117,6 +118,7 @@ Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *optio
     *statistics = (CpuStatistics){.kernels = (int)program->kernels.count,
                                   .distinct_kernels = (int)c.binding.codes.count,
                                   .distinct_contracts = count_contracts(&c),
+                                  .tuned = c.binding.tuned,
                                   .cache_hits = count_cached(&c),
                                   .seconds = clock_seconds() - start};
     return STATUS_FINE;
@@ -146,12 +148,13 @@ static Compilation find_codes(Arena *arena, const Program *program, const CpuOpt
     object_start();
     return (Compilation){.arena = arena,
                          .options = options,
-                         .binding = bind_program(arena, program, options->target, "")};
+                         .binding =
+                             bind_program(arena, program, options->target, options->tuning, "")};
 }
 
 CpuFunction *cpu_functions(Arena *arena, const Program *program, const CpuTarget *target,
-                           int *count) {
-    CpuOptions options = {.target = target};
+                           const CpuTuning *tuning, int *count) {
+    CpuOptions options = {.target = target, .tuning = tuning};
     Compilation c = find_codes(arena, program, &options);
     CpuFunction *functions = arena_new_array(arena, CpuFunction, c.binding.codes.count + 1);
     for (size_t i = 0; i < c.binding.codes.count; i++)

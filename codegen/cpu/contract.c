@@ -4,38 +4,52 @@
  * bf16 for tiles), and multiplies them with the panels, summing in the thread's workspace; then the
  * kernel's expression runs over the sums. Where kernel_skips_hidden, a part has one tap, and only
  * the rows that it finds are packed and multiplied, each into the sums of its own row. */
+#include "base/fatal.h"
 #include "base/integer.h"
+#include "codegen/cpu/choices.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/gemm.h"
 #include "codegen/cpu/kinds.h"
 #include "codegen/cpu/tiles.h"
 
 enum {
-    DEPTH = 256,             /* terms of a part: a panel of them stays near */
-    PACKED_ROW = DEPTH + 16, /* from row to row: no power of two, to spread over the cache */
-    BLOCK_ROWS = 240,        /* rows of a chunk at most; a multiple of every register block */
-    BLOCK_COLUMNS = 256,     /* columns of a chunk at most */
-    TILED_DEPTH = 512,       /* of tiles: terms of a part at most, whole tiles */
-    TILED_ROWS = 256,        /* rows of a chunk at most, whole blocks of tiles */
+    PACKED_GAP = 16, /* from row to row is no power of two, to spread over the cache */
     TILED_UNIT = 2 * TILE_ROWS,
     ENOUGH_CHUNKS = 16 /* so that threads end together */
 };
-_Static_assert((int)BLOCK_ROWS <= (int)ROW_TABLE_ROWS && (int)TILED_ROWS <= (int)ROW_TABLE_ROWS,
-               "a row table holds the rows of a chunk");
 
 /* How the rows that the taps read come to the product. */
 typedef enum RowForm { ROWS_PACKED, ROWS_IN_PLACE, ROWS_TILED } RowForm;
 enum { ROW_FORMS = ROWS_TILED + 1 };
 
-static RowForm row_form(const Program *program, const Kernel *kernel, const CpuTarget *target) {
-    if (kernel->contraction.bf16 && target->tiles != CPU_TILES_NONE)
+static RowForm row_form(const Slots *slots, const Kernel *kernel, const CpuTarget *target) {
+    ChoiceForm form = choices_form(kernel, target);
+    if (form == CHOICE_CONTRACT_TILED)
         return ROWS_TILED;
-    return gemm_reads_rows(program, kernel) ? ROWS_IN_PLACE : ROWS_PACKED;
+    bool packed = choices_value(slots->choices, form, CHOICE_READ) == CHOICE_PACKED;
+    return choices_may_read_in_place(slots->program, kernel, target) && !packed ? ROWS_IN_PLACE
+                                                                                : ROWS_PACKED;
+}
+
+/* How it is cut, by its choices (codegen/cpu/choices.def). */
+typedef struct Cut {
+    int64_t depth, rows, columns;
+} Cut;
+
+static Cut find_cut(const Slots *slots, const Kernel *kernel, const CpuTarget *target) {
+    ChoiceForm form = choices_form(kernel, target);
+    Cut cut = {.depth = choices_value(slots->choices, form, CHOICE_DEPTH),
+               .rows = choices_value(slots->choices, form, CHOICE_ROWS),
+               .columns = choices_value(slots->choices, form, CHOICE_COLUMNS)};
+    invariant(cut.rows <= ROW_TABLE_ROWS, "a row table holds the rows of a chunk");
+    return cut;
 }
 
 typedef struct ContractSlots {
     RowForm form;
     bool skips; /* what is hidden */
+    Cut cut;
+    int64_t packed_row; /* elements from packed row to packed row, not of tiles */
     PackedSource source;
     ElementSlots elements;
     WeightViewSlots weight;
@@ -68,8 +82,8 @@ typedef struct Parts {
     int64_t tap_parts, channel_parts; /* of the whole depth */
 } Parts;
 
-static Parts cut_depth(RowForm form, bool skips, int64_t taps, int64_t in) {
-    int64_t most = form == ROWS_TILED ? TILED_DEPTH : DEPTH, unit = TILE_DEPTH;
+static Parts cut_depth(RowForm form, bool skips, int64_t most, int64_t taps, int64_t in) {
+    int64_t unit = TILE_DEPTH;
     Parts parts = {.taps = in < most && !skips ? most / in : 1};
     if (parts.taps > taps)
         parts.taps = taps > 0 ? taps : 1;
@@ -86,8 +100,8 @@ static Parts cut_depth(RowForm form, bool skips, int64_t taps, int64_t in) {
 static void slot_workspace(Slots *slots, ContractSlots *out, const Parts *parts, int64_t in,
                            int64_t sums_row) {
     bool tiled = out->form == ROWS_TILED, direct = out->form != ROWS_PACKED;
-    int64_t row = tiled ? parts->depth / 2 + TILE_COLUMNS : PACKED_ROW;
-    int64_t rows = tiled ? TILED_ROWS : BLOCK_ROWS;
+    int64_t row = tiled ? parts->depth / 2 + TILE_COLUMNS : out->packed_row;
+    int64_t rows = out->cut.rows;
     int64_t packed = out->form == ROWS_IN_PLACE ? 0 : rows * row;
     int64_t sums = (rows + out->skips) * sums_row; /* a spare one for what fills register blocks */
     int64_t zeros = direct ? integer_divide_up(in, 16) * 16 : 0, taps = parts->taps;
@@ -130,18 +144,19 @@ static void slot_weight(Slots *slots, ContractSlots *out, const Kernel *kernel,
 static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                                    int stage) {
     const Contraction *c = &kernel->contraction;
-    ContractSlots out = {.form = row_form(slots->program, kernel, target),
-                         .skips = kernel_skips_hidden(kernel)};
+    ContractSlots out = {.form = row_form(slots, kernel, target),
+                         .skips = kernel_skips_hidden(kernel),
+                         .cut = find_cut(slots, kernel, target)};
     bool tiled = out.form == ROWS_TILED;
+    out.packed_row = out.cut.depth + PACKED_GAP;
     int64_t in = c->in / c->groups, columns = c->out / c->groups;
-    Panels panels =
-        tiled ? tile_panels(columns, BLOCK_COLUMNS) : gemm_panels(target, columns, BLOCK_COLUMNS);
+    Panels panels = tiled ? tile_panels(columns, out.cut.columns)
+                          : gemm_panels(target, columns, out.cut.columns);
     int64_t rows = kernel_rows(slots->program, kernel) *
                    space_images(&slots->program->geometry, &kernel->space);
-    int64_t block_rows =
-        choose_block_rows(rows, panels.blocks * c->groups, tiled ? TILED_ROWS : BLOCK_ROWS,
-                          tiled ? TILED_UNIT : gemm_block(target).rows);
-    Parts parts = cut_depth(out.form, out.skips, c->taps.tap_count, in);
+    int64_t block_rows = choose_block_rows(rows, panels.blocks * c->groups, out.cut.rows,
+                                           tiled ? TILED_UNIT : gemm_block(target).rows);
+    Parts parts = cut_depth(out.form, out.skips, out.cut.depth, c->taps.tap_count, in);
     out.source = slot_packed_source(slots, kernel, tiled ? DTYPE_BF16 : DTYPE_F32);
     out.elements = slot_elements(slots, kernel);
     out.panels = slot_panels(slots, &panels, columns);
@@ -376,9 +391,9 @@ static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part, LL
     const ContractSlots *slots = block->slots;
     PackedTaps shifted = *part;
     shifted.first = emit_add(e, part->first, emit_mul(e, block->group, emit_slot(e, slots->in)));
+    LLVMValueRef step = emit_int(e, slots->packed_row);
     Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
-    LLVMValueRef target =
-        emit_at(e, e->f32, block->packed_rows, emit_mul(e, rows.index, emit_int(e, PACKED_ROW)));
+    LLVMValueRef target = emit_at(e, e->f32, block->packed_rows, emit_mul(e, rows.index, step));
     LLVMValueRef row = rows.index;
     if (slots->skips)
         row = emit_load(e, e->i64, emit_at(e, e->i64, block->numbers, row), 8);
@@ -386,10 +401,9 @@ static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part, LL
     loop_end(e, &rows);
     LLVMValueRef padded = emit_round_up(e, count, gemm_block(e->target).rows);
     Loop padding = loop_begin(e, count, padded, emit_int(e, 1));
-    emit_clear(
-        e, DTYPE_F32,
-        emit_at(e, e->f32, block->packed_rows, emit_mul(e, padding.index, emit_int(e, PACKED_ROW))),
-        emit_int(e, DEPTH));
+    emit_clear(e, DTYPE_F32,
+               emit_at(e, e->f32, block->packed_rows, emit_mul(e, padding.index, step)),
+               emit_int(e, slots->cut.depth));
     loop_end(e, &padding);
 }
 
@@ -415,7 +429,7 @@ static LLVMValueRef find_rows(Emitter *e, const Block *block, LLVMValueRef first
     if (!block->slots->skips)
         return block->row_count;
     return emit_present_rows(e, block->found, block->zeros, block->row_count, block->numbers,
-                             BLOCK_ROWS);
+                             block->slots->cut.rows);
 }
 
 /* The rows of one part of the depth as bf16; zeros where the last step of tiles goes beyond it. */
@@ -535,7 +549,8 @@ static void prepare_rows(Emitter *e, const Block *block) {
     if (slots->form != ROWS_PACKED)
         emit_clear(e, DTYPE_F32, block->zeros, emit_slot(e, slots->in));
     else
-        emit_even_pointers(e, block->packed_rows, PACKED_ROW, block->padded_rows, block->pointers);
+        emit_even_pointers(e, block->packed_rows, slots->packed_row, block->padded_rows,
+                           block->pointers);
 }
 
 /* What no product would write, or only some do. */
@@ -566,7 +581,7 @@ static void emit_block(Emitter *e, const Kernel *kernel, const ContractSlots *sl
 }
 
 static void emit_contract(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
-    Slots numbering = {.arena = e->arena, .program = program};
+    Slots numbering = {.arena = e->arena, .program = program, .choices = e->choices};
     ContractSlots slots = slot_contract(&numbering, kernel, e->target, stage);
     if (stage == 0)
         emit_pack_weight(e, kernel, &slots);

@@ -10,21 +10,20 @@
  * tile adds 32 rows to a sum at a time, so 4,096 rows are no more terms than 1,024 one by one. */
 #include "base/fatal.h"
 #include "base/integer.h"
+#include "codegen/cpu/choices.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/gemm.h"
 #include "codegen/cpu/kinds.h"
 #include "codegen/cpu/tiles.h"
 
 enum {
-    STRETCH = 128,     /* rows that are taken at a time: their panels stay in the first cache */
-    FLOAT_ROWS = 1024, /* rows that are summed in fp32 */
-    BLOCK_ROWS =
-        384, /* of the weight's rows (tap, input channel); a multiple of every register block */
-    PACKED_ROW = BLOCK_ROWS + 16, /* elements from row to row, not a power of two times a line */
-    BLOCK_COLUMNS = 256,
-    DIRECT_CHANNELS = 128, /* rows at most as long as this are read where they are: a stretch of
-                              longer ones falls on too few lines of the first cache */
+    FLOAT_ROWS = 1024,     /* rows that are summed in fp32 */
+    PACKED_GAP = 16,       /* elements from row to row are not a power of two times a line */
+    DIRECT_CHANNELS = 128, /* rows at most as long as this are read where they are, unless another
+                              way is chosen: a stretch of longer ones falls on too few lines of the
+                              first cache */
     ENOUGH_CHUNKS = 16,    /* so that threads end together */
+    BLOCK_ROWS = 384,      /* of tiles: rows of the weight in a block */
     TILED_STRETCH = ROW_TABLE_ROWS,
     TILED_FLOAT_ROWS = 4096,
     PANEL_ROWS = 2 * TILE_COLUMNS,           /* rows of the weight in a panel of tiles */
@@ -32,10 +31,12 @@ enum {
     PAIRED_ROW = BLOCK_ROWS + 2 * TILE_DEPTH /* and of the rows that are going to be paired: not
                                                 a power of two times a line */
 };
-_Static_assert((int)STRETCH <= (int)ROW_TABLE_ROWS, "a row table holds the rows of a stretch");
 
 typedef struct WeightSlots {
-    bool tiled;
+    bool tiled, direct, skips;
+    int64_t block_rows; /* of the weight's rows (tap, input channel) in a block at most */
+    int64_t stretch;    /* rows that are taken at a time */
+    int64_t packed_row; /* elements from packed row to packed row, not of tiles */
     PackedSource source;
     SpaceSlots space;
     ViewSlots b;
@@ -51,22 +52,74 @@ typedef struct WeightSlots {
     int part_totals; /* pointer: [part][block][BLOCK_ROWS][block_row] doubles; tiles: turned */
 } WeightSlots;
 
-static bool is_tiled(const Kernel *kernel, const CpuTarget *target) {
-    return kernel->contraction.bf16 && target->tiles != CPU_TILES_NONE;
-}
-
 /* Whether what the taps read is multiplied where it is: whole register blocks of channels. */
-static bool is_direct(const Program *program, const Kernel *kernel, const CpuTarget *target) {
+static bool is_direct(const Slots *slots, const Kernel *kernel, const CpuTarget *target) {
+    if (!choices_may_read_in_place(slots->program, kernel, target))
+        return false;
+    int chosen = choices_value(slots->choices, choices_form(kernel, target), CHOICE_READ);
     int64_t in = kernel->contraction.in / kernel->contraction.groups;
-    return gemm_reads_rows(program, kernel) && in % gemm_block(target).rows == 0 &&
-           in <= DIRECT_CHANNELS;
+    return chosen ? chosen == CHOICE_IN_PLACE : in <= DIRECT_CHANNELS;
 }
 
-/* Rows are cut into parts where there are few blocks. */
+/* Its sizes, by its choices (codegen/cpu/choices.def). */
+static WeightSlots find_sizes(const Slots *slots, const Kernel *kernel, const CpuTarget *target) {
+    ChoiceForm form = choices_form(kernel, target);
+    WeightSlots out = {.tiled = form == CHOICE_WEIGHT_TILED,
+                       .skips = kernel_skips_hidden(kernel),
+                       .block_rows = BLOCK_ROWS,
+                       .stretch = TILED_STRETCH};
+    if (out.tiled)
+        return out;
+    out.direct = is_direct(slots, kernel, target);
+    out.block_rows = choices_value(slots->choices, form, CHOICE_ROWS);
+    out.stretch = choices_value(slots->choices, form, CHOICE_STRETCH);
+    out.packed_row = out.block_rows + PACKED_GAP;
+    invariant(out.stretch <= ROW_TABLE_ROWS, "a row table holds the rows of a stretch");
+    return out;
+}
+
+/* How the weight is cut into blocks: some taps with all channels, or some channels of a tap; by
+ * some columns. */
+typedef struct Blocks {
+    int64_t channels, taps;
+    Panels panels;
+    int64_t count; /* of all groups */
+} Blocks;
+
+/* Blocks of at most `rows` rows of the weight and `columns` columns. */
+static Blocks cut_blocks(const Kernel *kernel, const CpuTarget *target, int64_t rows,
+                         int64_t columns) {
+    const Contraction *c = &kernel->contraction;
+    bool tiled = choices_form(kernel, target) == CHOICE_WEIGHT_TILED;
+    int64_t in = c->in / c->groups, tap_count = c->taps.tap_count;
+    int64_t unit = tiled ? PANEL_ROWS : gemm_block(target).rows;
+    Blocks blocks = {.channels = in, .taps = 1};
+    if (in > rows) /* equal blocks of whole register blocks */
+        blocks.channels =
+            integer_divide_up(integer_divide_up(in, integer_divide_up(in, rows)), unit) * unit;
+    else /* as many taps as fit, spread evenly */
+        blocks.taps = integer_divide_up(tap_count, integer_divide_up(tap_count, rows / in));
+    blocks.panels = tiled ? tile_panels(c->out / c->groups, columns)
+                          : gemm_panels(target, c->out / c->groups, columns);
+    blocks.count = c->groups * integer_divide_up(tap_count, blocks.taps) *
+                   integer_divide_up(in, blocks.channels) * blocks.panels.blocks;
+    return blocks;
+}
+
+/* How many blocks there are without choices. */
+static int64_t count_usual_blocks(const Kernel *kernel, const CpuTarget *target) {
+    ChoiceForm form = choices_form(kernel, target);
+    int64_t rows =
+        form == CHOICE_WEIGHT ? choices_value(NULL, form, CHOICE_ROWS) : (int64_t)BLOCK_ROWS;
+    return cut_blocks(kernel, target, rows, choices_value(NULL, form, CHOICE_COLUMNS)).count;
+}
+
+/* Rows are cut into parts where there are few blocks, by default: totals of parts are rounded, so
+ * that whatever blocks are chosen, the parts stay. */
 static void slot_parts(Slots *slots, WeightSlots *out, int64_t rows, int64_t blocks,
-                       int64_t block_elements, int stage) {
+                       int64_t usual_blocks, int64_t block_elements, int stage) {
     int64_t unit = FLOAT_ROWS, most = integer_divide_up(rows, unit);
-    int64_t wanted = integer_divide_up(ENOUGH_CHUNKS, blocks);
+    int64_t wanted = integer_divide_up(ENOUGH_CHUNKS, usual_blocks);
     int64_t parts = wanted < most ? wanted : most;
     int64_t part_rows = integer_divide_up(integer_divide_up(rows, parts), unit) * unit;
     parts = integer_divide_up(rows, part_rows);
@@ -90,7 +143,7 @@ static void slot_blocks(Slots *slots, WeightSlots *out, int64_t taps, int64_t ch
 
 /* `packed`, `pairs`: fp32 elements of what is packed; behind them a block's sums and totals. */
 static void slot_workspace(Slots *slots, WeightSlots *out, int64_t packed, int64_t pairs,
-                           int64_t zeros, int64_t block, int64_t taps, bool skips) {
+                           int64_t zeros, int64_t block, int64_t taps) {
     int64_t sums = packed + pairs + zeros, table = sums + 3 * block;
     int64_t pointers = table + ROW_TABLE_BYTES / (int64_t)sizeof(float);
     out->pairs = slot_number(slots, packed);
@@ -102,28 +155,21 @@ static void slot_workspace(Slots *slots, WeightSlots *out, int64_t packed, int64
     int64_t entries = ROW_TABLE_ROWS * (int64_t)(sizeof(void *) / sizeof(float));
     int64_t numbers = pointers + taps * entries;
     out->numbers = slot_number(slots, numbers);
-    slots->workspace = (numbers + (skips ? entries : 0)) * (int64_t)sizeof(float);
+    slots->workspace = (numbers + (out->skips ? entries : 0)) * (int64_t)sizeof(float);
 }
 
 static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                                int stage) {
     const Contraction *c = &kernel->contraction;
     invariant(c->weight.out_stride == 1, "a weight's output channels lie side by side");
-    WeightSlots out = {.tiled = is_tiled(kernel, target)};
+    WeightSlots out = find_sizes(slots, kernel, target);
     const Geometry *geometry = &slots->program->geometry;
     int64_t rows = space_rows(geometry, &kernel->space) * space_images(geometry, &kernel->space);
     int64_t in = c->in / c->groups, columns = c->out / c->groups;
-    int64_t unit = out.tiled ? PANEL_ROWS : gemm_block(target).rows;
-    int64_t channels = in, taps = 1;
-    if (in > BLOCK_ROWS) /* equal blocks of whole register blocks */
-        channels =
-            integer_divide_up(integer_divide_up(in, integer_divide_up(in, BLOCK_ROWS)), unit) *
-            unit;
-    else /* as many taps as fit, spread evenly */
-        taps = integer_divide_up(c->taps.tap_count,
-                                 integer_divide_up(c->taps.tap_count, BLOCK_ROWS / in));
-    Panels panels = out.tiled ? tile_panels(columns, BLOCK_COLUMNS)
-                              : gemm_panels(target, columns, BLOCK_COLUMNS);
+    Blocks blocks =
+        cut_blocks(kernel, target, out.block_rows,
+                   choices_value(slots->choices, choices_form(kernel, target), CHOICE_COLUMNS));
+    Panels panels = blocks.panels;
     out.source = slot_packed_source(slots, kernel, out.tiled ? DTYPE_BF16 : DTYPE_F32);
     out.space = slot_space(slots, &kernel->space, false);
     out.b = slot_view(slots, &c->b);
@@ -131,34 +177,27 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     out.panels = slot_panels(slots, &panels, columns);
     out.in = slot_number(slots, in);
     out.out = slot_number(slots, columns);
-    slot_blocks(slots, &out, taps, channels, c->taps.tap_count, in);
+    slot_blocks(slots, &out, blocks.taps, blocks.channels, c->taps.tap_count, in);
     out.block_row = slot_number(slots, panels.widest);
-    int64_t packed = is_direct(slots->program, kernel, target) ? 0 : (int64_t)STRETCH * PACKED_ROW;
-    int64_t block = BLOCK_ROWS * panels.widest;
+    int64_t packed = out.direct ? 0 : out.stretch * out.packed_row;
+    int64_t block = out.block_rows * panels.widest;
     out.packed_b = slot_number(slots, out.tiled ? TILE_DEPTH * PAIRED_ROW / 2 : packed);
     if (out.tiled)
         slot_workspace(slots, &out, (TILE_DEPTH * PAIRED_ROW + panels.widest * TURNED_ROW) / 2,
-                       BLOCK_ROWS * TILED_STRETCH / 2, in + panels.widest, block, taps, false);
+                       BLOCK_ROWS * TILED_STRETCH / 2, in + panels.widest, block, blocks.taps);
     else
-        slot_workspace(slots, &out, packed + STRETCH * panels.widest, 0, 0, block, taps,
-                       kernel_skips_hidden(kernel));
-    slot_parts(slots, &out, rows,
-               c->groups * integer_divide_up(c->taps.tap_count, taps) *
-                   integer_divide_up(in, channels) * panels.blocks,
-               block, stage);
+        slot_workspace(slots, &out, packed + out.stretch * panels.widest, 0, 0, block, blocks.taps);
+    slot_parts(slots, &out, rows, blocks.count, count_usual_blocks(kernel, target), block, stage);
     return out;
 }
 
 static int64_t bind_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage) {
-    slot_weight(slots, kernel, target, stage);
-    if (stage != 0)
-        return 0;
-    return is_direct(slots->program, kernel, target) + 2 * kernel_skips_hidden(kernel);
+    WeightSlots out = slot_weight(slots, kernel, target, stage);
+    return stage == 0 ? out.direct + 2 * out.skips : 0;
 }
 
 typedef struct WeightBlock {
     const WeightSlots *slots;
-    bool direct, skips;
     Tiles tiles;
     LLVMValueRef group;
     PanelBlock columns;
@@ -171,7 +210,7 @@ typedef struct WeightBlock {
 static LLVMValueRef part_totals(Emitter *e, const WeightSlots *slots, LLVMValueRef part,
                                 LLVMValueRef block) {
     LLVMValueRef number = emit_add(e, emit_mul(e, part, emit_slot(e, slots->blocks)), block);
-    LLVMValueRef size = emit_mul(e, emit_int(e, BLOCK_ROWS), emit_slot(e, slots->block_row));
+    LLVMValueRef size = emit_mul(e, emit_int(e, slots->block_rows), emit_slot(e, slots->block_row));
     return emit_at(e, e->f64, emit_slot_pointer(e, slots->part_totals), emit_mul(e, number, size));
 }
 
@@ -214,11 +253,14 @@ static void find_workspace(Emitter *e, WeightBlock *block) {
                    emit_add(e, emit_slot(e, slots->in), emit_slot(e, slots->block_row)));
         return;
     }
-    block->zeros = emit_array(e, e->f32, DIRECT_CHANNELS);
-    if (block->direct)
-        emit_clear(e, DTYPE_F32, block->zeros, emit_int(e, DIRECT_CHANNELS));
-    else if (!block->skips)
-        emit_even_pointers(e, block->packed_a, PACKED_ROW, emit_int(e, STRETCH), block->pointers);
+    bool chosen = choices_value(e->choices, CHOICE_WEIGHT, CHOICE_READ) == CHOICE_IN_PLACE;
+    int channels = chosen ? CHOICE_MOST_IN_PLACE : DIRECT_CHANNELS;
+    block->zeros = emit_array(e, e->f32, channels);
+    if (slots->direct)
+        emit_clear(e, DTYPE_F32, block->zeros, emit_int(e, channels));
+    else if (!slots->skips)
+        emit_even_pointers(e, block->packed_a, slots->packed_row, emit_int(e, slots->stretch),
+                           block->pointers);
 }
 
 /* ---- A stretch of rows ----------------------------------------------------------------------- */
@@ -235,13 +277,13 @@ static void find_rows(Emitter *e, const WeightBlock *block, LLVMValueRef first, 
     emit_row_pointers(e, &block->slots->source, &rows, block->pointers);
 }
 
-/* Packs them: [row][BLOCK_ROWS]. */
+/* Packs them: [row][packed_row]. */
 static void pack_a(Emitter *e, const WeightBlock *block, LLVMValueRef count) {
     PackedTaps part = block->part;
     LLVMValueRef in = emit_slot(e, block->slots->in);
     part.first = emit_add(e, part.first, emit_mul(e, block->group, in));
     Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
-    LLVMValueRef place = emit_mul(e, rows.index, emit_int(e, PACKED_ROW));
+    LLVMValueRef place = emit_mul(e, rows.index, emit_int(e, block->slots->packed_row));
     emit_pack_row(e, &block->slots->source, &part, block->table, rows.index,
                   emit_at(e, e->f32, block->packed_a, place));
     loop_end(e, &rows);
@@ -259,8 +301,8 @@ static void pack_b(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLV
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
     LLVMValueRef column =
         emit_sub(e, emit_panel_start(e, &slots->panels, panels.index), block->columns.first_column);
-    LLVMValueRef target =
-        emit_add(e, emit_mul(e, column, emit_int(e, STRETCH)), emit_mul(e, rows.index, width));
+    LLVMValueRef target = emit_add(e, emit_mul(e, column, emit_int(e, slots->stretch)),
+                                   emit_mul(e, rows.index, width));
     Loop lane = loop_begin(e, emit_int(e, 0), width, emit_int(e, e->target->lanes));
     LLVMValueRef here = emit_add(e, column, lane.index);
     LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->columns.column_count, here));
@@ -284,7 +326,7 @@ static void multiply_panels(Emitter *e, const WeightBlock *block, const GemmOper
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
     LLVMValueRef column =
         emit_sub(e, emit_panel_start(e, &slots->panels, panels.index), block->columns.first_column);
-    o.b = emit_at(e, e->f32, block->packed_b, emit_mul(e, column, emit_int(e, STRETCH)));
+    o.b = emit_at(e, e->f32, block->packed_b, emit_mul(e, column, emit_int(e, slots->stretch)));
     o.c = emit_at(e, e->f32, block->sums, emit_add(e, start, column));
     emit_gemm_panel(e, &o, rows, emit_panel_width(e, &slots->panels, panels.index));
     loop_end(e, &panels);
@@ -298,12 +340,12 @@ static LLVMValueRef find_present(Emitter *e, const WeightBlock *block, LLVMValue
     find_rows(e, block, first, emit_add(e, first, emit_int(e, 1)), count);
     LLVMValueRef found =
         emit_present_rows(e, block->pointers, block->zeros, count, block->numbers, 0);
-    if (block->direct)
+    if (block->slots->direct)
         return found;
     Loop row = loop_begin(e, emit_int(e, 0), found, emit_int(e, 1));
     LLVMValueRef number = emit_load(e, e->i64, emit_at(e, e->i64, block->numbers, row.index), 8);
-    LLVMValueRef place =
-        emit_at(e, e->f32, block->packed_a, emit_mul(e, number, emit_int(e, PACKED_ROW)));
+    LLVMValueRef place = emit_at(e, e->f32, block->packed_a,
+                                 emit_mul(e, number, emit_int(e, block->slots->packed_row)));
     emit_store(e, place, emit_at(e, e->pointer, block->pointers, row.index), 8);
     loop_end(e, &row);
     return found;
@@ -315,14 +357,14 @@ static void multiply_taps(Emitter *e, const WeightBlock *block, const GemmOperan
     LLVMValueRef taps = emit_sub(e, block->part.end_tap, block->part.first_tap);
     Loop tap = loop_begin(e, emit_int(e, 0), taps, emit_int(e, 1));
     LLVMValueRef first_row = emit_mul(e, tap.index, block->part.count);
-    if (block->skips) {
+    if (block->slots->skips) {
         o.rows = block->numbers;
         o.depth = find_present(e, block, tap.index, operands->depth);
     } else {
         LLVMValueRef table = emit_mul(e, tap.index, emit_int(e, ROW_TABLE_ROWS));
         o.a = emit_at(e, e->pointer, block->pointers, table);
     }
-    o.first = block->direct ? block->part.first : first_row;
+    o.first = block->slots->direct ? block->part.first : first_row;
     multiply_panels(e, block, &o, first_row, block->part.count);
     loop_end(e, &tap);
 }
@@ -335,7 +377,7 @@ static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef 
                       .c_row = emit_slot(e, block->slots->block_row),
                       .depth = depth,
                       .accumulate = accumulate};
-    if (block->direct || block->skips) {
+    if (block->slots->direct || block->slots->skips) {
         multiply_taps(e, block, &o);
         return;
     }
@@ -570,35 +612,33 @@ static void sum_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef first
     const WeightSlots *slots = block->slots;
     LLVMValueRef count = emit_sub(e, end, first);
     emit_row_table(e, &slots->source.taps, &slots->space, first, count, block->table);
-    if ((block->direct && !block->skips) || (slots->tiled && !slots->source.prologue))
+    if ((slots->direct && !slots->skips) || (slots->tiled && !slots->source.prologue))
         find_rows(e, block, block->part.first_tap, block->part.end_tap, count);
     if (slots->tiled) {
         sum_tiled_stretch(e, block, first, end, accumulate);
         return;
     }
-    if (!block->direct)
+    if (!slots->direct)
         pack_a(e, block, count);
     pack_b(e, block, first, count);
     multiply_stretch(e, block, count, accumulate);
 }
 
-static void emit_sums(Emitter *e, const WeightSlots *slots, bool direct, bool skips) {
+static void emit_sums(Emitter *e, const WeightSlots *slots) {
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), blocks = emit_slot(e, slots->blocks);
     LLVMValueRef part_number = emit_div(e, e->chunk, blocks), nth = emit_rem(e, e->chunk, blocks);
     WeightBlock block = find_block(e, slots, nth);
-    block.direct = direct;
-    block.skips = skips;
     find_workspace(e, &block);
     LLVMValueRef whole = LLVMBuildICmp(e->builder, LLVMIntEQ, emit_slot(e, slots->parts), one, "");
     block.totals = LLVMBuildSelect(e->builder, whole, block.totals,
                                    part_totals(e, slots, part_number, nth), "");
     LLVMValueRef width = emit_slot(e, slots->block_row);
     emit_clear(e, DTYPE_F32, block.totals,
-               emit_mul(e, emit_int(e, 2), emit_mul(e, emit_int(e, BLOCK_ROWS), width)));
+               emit_mul(e, emit_int(e, 2), emit_mul(e, emit_int(e, slots->block_rows), width)));
     LLVMValueRef size = emit_slot(e, slots->part_rows), first = emit_mul(e, part_number, size);
     LLVMValueRef last = emit_min(e, emit_add(e, first, size), emit_slot(e, slots->rows));
     LLVMValueRef float_rows = emit_int(e, slots->tiled ? TILED_FLOAT_ROWS : FLOAT_ROWS);
-    LLVMValueRef step = emit_int(e, slots->tiled ? TILED_STRETCH : STRETCH);
+    LLVMValueRef step = emit_int(e, slots->stretch);
     if (slots->tiled)
         block.tiles = tiles_begin(e);
     Loop part = loop_begin(e, first, last, float_rows);
@@ -620,16 +660,16 @@ static void emit_sums(Emitter *e, const WeightSlots *slots, bool direct, bool sk
 static void emit_merge(Emitter *e, const WeightSlots *slots) {
     LLVMValueRef zero = emit_int(e, 0), first = part_totals(e, slots, zero, zero);
     WeightBlock block = find_block(e, slots, e->chunk);
-    LLVMValueRef size = emit_mul(e, emit_int(e, BLOCK_ROWS), emit_slot(e, slots->block_row));
+    LLVMValueRef size = emit_mul(e, emit_int(e, slots->block_rows), emit_slot(e, slots->block_row));
     store_block(e, &block, emit_at(e, e->f64, first, emit_mul(e, e->chunk, size)),
                 emit_slot(e, slots->parts), emit_mul(e, size, emit_slot(e, slots->blocks)));
 }
 
 static void emit_weight(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
-    Slots numbering = {.arena = e->arena, .program = program};
+    Slots numbering = {.arena = e->arena, .program = program, .choices = e->choices};
     WeightSlots slots = slot_weight(&numbering, kernel, e->target, stage);
     if (stage == 0)
-        emit_sums(e, &slots, is_direct(program, kernel, e->target), kernel_skips_hidden(kernel));
+        emit_sums(e, &slots);
     else
         emit_merge(e, &slots);
 }

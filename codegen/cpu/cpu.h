@@ -40,14 +40,16 @@ typedef struct CpuModule CpuModule;
 
 typedef struct CpuOptions {
     const CpuTarget *target;
-    int threads;                   /* compiling in parallel */
-    const struct CodeCache *cache; /* codegen/cpu/cache.h; NULL: none */
+    int threads;                    /* compiling in parallel */
+    const struct CodeCache *cache;  /* codegen/cpu/cache.h; NULL: none */
+    const struct CpuTuning *tuning; /* codegen/cpu/choices.h; NULL: the default choices */
     const char *dump_dir; /* NULL, or where LLVM IR and assembly are written; then nothing comes
                              from the cache */
 } CpuOptions;
 
 typedef struct CpuStatistics {
     int kernels, distinct_kernels, distinct_contracts;
+    int tuned; /* contractions with choices of the tuning */
     int cache_hits;
     double seconds;
 } CpuStatistics;
@@ -69,13 +71,14 @@ typedef struct CpuFunction {
 } CpuFunction;
 
 /* The distinct functions of a planned program, one that is accepted, in the order of first use;
- * nothing is compiled. */
+ * nothing is compiled. `tuning` as in CpuOptions: with other choices a function has another name,
+ * and computes the same bits. */
 CpuFunction *cpu_functions(Arena *arena, const Program *program, const CpuTarget *target,
-                           int *count);
+                           const struct CpuTuning *tuning, int *count);
 
-/* Writes the code of a planned program, every distinct function once: LLVM IR as it is compiled, or
- * assembly, each behind a comment that names the first kernel that uses it. Fails before it writes
- * anything, if the program is not accepted. */
+/* Writes the code of a planned program, every distinct function once, with the default choices:
+ * LLVM IR as it is compiled, or assembly, each behind a comment that names the first kernel that
+ * uses it. Fails before it writes anything, if the program is not accepted. */
 typedef enum CpuListing { CPU_LISTING_LLVM, CPU_LISTING_ASSEMBLY } CpuListing;
 Status cpu_list(Arena *arena, const Program *program, const CpuTarget *target, CpuListing kind,
                 FILE *out);

@@ -20,6 +20,7 @@
 typedef struct Slots {
     Arena *arena;
     const Program *program;
+    const struct Choices *choices; /* of the kernel (codegen/cpu/choices.h); NULL: the defaults */
     VECTOR(PlanPointer) pointers;
     VECTOR(int64_t) numbers;
     VECTOR(int64_t) table; /* entries of the tables, to come behind the numbers */
@@ -52,6 +53,7 @@ typedef struct Emitter {
     LLVMModuleRef module;
     LLVMBuilderRef builder;
     /* of the function being emitted */
+    const struct Choices *choices; /* as the slots of its launches were bound */
     LLVMValueRef function, pointers, numbers, chunk, workspace;
     /* types */
     LLVMTypeRef f32, f64, i1, i8, i16, i32, i64, pointer, vector_f32, vector_f64, vector_i32,

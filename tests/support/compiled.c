@@ -17,7 +17,7 @@ static void compile(Compiled *compiled, Program *program, const CompiledOptions 
     CpuTarget target;
     CpuStatistics statistics;
     EXPECT_FINE(cpu_target(compiled->arena, NULL, options->cpu, false, &target));
-    CpuOptions cpu = {.target = &target, .threads = 1};
+    CpuOptions cpu = {.target = &target, .threads = 1, .tuning = options->tuning};
     EXPECT_FINE(cpu_compile(compiled->arena, program, &cpu, &compiled->module, &compiled->plan,
                             &statistics));
 }

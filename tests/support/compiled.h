@@ -11,11 +11,12 @@
 typedef struct Compiled Compiled;
 
 typedef struct CompiledOptions {
-    const char *cpu;       /* as in codegen/cpu/cpu.h; NULL: the host's */
-    int threads;           /* that run it; 0: 1 */
-    bool separate;         /* no scratch buffer shares memory with another */
-    bool poisoned;         /* scratch and outputs are NaN at the start instead of zero */
-    const Compiled *owner; /* whose parameters and states it works on; NULL: its own */
+    const char *cpu;                /* as in codegen/cpu/cpu.h; NULL: the host's */
+    int threads;                    /* that run it; 0: 1 */
+    bool separate;                  /* no scratch buffer shares memory with another */
+    bool poisoned;                  /* scratch and outputs are NaN at the start instead of zero */
+    const struct CpuTuning *tuning; /* codegen/cpu/choices.h; NULL: the default choices */
+    const Compiled *owner;          /* whose parameters and states it works on; NULL: its own */
 } CompiledOptions;
 
 /* A program that is planned, compiled and ready to run. */

@@ -84,7 +84,7 @@ static CpuFunction *functions_of(Arena *arena, int64_t batch, const char *cpu, i
     CpuTarget target;
     Program *program = program_fixture_program(resnet50(arena, batch));
     CU_ASSERT_FATAL(status_fine(cpu_target(arena, NULL, cpu, true, &target)));
-    CpuFunction *functions = cpu_functions(arena, program, &target, count);
+    CpuFunction *functions = cpu_functions(arena, program, &target, NULL, count);
     qsort(functions, (size_t)*count, sizeof *functions, by_name);
     return functions;
 }

@@ -43,6 +43,7 @@ static Status start(Arena *arena, const ExecutorOptions *options, const Compiled
     CpuOptions cpu = {.target = &c->target,
                       .threads = options->threads,
                       .cache = options->cache,
+                      .tuning = options->tuning,
                       .dump_dir = options->dump_dir};
     status_return_if_failed(cpu_target(arena, NULL, options->cpu, false, &c->target));
     status_return_if_failed(

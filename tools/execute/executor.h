@@ -45,11 +45,12 @@ struct Executor {
 /* How programs are compiled and run; the graph's interpreter needs none of it. */
 typedef struct ExecutorOptions {
     int threads;
-    const char *cpu;               /* NULL: the host's (codegen/cpu/cpu.h) */
-    const struct CodeCache *cache; /* codegen/cpu/cache.h; NULL: none */
-    const char *dump_dir;          /* NULL, or where LLVM IR and assembly are written */
-    Precision precision;           /* of programs that are made of a graph */
-    Rewrites *rewrites;            /* counts them and may stop them; NULL: nobody counts */
+    const char *cpu;                /* NULL: the host's (codegen/cpu/cpu.h) */
+    const struct CodeCache *cache;  /* codegen/cpu/cache.h; NULL: none */
+    const struct CpuTuning *tuning; /* codegen/cpu/choices.h; NULL: the default choices */
+    const char *dump_dir;           /* NULL, or where LLVM IR and assembly are written */
+    Precision precision;            /* of programs that are made of a graph */
+    Rewrites *rewrites;             /* counts them and may stop them; NULL: nobody counts */
 } ExecutorOptions;
 
 /* Prepares to run a graph; parameters start at zero, states at their initial values. */

@@ -67,6 +67,7 @@ json_t *run_record_machine(const ExecutorOptions *code, const Trainer *trainer) 
     json_t *json = json_object();
     run_record_set_text(json, "cpu", code->cpu ? code->cpu : "host");
     run_record_set_text(json, "code", costs.code);
+    run_record_set_text(json, "plan", costs.plan);
     json_object_set_new(json, "threads", json_integer(code->threads));
     json_object_set_new(json, "parameters", json_integer(costs.parameters));
     json_object_set_new(json, "bytes", json_integer(costs.bytes));

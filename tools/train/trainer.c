@@ -121,19 +121,36 @@ void trainer_destroy(Trainer *trainer) {
 
 /* ---- What it is ------------------------------------------------------------------------------ */
 
-static void add_costs(const Trainer *trainer, const Unit *unit, TrainerCosts *costs,
-                      struct sha256_ctx *hash) {
+static void add_functions(const Unit *unit, const struct CpuTuning *tuning,
+                          struct sha256_ctx *hash) {
     const CompiledProgram *compiled = &unit->compiled;
     int count;
     if (!compiled->executor)
         return;
     Arena *scratch = arena_create();
     const CpuFunction *functions =
-        cpu_functions(scratch, compiled->program, &compiled->target, &count);
+        cpu_functions(scratch, compiled->program, &compiled->target, tuning, &count);
     for (int i = 0; i < count; i++)
         sha256_update(hash, strlen(functions[i].name) + 1, (const uint8_t *)functions[i].name);
     arena_destroy(scratch);
-    (void)trainer;
+}
+
+/* A hash of the functions of both programs. */
+static void hash_functions(const Trainer *trainer, const struct CpuTuning *tuning, char text[65]) {
+    struct sha256_ctx hash;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_init(&hash);
+    add_functions(&trainer->step, tuning, &hash);
+    add_functions(&trainer->apply, tuning, &hash);
+    sha256_digest(&hash, sizeof digest, digest);
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+}
+
+static void add_costs(const Unit *unit, TrainerCosts *costs) {
+    const CompiledProgram *compiled = &unit->compiled;
+    if (!compiled->executor)
+        return;
     costs->bytes += plan_executor_bytes(compiled->executor);
     costs->kernels += compiled->statistics.kernels;
     costs->compile_seconds += compiled->statistics.seconds;
@@ -142,15 +159,11 @@ static void add_costs(const Trainer *trainer, const Unit *unit, TrainerCosts *co
 
 TrainerCosts trainer_costs(const Trainer *trainer) {
     TrainerCosts costs = {0};
-    struct sha256_ctx hash;
-    uint8_t digest[SHA256_DIGEST_SIZE];
     const Graph *graph = trainer->memory.graph;
-    sha256_init(&hash);
-    add_costs(trainer, &trainer->step, &costs, &hash);
-    add_costs(trainer, &trainer->apply, &costs, &hash);
-    sha256_digest(&hash, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(costs.code + 2 * i, 3, "%02x", digest[i]);
+    add_costs(&trainer->step, &costs);
+    add_costs(&trainer->apply, &costs);
+    hash_functions(trainer, NULL, costs.code);
+    hash_functions(trainer, trainer->options.run.tuning, costs.plan);
     for (size_t i = 0; i < graph->segments.count; i++)
         costs.parameters += (int64_t)weights_count(&graph->segments.items[i]);
     return costs;

@@ -42,7 +42,9 @@ typedef struct TrainerCosts {
     int64_t kernels;
     double compile_seconds;
     int cache_hits;
-    char code[65]; /* a hash of the functions: programs of equal code compute equal bits */
+    char code[65]; /* a hash of the functions as they are by default: programs of equal code compute
+                      equal bits */
+    char plan[65]; /* of those that run: with the tuned choices */
 } TrainerCosts;
 
 typedef struct Trainer Trainer;

@@ -175,8 +175,11 @@ static Status compile(Checked *checked, CpuTarget *target) {
     CpuStatistics statistics;
     Plan *plan;
     status_return_if_failed(cpu_target(checked->arena, NULL, run->cpu, false, target));
-    CpuOptions cpu = {
-        .target = target, .threads = run->threads, .cache = run->cache, .dump_dir = run->dump_dir};
+    CpuOptions cpu = {.target = target,
+                      .threads = run->threads,
+                      .cache = run->cache,
+                      .tuning = run->tuning,
+                      .dump_dir = run->dump_dir};
     status_return_if_failed(
         cpu_compile(checked->arena, checked->program, &cpu, &checked->module, &plan, &statistics));
     checked->code.plan = plan;
