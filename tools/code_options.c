@@ -5,7 +5,7 @@
 #include "runtime/threads.h"
 #include "tools/options.h"
 
-enum { KEY_THREADS = 0x300, KEY_CPU, KEY_NO_CACHE, KEY_CACHE_DIR, KEY_DUMP };
+enum { KEY_THREADS = 0x300, KEY_CPU, KEY_NO_CACHE, KEY_CACHE_DIR, KEY_NO_TUNING, KEY_DUMP };
 
 static const struct argp_option table[] = {
     {"threads", KEY_THREADS, "N", 0, "Threads that compile and run (default: all processors)", 1},
@@ -16,6 +16,8 @@ static const struct argp_option table[] = {
     {"no-cache", KEY_NO_CACHE, NULL, 0, "Keep no compiled code, and use none that was kept", 1},
     {"cache-dir", KEY_CACHE_DIR, "DIR", 0,
      "Where compiled code is kept (default: $XDG_CACHE_HOME/sparkc or ~/.cache/sparkc)", 1},
+    {"no-tuning", KEY_NO_TUNING, NULL, 0,
+     "Use none of the choices that `sparkc tune` has found for this processor", 1},
     {"dump-code", KEY_DUMP, "DIR", 0,
      "Write LLVM IR and assembly of every kernel there, one KERNEL.STAGE.ll and .s for each "
      "distinct code",
@@ -38,6 +40,9 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     case KEY_CACHE_DIR:
         options->cache_directory = argument;
         return 0;
+    case KEY_NO_TUNING:
+        options->no_tuning = true;
+        return 0;
     case KEY_DUMP:
         options->run.dump_dir = argument;
         return 0;
@@ -52,6 +57,19 @@ CodeOptions code_options_default(void) {
     return (CodeOptions){.run = {.threads = threads_available()}};
 }
 
+/* A processor that cannot be had is reported by whoever compiles for it. */
+static void read_tuning(Arena *arena, CodeOptions *options, const char *directory) {
+    CpuTarget target;
+    TuningFile *file = &options->tuning_file;
+    if (!status_fine(cpu_target(arena, NULL, options->run.cpu, false, &target)) ||
+        !tuning_file_find(arena, directory, &target, options->run.threads, file))
+        return;
+    Status status = tuning_file_read(arena, file, &options->tuning);
+    if (!status_fine(status))
+        fprintf(stderr, "sparkc: warning: %s\n", status.message);
+    options->run.tuning = options->tuning;
+}
+
 void code_options_open_cache(Arena *arena, CodeOptions *options) {
     if (options->no_cache)
         return;
@@ -61,10 +79,13 @@ void code_options_open_cache(Arena *arena, CodeOptions *options) {
     if (!directory)
         return;
     Status status = code_cache_open(arena, directory, CODE_CACHE_LIMIT, &options->cache);
-    if (!status_fine(status))
+    if (!status_fine(status)) {
         fprintf(stderr, "sparkc: warning: %s; no compiled code is kept\n", status.message);
-    else
-        options->run.cache = options->cache;
+        return;
+    }
+    options->run.cache = options->cache;
+    if (!options->no_tuning)
+        read_tuning(arena, options, directory);
 }
 
 void code_options_close_cache(CodeOptions *options) {

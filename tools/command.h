@@ -16,6 +16,7 @@ Command command_pretrain;    /* trains a network on pictures */
 Command command_probe;       /* how good frozen features are on labelled pictures */
 Command command_reconstruct; /* draws what a run has learnt to fill in */
 Command command_scan;        /* good and bad pictures, sizes, mean and deviation */
+Command command_tune;        /* measures which choices of code are fastest here */
 Command command_verify;      /* against recorded vectors */
 Command command_viz_mask;    /* how a mask vanishes under dense convolution */
 

@@ -1,13 +1,11 @@
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/text.h"
 #include "runtime/file.h"
 #include "tools/bench/bench.h"
 #include "tools/code_options.h"
 #include "tools/command.h"
-#include "tools/inspect/stages.h"
+#include "tools/measuring.h"
 #include "tools/network.h"
 #include "tools/options.h"
 #include "tools/precision_options.h"
@@ -38,11 +36,6 @@ static const struct argp_option option_table[] = {
     {0},
 };
 
-/* The optimizer alone has no pictures to count. */
-static const unsigned entries = 1u << ENTRY_FEATURES | 1u << ENTRY_LOGITS |
-                                1u << ENTRY_RECONSTRUCT | 1u << ENTRY_TRAIN_STEP |
-                                1u << ENTRY_ACCUMULATE | 1u << ENTRY_FINETUNE_STEP;
-
 static error_t parse(int key, char *argument, struct argp_state *state) {
     BenchOptions *options = state->input;
     switch (key) {
@@ -53,7 +46,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         state->child_inputs[3] = &options->rewrites;
         return 0;
     case KEY_ENTRY:
-        options->common.pass.entry = options_entry(state, argument, entries);
+        options->common.pass.entry = options_entry(state, argument, measuring_entries);
         options->common.pass.training = options->common.pass.entry >= ENTRY_TRAIN_STEP;
         return 0;
     case KEY_STEPS:
@@ -107,18 +100,6 @@ static const struct argp argp = {
     NULL,
     NULL};
 
-/* One line that is written over, on a terminal only. */
-static void show_progress(void *context, const char *text) {
-    (void)context;
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r\033[K%s ", text);
-}
-
-static void end_progress(void) {
-    if (isatty(STDERR_FILENO))
-        fputs("\r\033[K", stderr);
-}
-
 static void print_json(const BenchResult *result) {
     json_t *json = bench_json(result);
     json_dumpf(json, stdout, JSON_INDENT(1));
@@ -137,10 +118,10 @@ static Status write_profile(Arena *arena, const BenchOptions *options, const Ben
 }
 
 static int measure(Arena *arena, const BenchOptions *options, BenchResult *result) {
-    Status status = bench_run(arena, &options->settings, show_progress, NULL, result);
+    Status status = bench_run(arena, &options->settings, measuring_progress, NULL, result);
     if (status_fine(status) && options->profile)
         status = write_profile(arena, options, result);
-    end_progress();
+    measuring_progress_end();
     if (!status_fine(status))
         fprintf(stderr, "sparkc: %s\n", status.message);
     else if (options->json)
@@ -149,25 +130,6 @@ static int measure(Arena *arena, const BenchOptions *options, BenchResult *resul
         bench_print(result, options->top);
     bench_close(result);
     return status_fine(status) ? EXIT_FINE : EXIT_FAILED;
-}
-
-/* The network of a .cnn, or what an .ir holds, behind all passes. */
-static bool prepare(Arena *arena, const BenchOptions *options, Diagnostics **diagnostics,
-                    BenchResult *result) {
-    const PassOptions *pass = &options->common.pass;
-    if (text_ends_with(options->common.model, ".ir")) {
-        Staged staged;
-        *diagnostics = diagnostics_create(arena, FRONTEND_ERROR_LIMIT);
-        if (!stages_read(arena, *diagnostics, options->common.model, &staged))
-            return false;
-        staged.build.rewrites = pass->rewrites;
-        staged.build.precision = pass->precision;
-        return staged.graph ? bench_passes(arena, staged.graph, pass, *diagnostics, result)
-                            : bench_program(&staged.build, *diagnostics, result);
-    }
-    NetworkSource *network = network_open(arena, &options->common, diagnostics);
-    const Graph *graph = network ? network_graph(network, NULL, NULL) : NULL;
-    return graph && bench_passes(arena, graph, pass, *diagnostics, result);
 }
 
 int command_bench(int argc, char **argv) {
@@ -185,7 +147,7 @@ int command_bench(int argc, char **argv) {
     options.settings.run = options.code.run;
     Diagnostics *diagnostics;
     BenchResult result = {0};
-    bool fine = prepare(arena, &options, &diagnostics, &result);
+    bool fine = measuring_prepare(arena, &options.common, &diagnostics, &result);
     network_print(diagnostics);
     int status = fine ? measure(arena, &options, &result) : EXIT_FAILED;
     rewrites_options_report(&options.rewrites);

@@ -4,11 +4,13 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "base/text.h"
 #include "codegen/cpu/cache.h"
 #include "codegen/cpu/cpu.h"
+#include "runtime/threads.h"
 #include "tools/command.h"
+#include "tools/cpu_name.h"
 #include "tools/options.h"
+#include "tools/tune/tuning_file.h"
 
 static error_t parse(int key, char *argument, struct argp_state *state) {
     bool *json = state->input;
@@ -33,20 +35,6 @@ static const struct argp argp = {option_table,
                                  NULL,
                                  NULL,
                                  NULL};
-
-/* The value of the first line "key : value" of /proc/cpuinfo, or "". */
-static const char *cpuinfo_value(Arena *arena, const char *info, const char *key) {
-    for (const char *line = info; line && *line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        size_t length = strlen(key);
-        const char *rest = line + length;
-        if (strncmp(line, key, length) != 0 || (*rest != ' ' && *rest != '\t' && *rest != ':'))
-            continue;
-        rest += strspn(rest, " \t:");
-        return arena_copy_text(arena, rest, strcspn(rest, "\n"));
-    }
-    return "";
-}
 
 /* "+avx2,-avx512f,+fma" as a list of those that are there. */
 static json_t *features_json(Arena *arena, const char *features) {
@@ -90,6 +78,25 @@ static void add_cache_state(json_t *result, Arena *arena, const char *folder) {
     code_cache_close(cache);
 }
 
+/* What `sparkc tune` has found for this processor with all its threads. */
+static void add_tuning(json_t *result, Arena *arena, const char *folder) {
+    CpuTarget target;
+    TuningFile file;
+    CpuTuning *tuning;
+    if (!status_fine(cpu_target(arena, NULL, NULL, false, &target)) ||
+        !tuning_file_find(arena, folder, &target, threads_available(), &file))
+        return;
+    Status status = tuning_file_read(arena, &file, &tuning);
+    size_t count = tuning->contractions.count;
+    const char *text = !status_fine(status) ? status.message
+                       : count > 0          ? arena_format(arena,
+                                                           "%zu contractions for this processor and "
+                                                                    "%d threads",
+                                                           count, file.threads)
+                                            : "none";
+    json_object_set_new(result, "tuning", json_string(text));
+}
+
 static void add_cache(json_t *result, Arena *arena) {
     const char *folder = code_cache_default_directory(arena);
     json_object_set_new(result, "cache", json_string(folder ? folder : "none: HOME is not set"));
@@ -97,19 +104,17 @@ static void add_cache(json_t *result, Arena *arena) {
         add_cache_state(result, arena, folder);
     else if (folder)
         json_object_set_new(result, "cache_state", json_string("empty"));
+    if (folder)
+        add_tuning(result, arena, folder);
 }
 
 static json_t *collect(Arena *arena) {
-    const char *error;
-    size_t length;
     struct utsname system;
-    char *info = text_read_file(arena, "/proc/cpuinfo", (size_t)16 << 20, &length, &error);
-    info = info ? info : arena_copy_text(arena, "", 0);
     json_t *result = json_object();
     json_object_set_new(result, "version", json_string(SPARKC_VERSION));
     json_object_set_new(result, "machine",
                         json_string(uname(&system) == 0 ? system.machine : "unknown"));
-    json_object_set_new(result, "cpu", json_string(cpuinfo_value(arena, info, "model name")));
+    json_object_set_new(result, "cpu", json_string(cpu_name(arena)));
     json_object_set_new(result, "processors", json_integer(sysconf(_SC_NPROCESSORS_ONLN)));
     json_object_set_new(result, "llvm", json_string(LLVM_VERSION));
     add_target(result, arena);

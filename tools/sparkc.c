@@ -23,6 +23,8 @@ static const struct {
      "sparkc verify tests/reference/custom-cnn.cnn --reference tests/reference/custom-cnn"},
     {"bench", command_bench, "how fast a step runs, and each of its kernels",
      "sparkc bench models/resnet.cnn --network resnet50 --batch 8"},
+    {"tune", command_tune, "how contractions are cut best on this processor",
+     "sparkc tune models/resnet.cnn --network resnet50 --batch 8"},
     {"pretrain", command_pretrain, "a network on pictures without labels",
      "sparkc pretrain mynet.cnn --data pictures/ --out run"},
     {"finetune", command_finetune, "a classifier on labelled pictures",

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "codegen/cpu/choices.h"
 #include "passes/lower.h"
 #include "passes/passes.h"
 #include "passes/plan_memory.h"
@@ -61,23 +62,46 @@ static void run(Arena *arena, const Program *program, const Plan *plan, char dig
     threads_destroy(threads);
 }
 
-/* Compiles and runs a program; what it gave, as a hash. */
-static CpuStatistics compile_and_run(const CodeCache *cache, int64_t batch, const char *cpu,
-                                     char digits[CODE_HASH_DIGITS + 1]) {
+/* The choices, as text, of the first contraction of a program. */
+static void choose(CpuTuning *tuning, const Program *program, const CpuTarget *target,
+                   const char *text) {
+    for (size_t i = 0; i < program->kernels.count; i++) {
+        Choices choices;
+        char *key = tuning_key(tuning->arena, program, program->kernels.items[i], target);
+        if (!key)
+            continue;
+        CU_ASSERT_TRUE_FATAL(choices_parse(text, tuning_key_form(key), &choices));
+        tuning_set(tuning, key, &choices);
+        return;
+    }
+}
+
+/* Compiles and runs a program, its first contraction with `choices` (NULL: the defaults); what it
+ * gave, as a hash. */
+static CpuStatistics compile_chosen(const CodeCache *cache, int64_t batch, const char *cpu,
+                                    const char *choices, char digits[CODE_HASH_DIGITS + 1]) {
     Arena *arena = arena_create();
     Program *program = make_program(arena, batch);
     CpuTarget target;
     CpuModule *module;
     CpuStatistics statistics;
+    CpuTuning tuning = {.arena = arena};
     Plan *plan;
     CU_ASSERT_FATAL(status_fine(cpu_target(arena, NULL, cpu, false, &target)));
-    CpuOptions options = {.target = &target, .threads = 2, .cache = cache};
+    if (choices)
+        choose(&tuning, program, &target, choices);
+    CpuOptions options = {.target = &target, .threads = 2, .cache = cache, .tuning = &tuning};
     CU_ASSERT_FATAL(
         status_fine(cpu_compile(arena, program, &options, &module, &plan, &statistics)));
     run(arena, program, plan, digits);
     cpu_module_destroy(module);
     arena_destroy(arena);
     return statistics;
+}
+
+static CpuStatistics compile_and_run(const CodeCache *cache, int64_t batch, const char *cpu,
+                                     char digits[CODE_HASH_DIGITS + 1]) {
+    return compile_chosen(cache, batch, cpu, NULL, digits);
 }
 
 typedef char Digest[CODE_HASH_DIGITS + 1];
@@ -118,6 +142,25 @@ static void shares_nothing_between_processors(void) {
     }
     compile_and_run(fixture.cache, 2, NULL, host);
     CU_ASSERT_EQUAL(compile_and_run(fixture.cache, 2, "x86-64", forced).cache_hits, 0);
+    cache_fixture_destroy(&fixture);
+}
+
+/* Other choices are other code, of the same results; no choices are the code that there is. */
+static void keeps_choices_apart(void) {
+    CacheFixture fixture = cache_fixture_create(CODE_CACHE_LIMIT);
+    Digest usual, chosen, again;
+    CpuStatistics first = compile_and_run(fixture.cache, 2, NULL, usual);
+    CpuStatistics second = compile_chosen(fixture.cache, 2, NULL, "columns=96", chosen);
+    CpuStatistics third = compile_chosen(fixture.cache, 2, NULL, "columns=96", again);
+    CpuStatistics none = compile_chosen(fixture.cache, 2, NULL, "", again);
+    CU_ASSERT_EQUAL(first.tuned, 0);
+    CU_ASSERT_EQUAL(second.tuned, 1);
+    CU_ASSERT_EQUAL(none.tuned, 0);
+    CU_ASSERT(second.cache_hits < second.distinct_kernels);
+    CU_ASSERT_EQUAL(third.cache_hits, third.distinct_kernels);
+    CU_ASSERT_EQUAL(none.cache_hits, none.distinct_kernels);
+    CU_ASSERT_STRING_EQUAL(chosen, usual);
+    CU_ASSERT_STRING_EQUAL(again, usual);
     cache_fixture_destroy(&fixture);
 }
 
@@ -184,6 +227,7 @@ CU_TestInfo code_cache_compile_tests[] = {
     {"compiles nothing twice", compiles_nothing_twice},
     {"compiles nothing for another batch", compiles_nothing_for_another_batch},
     {"shares nothing between processors", shares_nothing_between_processors},
+    {"keeps choices apart", keeps_choices_apart},
     {"compiles what was damaged", compiles_what_was_damaged},
     {"lets processes compile at once", lets_processes_compile_at_once},
     CU_TEST_INFO_NULL,

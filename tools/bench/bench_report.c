@@ -157,9 +157,12 @@ static void print_totals(const BenchResult *result) {
     print_triad(result, KERNEL_REDUCE);
     printf("memory: %.1f MB planned, %.1f MB resident at most\n", 1e-6 * (double)result->peak_bytes,
            1e-6 * (double)result->resident_peak_bytes);
-    printf("code: %.2f s, %d kernels, %d distinct, %d of them contracts, %d from the cache\n\n",
+    printf("code: %.2f s, %d kernels, %d distinct, %d of them contracts, %d from the cache\n",
            result->compile_seconds, result->code.kernels, result->code.distinct_kernels,
            result->code.distinct_contracts, result->code.cache_hits);
+    if (result->code.tuned > 0)
+        printf("tuned: %d contractions have other choices than the defaults\n", result->code.tuned);
+    putchar('\n');
 }
 
 static int slower_first(const void *a, const void *b) {
@@ -336,7 +339,7 @@ static void add_work(const BenchResult *result, json_t *json) {
 json_t *bench_json(const BenchResult *result) {
     double batch = (double)result->graph->geometry.batch;
     json_t *json = json_pack(
-        "{s:o, s:I, s:o, s:f, s:i, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:i, s:i, s:i, s:i}",
+        "{s:o, s:I, s:o, s:f, s:i, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:i, s:i, s:i, s:i, s:i}",
         "network", bench_name_json(result->graph->network), "batch",
         (json_int_t)result->graph->geometry.batch, "machine", machine_json(result),
         "images_per_second", batch / median_step(result), "steps", result->step_count,
@@ -346,7 +349,7 @@ json_t *bench_json(const BenchResult *result) {
         "scratch_lower_bound", (json_int_t)result->scratch_lower_bound, "compile_seconds",
         result->compile_seconds, "kernels", result->code.kernels, "distinct_kernels",
         result->code.distinct_kernels, "distinct_contracts", result->code.distinct_contracts,
-        "cache_hits", result->code.cache_hits);
+        "cache_hits", result->code.cache_hits, "tuned_contractions", result->code.tuned);
     json_object_set_new(json, "resident_peak_bytes",
                         result->resident_peak_bytes
                             ? json_integer((json_int_t)result->resident_peak_bytes)

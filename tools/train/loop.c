@@ -1,12 +1,12 @@
 #include "tools/train/loop.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "runtime/train/run_log.h"
+#include "tools/stop.h"
 #include "tools/train/progress.h"
 
 enum {
@@ -29,23 +29,6 @@ struct Loop {
     int64_t log_count, log_stride;
     int64_t refused; /* in a row */
 };
-
-/* ---- Signals --------------------------------------------------------------------------------- */
-
-static volatile sig_atomic_t interrupted;
-
-/* The second signal ends the process at once. */
-static void interrupt(int number) {
-    interrupted = number;
-    signal(number, SIG_DFL);
-}
-
-static void catch_signals(void) {
-    struct sigaction action = {.sa_handler = interrupt};
-    interrupted = 0;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
 
 /* ---- Records --------------------------------------------------------------------------------- */
 
@@ -195,7 +178,7 @@ static Status after_update(Loop *loop) {
     bool due = clock_seconds() - loop->saved_at >= 60 * options->checkpoint_minutes;
     if (moment.epoch)
         status_return_if_failed(end_epoch(loop, updates / options->epoch_steps));
-    if (moment.epoch || moment.last || due || interrupted)
+    if (moment.epoch || moment.last || due || stop_wanted())
         status_return_if_failed(save(loop));
     return options->look ? options->look(options->context, loop, loop->arena, moment) : STATUS_FINE;
 }
@@ -231,7 +214,7 @@ static Status open_records(Loop *loop) {
 }
 
 static Status train(Loop *loop) {
-    while (loop->state->updates < loop->options->schedule.total && !interrupted) {
+    while (loop->state->updates < loop->options->schedule.total && !stop_wanted()) {
         loop->arena = arena_create();
         Status status = one_update(loop);
         if (!status_fine(status))
@@ -252,7 +235,9 @@ static Status start_and_train(Loop *loop) {
                                           &loop->loader));
     Status status = train(loop);
     loop_clear(loop);
-    const char *how = !status_fine(status) ? status.message : interrupted ? "stopped" : "finished";
+    const char *how = !status_fine(status) ? status.message
+                      : stop_wanted()      ? "stopped"
+                                           : "finished";
     loop_log(loop, "end", json_pack("{s:s, s:f}", "how", how, "seconds", loop->state->seconds));
     return status;
 }
@@ -268,13 +253,13 @@ Status loop_run(const LoopOptions *options, bool *stopped) {
                               .total = total,
                               .epoch_steps = options->epoch_steps,
                               .batch = options->batch}};
-    catch_signals();
+    stop_catch();
     Status status = start_and_train(&loop);
     loader_destroy(loop.loader);
     if (loop.events)
         events_close(loop.events);
     if (loop.log)
         run_log_close(loop.log);
-    *stopped = interrupted && options->state->updates < total;
+    *stopped = stop_wanted() && options->state->updates < total;
     return status;
 }
