@@ -123,10 +123,11 @@ static Status make_program(Lone *lone) {
     memset(&program->kernels, 0, sizeof program->kernels);
     for (size_t i = 0; i < all->buffers.count; i++)
         vector_push(arena, &program->buffers, all->buffers.items[i]);
-    for (size_t i = 0; i < all->kernels.count; i++)
-        if (all->kernels.items[i]->kind == KERNEL_POSITION_MAP)
-            vector_push(arena, &program->kernels, all->kernels.items[i]);
-    vector_push(arena, &program->kernels, (Kernel *)(uintptr_t)lone->kernel);
+    for (size_t i = 0; i < all->kernels.count; i++) {
+        Kernel *kernel = all->kernels.items[i];
+        if (kernel->kind == KERNEL_POSITION_MAP || kernel == lone->kernel)
+            vector_push(arena, &program->kernels, kernel);
+    }
     drop_untouched(arena, program);
     if (!plan_memory(program, false, &memory))
         return out_of_memory(arena);
@@ -191,10 +192,11 @@ static void find_shared(Variant *variant) {
 
 static void find_launches(const Lone *lone, Variant *variant) {
     const Plan *plan = variant->plan;
-    while (variant->first < plan->launch_count &&
-           strcmp(plan->launches[variant->first].kernel, lone->kernel->name) != 0)
-        variant->first++;
-    variant->launches = plan->launch_count - variant->first;
+    for (int i = plan->launch_count - 1; i >= 0; i--)
+        if (strcmp(plan->launches[i].kernel, lone->kernel->name) == 0) {
+            variant->first = i;
+            variant->launches++;
+        }
 }
 
 /* Equal numbers and workspace are equal cuts: the code differs in what does not matter then. */

@@ -10,7 +10,13 @@
 #include "base/clock.h"
 #include "tools/tune/lone.h"
 
-enum { ROUNDS = 5, LAST_ROUNDS = 9, MOST_VARIANTS = CHOICE_MOST_CANDIDATES + 1, MOST_RUNS = 64 };
+enum {
+    FIRST_ROUNDS = 2, /* of all */
+    ROUNDS = 5,
+    LAST_ROUNDS = 9,
+    MOST_VARIANTS = CHOICE_MOST_CANDIDATES + 1,
+    MOST_RUNS = 64
+};
 
 static const double margin = 0.97;       /* what wins takes at most this share of the time */
 static const double measurement = 0.004; /* seconds of one at least, in several runs if need be */
@@ -87,8 +93,8 @@ static int slower_first(const void *a, const void *b) {
 typedef struct Contest {
     int count, variants[MOST_VARIANTS];
     Choices choices[MOST_VARIANTS];
+    double seconds[MOST_VARIANTS][LAST_ROUNDS];
     double ratio[MOST_VARIANTS]; /* of the time, to that of the first */
-    double seconds[MOST_VARIANTS];
 } Contest;
 
 static int by_size(const void *a, const void *b) {
@@ -113,25 +119,35 @@ static Status enter(Lone *lone, const Choices *choices, Contest *contest) {
     return STATUS_FINE;
 }
 
-/* False if the time is over before all rounds are. */
+/* After some rounds; those who have left keep the ratio with which they did. */
+static void judge(Contest *contest, int rounds) {
+    for (int i = 0; i < contest->count; i++) {
+        double ratios[LAST_ROUNDS];
+        for (int r = 0; r < rounds; r++)
+            ratios[r] = contest->seconds[i][r] / contest->seconds[0][r];
+        if (contest->seconds[i][rounds - 1] > 0)
+            contest->ratio[i] = median(ratios, rounds);
+    }
+}
+
+/* False if the time is over before all rounds are. Who is not faster than the first after two
+ * rounds leaves; with nobody left there are no more. */
 static bool hold(const Tuner *tuner, Lone *lone, double usual_seconds, int rounds,
                  Contest *contest) {
-    double seconds[MOST_VARIANTS][LAST_ROUNDS], ratios[LAST_ROUNDS];
-    int runs = runs_of(usual_seconds);
-    for (int r = 0; r < rounds; r++)
+    int runs = runs_of(usual_seconds), left = contest->count;
+    for (int r = 0; r < rounds && left > 1; r++) {
+        left = 0;
         for (int i = 0; i < contest->count; i++) {
             int turn = (i + r) % contest->count;
             if (is_over(tuner))
                 return false;
-            seconds[turn][r] = lone_seconds(lone, contest->variants[turn], runs);
+            if (turn > 0 && r >= FIRST_ROUNDS && contest->ratio[turn] >= 1)
+                continue;
+            contest->seconds[turn][r] = lone_seconds(lone, contest->variants[turn], runs);
+            left++;
         }
-    for (int i = 0; i < contest->count; i++) {
-        for (int r = 0; r < rounds; r++)
-            ratios[r] = seconds[i][r] / seconds[0][r];
-        contest->ratio[i] = median(ratios, rounds);
+        judge(contest, r + 1);
     }
-    for (int i = 0; i < contest->count; i++)
-        contest->seconds[i] = median(seconds[i], rounds);
     return true;
 }
 
@@ -164,12 +180,12 @@ static Status confirm(Tuner *tuner, Lone *lone, const Choices *best, TuneRow *ro
     status_return_if_failed(enter(lone, &(Choices){0}, &contest));
     status_return_if_failed(enter(lone, best, &contest));
     row->tried = hold(tuner, lone, row->usual_seconds, LAST_ROUNDS, &contest);
-    if (!row->tried)
+    if (!row->tried || contest.count == 1)
         return STATUS_FINE;
-    row->usual_seconds = row->seconds = contest.seconds[0];
-    if (contest.count == 1 || contest.ratio[1] >= margin)
+    if (contest.ratio[1] >= margin)
         return STATUS_FINE;
     row->choices = *best;
+    row->usual_seconds = median(contest.seconds[0], LAST_ROUNDS);
     row->seconds = row->usual_seconds * contest.ratio[1];
     return STATUS_FINE;
 }
