@@ -14,9 +14,10 @@ enum {
     DEPTH = 256,             /* terms of a part: a panel of them stays near */
     PACKED_ROW = DEPTH + 16, /* from row to row: no power of two, to spread over the cache */
     BLOCK_ROWS = 240,        /* rows of a chunk at most; a multiple of every register block */
-    BLOCK_COLUMNS = 256,     /* columns of a chunk at most */
+    BLOCK_COLUMNS = 512,     /* columns of a chunk at most: rows are packed once for all of them */
     TILED_DEPTH = 512,       /* of tiles: terms of a part at most, whole tiles */
-    TILED_ROWS = 256,        /* rows of a chunk at most, whole blocks of tiles */
+    TILED_COLUMNS = 256,
+    TILED_ROWS = 256, /* rows of a chunk at most, whole blocks of tiles */
     TILED_UNIT = 2 * TILE_ROWS,
     ENOUGH_CHUNKS = 16 /* so that threads end together */
 };
@@ -135,7 +136,7 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
     bool tiled = out.form == ROWS_TILED;
     int64_t in = c->in / c->groups, columns = c->out / c->groups;
     Panels panels =
-        tiled ? tile_panels(columns, BLOCK_COLUMNS) : gemm_panels(target, columns, BLOCK_COLUMNS);
+        tiled ? tile_panels(columns, TILED_COLUMNS) : gemm_panels(target, columns, BLOCK_COLUMNS);
     int64_t rows = kernel_rows(slots->program, kernel) *
                    space_images(&slots->program->geometry, &kernel->space);
     int64_t block_rows =
