@@ -548,15 +548,16 @@ static void finish_vector(Emitter *e, void *context, LLVMValueRef column, LLVMVa
 static void finish_rows(Emitter *e, const Block *block) {
     const ContractSlots *slots = block->slots;
     LLVMValueRef group_start = emit_mul(e, block->group, emit_slot(e, slots->out));
+    RowWalk walk = row_walk_begin(e, &slots->source.taps, &slots->elements.space, block->first_row);
     Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
-    RowPlace place = emit_phase_row(e, &slots->source.taps, &slots->elements.space,
-                                    emit_add(e, block->first_row, rows.index));
+    RowPlace place = row_walk_place(e, &walk);
     ElementRow row = elements_begin(e, block->kernel, &slots->elements, &place);
     Epilogue epilogue = {
         &row,
         emit_at(e, e->f32, block->sums, emit_mul(e, rows.index, emit_slot(e, slots->sums_row))),
         emit_add(e, group_start, block->columns.first_column)};
     elements_each_vector(e, emit_int(e, 0), block->columns.column_count, finish_vector, &epilogue);
+    row_walk_next(e, &walk);
     loop_end(e, &rows);
 }
 

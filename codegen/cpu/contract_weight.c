@@ -256,8 +256,9 @@ static void pack_b(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLV
     const WeightSlots *slots = block->slots;
     LLVMValueRef out_start = emit_add(e, emit_mul(e, block->group, emit_slot(e, slots->out)),
                                       block->columns.first_column);
+    RowCounter counter = row_counter_begin(e, &slots->space, first);
     Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
-    RowPlace place = emit_row_place(e, &slots->space, emit_add(e, first, rows.index));
+    RowPlace place = row_counter_take(e, &counter);
     LLVMValueRef source = emit_row_address(e, &slots->b, place.image, place.row);
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
