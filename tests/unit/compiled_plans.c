@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "ir/kernel_footprint.h"
+#include "ir/kernel_lives.h"
 #include "ir/kernel_verify.h"
 #include "passes/fuse_kernels.h"
 #include "passes/lower.h"
@@ -126,6 +127,48 @@ static void test_chunks(void) {
     for (int i = 0; i < compiled->plan->launch_count; i++)
         parallel += compiled->plan->launches[i].chunks >= 3;
     CU_ASSERT(parallel > 50);
+    compiled_destroy(compiled);
+    arena_destroy(arena);
+}
+
+/* Whether something is alive at byte `offset` of scratch while kernel `name` runs. */
+static bool is_taken(const Program *program, const BufferLives *lives, const char *name,
+                     int64_t offset) {
+    int64_t kernel = 0;
+    while (strcmp(program->kernels.items[kernel]->name, name) != 0)
+        kernel++;
+    for (size_t i = 0; i < lives->count; i++) {
+        const BufferLife *life = &lives->items[i];
+        const Buffer *buffer = &program->buffers.items[life->buffer];
+        int64_t size = (int64_t)dtype_size(buffer->dtype);
+        if (buffer->region == REGION_SCRATCH && life->first <= kernel && kernel <= life->last &&
+            buffer->offset + life->begin * size <= offset &&
+            offset < buffer->offset + life->end * size)
+            return true;
+    }
+    return false;
+}
+
+/* What the stages of a kernel share lies where nothing is alive while it runs. */
+static void test_shared_scratch(void) {
+    Arena *arena = arena_create();
+    Program *program = lower_graph(arena, training_step(arena));
+    Compiled *compiled = compiled_create(program, &(CompiledOptions){0});
+    const Plan *plan = compiled->plan;
+    BufferLives lives = kernel_lives(program, arena);
+    int64_t scratch = kernel_region_bytes(program, REGION_SCRATCH);
+    int inside = 0;
+    for (int i = 0; i < plan->launch_count; i++)
+        for (int a = 0; a < plan->launches[i].pointer_count; a++) {
+            const PlanPointer *pointer = &plan->launches[i].pointers[a];
+            if (pointer->region < 0 || pointer->buffer >= 0)
+                continue;
+            CU_ASSERT(pointer->shared >= 0 && pointer->offset >= pointer->shared);
+            CU_ASSERT_FALSE(is_taken(program, &lives, plan->launches[i].kernel, pointer->shared));
+            CU_ASSERT_FALSE(is_taken(program, &lives, plan->launches[i].kernel, pointer->offset));
+            inside += pointer->offset < scratch;
+        }
+    CU_ASSERT(inside > 50);
     compiled_destroy(compiled);
     arena_destroy(arena);
 }
@@ -526,6 +569,7 @@ CU_TestInfo compiled_plans_tests[] = {
     {"the same bytes whatever threads and memory", test_same_bytes},
     {"the same bytes in bf16", test_same_bytes_in_bf16},
     {"a step has work for several threads", test_chunks},
+    {"stages share what is free", test_shared_scratch},
     {"plans of random programs", test_random_plans},
     {"a chain shares two places", test_chain},
     {"freed neighbours join", test_joined},
