@@ -1,6 +1,7 @@
 /* The largest items are placed first, each in the smallest gap between those that are alive with it
  * (Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020, greedy by
- * size). An item is a buffer, or several that replace one another in place. */
+ * size); where that leaves gaps, other orders are tried. An item is a buffer, or several that
+ * replace one another in place. */
 #include "passes/plan_memory.h"
 
 #include <stdlib.h>
@@ -21,6 +22,7 @@ typedef struct Stretch {
 /* What is given a place of its own. */
 typedef struct Item {
     int64_t bytes, first, last;
+    int64_t offset;
     int buffer; /* the first, if several replace one another */
     Stretch *stretches;
     size_t stretch_count;
@@ -151,14 +153,36 @@ static Item item_of(const Planner *planner, int buffer) {
     return item;
 }
 
+/* Buffers of several lives come first, while nothing hinders that others lie between them. */
 static int by_size(const void *a, const void *b) {
     const Item *x = a, *y = b;
+    if ((x->stretch_count > 1) != (y->stretch_count > 1))
+        return x->stretch_count > 1 ? -1 : 1;
     if (x->bytes != y->bytes)
         return x->bytes > y->bytes ? -1 : 1;
     return x->buffer - y->buffer;
 }
 
-/* The scratch that is touched, the largest items first. */
+static double area_of(const Item *item) {
+    return (double)item->bytes * (double)(item->last - item->first + 1);
+}
+
+static int by_area(const void *a, const void *b) {
+    const Item *x = a, *y = b;
+    if ((x->stretch_count > 1) == (y->stretch_count > 1) && area_of(x) != area_of(y))
+        return area_of(x) > area_of(y) ? -1 : 1;
+    return by_size(a, b);
+}
+
+static int by_length(const void *a, const void *b) {
+    const Item *x = a, *y = b;
+    if ((x->stretch_count > 1) == (y->stretch_count > 1) &&
+        x->last - x->first != y->last - y->first)
+        return x->last - x->first > y->last - y->first ? -1 : 1;
+    return by_size(a, b);
+}
+
+/* The scratch that is touched. */
 static void find_items(Planner *planner) {
     const Program *program = planner->program;
     for (size_t i = 0; i < program->buffers.count; i++) {
@@ -167,20 +191,21 @@ static void find_items(Planner *planner) {
             known->before < 0)
             vector_push(planner->arena, &planner->items, item_of(planner, (int)i));
     }
-    if (planner->items.count)
-        qsort(planner->items.items, planner->items.count, sizeof(Item), by_size);
 }
 
 /* ---- Places ---------------------------------------------------------------------------------- */
 
-/* The smallest gap that holds the item; the end of what it meets if there is none. */
-static int64_t find_place(const Planner *planner, const Item *item) {
+/* The smallest gap, or the first one, that holds the item; the end of what it meets if there is
+ * none. */
+static int64_t find_place(const Planner *planner, const Item *item, bool first) {
     int64_t end = 0, best = -1, smallest = INT64_MAX;
     for (size_t i = 0; i < planner->placed.count; i++) {
         const Stretch *other = &planner->placed.items[i];
         if (planner->share && (other->last < item->first || item->last < other->first))
             continue;
         int64_t gap = other->begin - end;
+        if (gap >= item->bytes && first)
+            return end;
         if (gap >= item->bytes && gap < smallest) {
             best = end;
             smallest = gap;
@@ -201,21 +226,6 @@ static void add_placed(Planner *planner, Stretch stretch, int64_t offset) {
     items[place] = stretch;
 }
 
-/* Returns the bytes of the region. */
-static int64_t plan_scratch(Planner *planner) {
-    int64_t region = 0;
-    for (size_t i = 0; i < planner->items.count; i++) {
-        const Item *item = &planner->items.items[i];
-        int64_t offset = find_place(planner, item), end = offset + item->bytes;
-        for (int b = item->buffer; b >= 0; b = planner->known[b].after)
-            planner->program->buffers.items[b].offset = offset;
-        for (size_t p = 0; p < item->stretch_count; p++)
-            add_placed(planner, item->stretches[p], offset);
-        region = end > region ? end : region;
-    }
-    return region;
-}
-
 static int64_t find_lower_bound(const Planner *planner) {
     size_t kernels = planner->program->kernels.count;
     int64_t *change = arena_new_array(planner->arena, int64_t, kernels + 1);
@@ -230,6 +240,56 @@ static int64_t find_lower_bound(const Planner *planner) {
         most = alive > most ? alive : most;
     }
     return most;
+}
+
+/* In which order items get their places, and whether in the first gap or in the smallest. */
+typedef struct Attempt {
+    int (*order)(const void *, const void *);
+    bool first;
+} Attempt;
+
+static const Attempt attempts[] = {{by_size, false}, {by_size, true},    {by_area, false},
+                                   {by_area, true},  {by_length, false}, {by_length, true}};
+
+enum { ATTEMPTS = sizeof attempts / sizeof *attempts, MOST_ITEMS_OF_SEVERAL_ATTEMPTS = 8192 };
+
+/* Returns the bytes of the region. */
+static int64_t place_items(Planner *planner, const Attempt *attempt) {
+    int64_t region = 0;
+    planner->placed.count = 0;
+    if (planner->items.count)
+        qsort(planner->items.items, planner->items.count, sizeof(Item), attempt->order);
+    for (size_t i = 0; i < planner->items.count; i++) {
+        Item *item = &planner->items.items[i];
+        item->offset = find_place(planner, item, attempt->first);
+        for (size_t p = 0; p < item->stretch_count; p++)
+            add_placed(planner, item->stretches[p], item->offset);
+        region = item->offset + item->bytes > region ? item->offset + item->bytes : region;
+    }
+    return region;
+}
+
+static void take_places(const Planner *planner) {
+    for (size_t i = 0; i < planner->items.count; i++)
+        for (int b = planner->items.items[i].buffer; b >= 0; b = planner->known[b].after)
+            planner->program->buffers.items[b].offset = planner->items.items[i].offset;
+}
+
+/* The least of some attempts, the first of equals. */
+static void plan_scratch(Planner *planner, MemoryPlan *plan) {
+    bool several = planner->items.count <= MOST_ITEMS_OF_SEVERAL_ATTEMPTS && planner->share;
+    int64_t least = INT64_MAX;
+    for (int i = 0; i < (several ? ATTEMPTS : 1); i++) {
+        int64_t bytes = place_items(planner, &attempts[i]);
+        if (bytes >= least)
+            continue;
+        least = bytes;
+        take_places(planner);
+        plan->scratch_lower_bound = find_lower_bound(planner);
+        if (least <= plan->scratch_lower_bound)
+            break;
+    }
+    plan->region_bytes[REGION_SCRATCH] = least;
 }
 
 bool plan_memory(Program *program, bool share, MemoryPlan *plan) {
@@ -254,8 +314,7 @@ bool plan_memory(Program *program, bool share, MemoryPlan *plan) {
         buffer->offset = plan->region_bytes[buffer->region];
         plan->region_bytes[buffer->region] += buffer_bytes(buffer);
     }
-    plan->region_bytes[REGION_SCRATCH] = plan_scratch(&planner);
-    plan->scratch_lower_bound = find_lower_bound(&planner);
+    plan_scratch(&planner, plan);
     arena_destroy(arena);
     return true;
 }
