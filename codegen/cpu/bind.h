@@ -35,8 +35,10 @@ typedef struct Binding {
     VECTOR(Code *) codes;
     VECTOR(PlanLaunch) launches; /* without functions */
     VECTOR(Code *) launch_codes; /* beside the launches */
-    int64_t program_scratch, shared, workspace;
-    int tuned; /* contractions with choices of the tuning */
+    VECTOR(PlanPointer *) launch_pointers;
+    int64_t scratch, shared, workspace; /* bytes: of the region; the most that one kernel's stages
+                                           share in it; of a thread */
+    int tuned;                          /* contractions with choices of the tuning */
 } Binding;
 
 /* Binds all launches, by the choices of a tuning (NULL: the defaults). `environment`, what else

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "base/fatal.h"
+#include "base/integer.h"
 #include "base/text.h"
 #include "codegen/cpu/cache.h"
 #include "codegen/cpu/gemm.h"
+#include "codegen/cpu/row_lines.h"
 #include "codegen/cpu/tiles.h"
 
 /* A row of choices.def; its candidates end with 0. */
@@ -90,6 +92,15 @@ static bool is_open(const Program *program, const Kernel *kernel, const CpuTarge
     return true;
 }
 
+/* Whether a value that is listed keeps the bits. Where the taps of a line share rows, their
+ * channels are cut before the taps: another cut would be another order of the sums. */
+static bool keeps_order(const Kernel *kernel, const ChoiceRow *row, int value) {
+    int64_t in = kernel->contraction.in / kernel->contraction.groups;
+    if (row->form != CHOICE_CONTRACT || row->name != CHOICE_DEPTH || !lines_share_rows(kernel))
+        return true;
+    return integer_divide_up(in, value) == integer_divide_up(in, row->usual);
+}
+
 int choices_candidates(const Program *program, const Kernel *kernel, const CpuTarget *target,
                        ChoiceName name, int values[CHOICE_MOST_CANDIDATES]) {
     const ChoiceRow *row = find_row(choices_form(kernel, target), name);
@@ -97,7 +108,8 @@ int choices_candidates(const Program *program, const Kernel *kernel, const CpuTa
     if (!row || !is_open(program, kernel, target, row))
         return 0;
     for (const int *candidate = row->candidates; *candidate; candidate++)
-        values[count++] = *candidate;
+        if (keeps_order(kernel, row, *candidate))
+            values[count++] = *candidate;
     return count;
 }
 
@@ -106,7 +118,8 @@ bool choices_legal(const Program *program, const Kernel *kernel, const CpuTarget
     for (int name = 0; name < CHOICE_NAMES; name++) {
         const ChoiceRow *row = find_row(choices_form(kernel, target), (ChoiceName)name);
         if (choices->value[name] && (!row || !is_candidate(row, choices->value[name]) ||
-                                     !is_open(program, kernel, target, row)))
+                                     !is_open(program, kernel, target, row) ||
+                                     !keeps_order(kernel, row, choices->value[name])))
             return false;
     }
     return true;

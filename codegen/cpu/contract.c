@@ -1,15 +1,17 @@
 /* Contracts: rows to rows. Stage 0 packs the weight into panels of columns, shared by all threads.
  * Stage 1 takes a block of rows and columns a chunk: for each part of the depth (some taps, some
- * input channels) it finds the rows that the taps read, or packs them (behind the prologue, or as
- * bf16 for tiles), and multiplies them with the panels, summing in the thread's workspace; then the
- * kernel's expression runs over the sums. Where kernel_skips_hidden, a part has one tap, and only
- * the rows that it finds are packed and multiplied, each into the sums of its own row. */
+ * input channels) it finds the rows that the taps read, or packs them (behind the prologue, for a
+ * line of taps at once where they form lines, or as bf16 for tiles), and multiplies them with the
+ * panels, summing in the thread's workspace; then the kernel's expression runs over the sums. Where
+ * kernel_skips_hidden, a part has one tap, and only the rows that it finds are packed and
+ * multiplied, each into the sums of its own row. */
 #include "base/fatal.h"
 #include "base/integer.h"
 #include "codegen/cpu/choices.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/gemm.h"
 #include "codegen/cpu/kinds.h"
+#include "codegen/cpu/row_lines.h"
 #include "codegen/cpu/tiles.h"
 
 enum {
@@ -19,7 +21,7 @@ enum {
 };
 
 /* How the rows that the taps read come to the product. */
-typedef enum RowForm { ROWS_PACKED, ROWS_IN_PLACE, ROWS_TILED } RowForm;
+typedef enum RowForm { ROWS_PACKED, ROWS_SHARED, ROWS_IN_PLACE, ROWS_TILED } RowForm;
 enum { ROW_FORMS = ROWS_TILED + 1 };
 
 static RowForm row_form(const Slots *slots, const Kernel *kernel, const CpuTarget *target) {
@@ -27,8 +29,9 @@ static RowForm row_form(const Slots *slots, const Kernel *kernel, const CpuTarge
     if (form == CHOICE_CONTRACT_TILED)
         return ROWS_TILED;
     bool packed = choices_value(slots->choices, form, CHOICE_READ) == CHOICE_PACKED;
-    return choices_may_read_in_place(slots->program, kernel, target) && !packed ? ROWS_IN_PLACE
-                                                                                : ROWS_PACKED;
+    if (choices_may_read_in_place(slots->program, kernel, target) && !packed)
+        return ROWS_IN_PLACE;
+    return lines_share_rows(kernel) ? ROWS_SHARED : ROWS_PACKED;
 }
 
 /* How it is cut, by its choices (codegen/cpu/choices.def). */
@@ -75,16 +78,21 @@ static int64_t choose_block_rows(int64_t rows, int64_t column_blocks, int64_t mo
     return block < unit ? unit : block;
 }
 
-/* How the depth is cut: some taps with all channels, or some channels of a tap. */
+/* How the depth is cut: some taps with all channels, or some channels of a tap or of a line of
+ * them. */
 typedef struct Parts {
     int64_t taps, channels;
     int64_t depth;                    /* of a part, tiles: padded */
     int64_t tap_parts, channel_parts; /* of the whole depth */
 } Parts;
 
-static Parts cut_depth(RowForm form, bool skips, int64_t most, int64_t taps, int64_t in) {
+static Parts cut_depth(const Kernel *kernel, RowForm form, bool skips, int64_t most) {
+    const Contraction *c = &kernel->contraction;
+    int64_t taps = c->taps.tap_count, in = c->in / c->groups;
     int64_t unit = TILE_DEPTH;
     Parts parts = {.taps = in < most && !skips ? most / in : 1};
+    if (form == ROWS_SHARED)
+        parts.taps = line_taps(kernel);
     if (parts.taps > taps)
         parts.taps = taps > 0 ? taps : 1;
     parts.channels = integer_divide_up(in, integer_divide_up(in, most));
@@ -102,7 +110,8 @@ static void slot_workspace(Slots *slots, ContractSlots *out, const Parts *parts,
     bool tiled = out->form == ROWS_TILED, direct = out->form != ROWS_PACKED;
     int64_t row = tiled ? parts->depth / 2 + TILE_COLUMNS : out->packed_row;
     int64_t rows = out->cut.rows;
-    int64_t packed = out->form == ROWS_IN_PLACE ? 0 : rows * row;
+    int64_t spread = out->form == ROWS_SHARED ? LINE_SPREAD : 0;
+    int64_t packed = out->form == ROWS_IN_PLACE ? 0 : (rows + spread) * row;
     int64_t sums = (rows + out->skips) * sums_row; /* a spare one for what fills register blocks */
     int64_t zeros = direct ? integer_divide_up(in, 16) * 16 : 0, taps = parts->taps;
     out->row_bytes = slot_number(slots, row * (int64_t)sizeof(float));
@@ -156,7 +165,7 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
                    space_images(&slots->program->geometry, &kernel->space);
     int64_t block_rows = choose_block_rows(rows, panels.blocks * c->groups, out.cut.rows,
                                            tiled ? TILED_UNIT : gemm_block(target).rows);
-    Parts parts = cut_depth(out.form, out.skips, out.cut.depth, c->taps.tap_count, in);
+    Parts parts = cut_depth(kernel, out.form, out.skips, out.cut.depth);
     out.source = slot_packed_source(slots, kernel, tiled ? DTYPE_BF16 : DTYPE_F32);
     out.elements = slot_elements(slots, kernel);
     out.panels = slot_panels(slots, &panels, columns);
@@ -175,7 +184,8 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
 }
 
 /* Weights whose output channels lie side by side are packed by copying, others by gathering; rows
- * are packed, or read where they are; all, or those that are not hidden. */
+ * are packed, each tap's or those of a line of taps, or read where they are; all, or those that are
+ * not hidden. */
 static int64_t bind_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                              int stage) {
     ContractSlots out = slot_contract(slots, kernel, target, stage);
@@ -407,6 +417,24 @@ static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part, LL
     loop_end(e, &padding);
 }
 
+/* Packs the rows that the taps of a line find, and points each tap to its own. */
+static void share_rows(Emitter *e, const Block *block, const PackedTaps *part) {
+    const ContractSlots *slots = block->slots;
+    PackedTaps shifted = *part;
+    shifted.first = emit_add(e, part->first, emit_mul(e, block->group, emit_slot(e, slots->in)));
+    RowRange range =
+        emit_line_range(e, &slots->source, part->first_tap, part->end_tap, block->first_row,
+                        block->row_count, block->packed_rows, slots->packed_row);
+    emit_pack_range(e, &slots->source, &shifted, &range);
+    RowPointers rows = {.first_tap = part->first_tap,
+                        .end_tap = part->end_tap,
+                        .table = block->table,
+                        .count = block->row_count,
+                        .zeros = block->zeros,
+                        .range = &range};
+    emit_row_pointers(e, &slots->source, &rows, block->pointers);
+}
+
 /* Rows are found by pointers: read there, copied from there, or some of them skipped. */
 static bool finds_rows(const ContractSlots *slots) {
     return slots->form == ROWS_IN_PLACE || slots->skips ||
@@ -483,25 +511,28 @@ static void multiply_tiled(Emitter *e, const Block *block, const PackedTaps *par
 /* The same from registers, for `count` rows; they are packed, or read where they are. */
 static void multiply(Emitter *e, const Block *block, const PackedTaps *part, LLVMValueRef count) {
     const ContractSlots *slots = block->slots;
-    bool direct = slots->form == ROWS_IN_PLACE;
+    bool packed = slots->form == ROWS_PACKED;
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), in = emit_slot(e, slots->in);
     LLVMValueRef first_term = emit_add(e, emit_mul(e, part->first_tap, in), part->first);
     LLVMValueRef taps = emit_sub(e, part->end_tap, part->first_tap);
-    if (!direct)
+    if (packed)
         pack_rows(e, block, part, count);
+    if (slots->form == ROWS_SHARED)
+        share_rows(e, block, part);
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, one);
     LLVMValueRef column = emit_panel_start(e, &slots->panels, panels.index);
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
     GemmOperands o = {
         .a = block->pointers,
-        .first = direct ? part->first : zero,
-        .taps = direct ? taps : one,
+        .first = slots->form == ROWS_IN_PLACE ? part->first : zero,
+        .taps = packed ? one : taps,
         .tap_step = emit_int(e, ROW_TABLE_ROWS),
         .b = emit_at(e, e->f32, packed_panel(e, slots, block->group, column),
                      emit_mul(e, first_term, width)),
         .c = emit_at(e, e->f32, block->sums, emit_sub(e, column, block->columns.first_column)),
         .c_row = emit_slot(e, slots->sums_row),
-        .depth = direct ? part->count : emit_mul(e, taps, part->count),
+        .b_step = in,
+        .depth = packed ? emit_mul(e, taps, part->count) : part->count,
         .accumulate = is_later_part(e, part)};
     if (slots->skips) {
         o.rows = block->numbers;
@@ -529,15 +560,16 @@ static void finish_vector(Emitter *e, void *context, LLVMValueRef column, LLVMVa
 static void finish_rows(Emitter *e, const Block *block) {
     const ContractSlots *slots = block->slots;
     LLVMValueRef group_start = emit_mul(e, block->group, emit_slot(e, slots->out));
+    RowWalk walk = row_walk_begin(e, &slots->source.taps, &slots->elements.space, block->first_row);
     Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
-    RowPlace place = emit_phase_row(e, &slots->source.taps, &slots->elements.space,
-                                    emit_add(e, block->first_row, rows.index));
+    RowPlace place = row_walk_place(e, &walk);
     ElementRow row = elements_begin(e, block->kernel, &slots->elements, &place);
     Epilogue epilogue = {
         &row,
         emit_at(e, e->f32, block->sums, emit_mul(e, rows.index, emit_slot(e, slots->sums_row))),
         emit_add(e, group_start, block->columns.first_column)};
     elements_each_vector(e, emit_int(e, 0), block->columns.column_count, finish_vector, &epilogue);
+    row_walk_next(e, &walk);
     loop_end(e, &rows);
 }
 

@@ -17,13 +17,15 @@
 #include "codegen/cpu/tiles.h"
 
 enum {
-    FLOAT_ROWS = 1024,     /* rows that are summed in fp32 */
+    FLOAT_ROWS = 1024, /* rows that are summed in fp32 */
+    BLOCK_ROWS =
+        384, /* of the weight's rows (tap, input channel); a multiple of every register block */
+    BLOCK_COLUMNS = 256,   /* of a block; one that is wider is half as tall by default */
     PACKED_GAP = 16,       /* elements from row to row are not a power of two times a line */
     DIRECT_CHANNELS = 128, /* rows at most as long as this are read where they are, unless another
                               way is chosen: a stretch of longer ones falls on too few lines of the
                               first cache */
     ENOUGH_CHUNKS = 16,    /* so that threads end together */
-    BLOCK_ROWS = 384,      /* of tiles: rows of the weight in a block */
     TILED_STRETCH = ROW_TABLE_ROWS,
     TILED_FLOAT_ROWS = 4096,
     PANEL_ROWS = 2 * TILE_COLUMNS,           /* rows of the weight in a panel of tiles */
@@ -34,7 +36,6 @@ enum {
 
 typedef struct WeightSlots {
     bool tiled, direct, skips;
-    int64_t block_rows; /* of the weight's rows (tap, input channel) in a block at most */
     int64_t stretch;    /* rows that are taken at a time */
     int64_t packed_row; /* elements from packed row to packed row, not of tiles */
     PackedSource source;
@@ -47,9 +48,11 @@ typedef struct WeightSlots {
     int taps_per_block, tap_blocks, channels_per_block, channel_blocks;
     int blocks, parts;
     int block_row; /* columns from row to row of a block's sums; tiles: columns in all */
+    int block_elements;
     int packed_b, pairs, zeros, sums, totals, table, pointers, numbers; /* offsets in the workspace,
                                                                   in fp32 elements */
-    int part_totals; /* pointer: [part][block][BLOCK_ROWS][block_row] doubles; tiles: turned */
+    int part_totals; /* pointer: [part][block][row of the weight][block_row] doubles; tiles: turned
+                      */
 } WeightSlots;
 
 /* Whether what the taps read is multiplied where it is: whole register blocks of channels. */
@@ -66,14 +69,11 @@ static WeightSlots find_sizes(const Slots *slots, const Kernel *kernel, const Cp
     ChoiceForm form = choices_form(kernel, target);
     WeightSlots out = {.tiled = form == CHOICE_WEIGHT_TILED,
                        .skips = kernel_skips_hidden(kernel),
-                       .block_rows = BLOCK_ROWS,
                        .stretch = TILED_STRETCH};
     if (out.tiled)
         return out;
     out.direct = is_direct(slots, kernel, target);
-    out.block_rows = choices_value(slots->choices, form, CHOICE_ROWS);
     out.stretch = choices_value(slots->choices, form, CHOICE_STRETCH);
-    out.packed_row = out.block_rows + PACKED_GAP;
     invariant(out.stretch <= ROW_TABLE_ROWS, "a row table holds the rows of a stretch");
     return out;
 }
@@ -81,37 +81,39 @@ static WeightSlots find_sizes(const Slots *slots, const Kernel *kernel, const Cp
 /* How the weight is cut into blocks: some taps with all channels, or some channels of a tap; by
  * some columns. */
 typedef struct Blocks {
+    int64_t rows; /* of the weight, in one at most */
     int64_t channels, taps;
     Panels panels;
     int64_t count; /* of all groups */
 } Blocks;
 
-/* Blocks of at most `rows` rows of the weight and `columns` columns. */
-static Blocks cut_blocks(const Kernel *kernel, const CpuTarget *target, int64_t rows,
-                         int64_t columns) {
+/* The rows of the weight in a block: as chosen, or as suits its width. */
+static int64_t find_rows_of_block(const Choices *choices, bool tiled, const Panels *panels) {
+    int chosen = tiled ? 0 : choices_value(choices, CHOICE_WEIGHT, CHOICE_ROWS);
+    int usual = !tiled && panels->widest > BLOCK_COLUMNS ? BLOCK_ROWS / 2 : BLOCK_ROWS;
+    return chosen ? chosen : usual;
+}
+
+/* By these choices; NULL: by default. */
+static Blocks cut_blocks(const Kernel *kernel, const CpuTarget *target, const Choices *choices) {
     const Contraction *c = &kernel->contraction;
-    bool tiled = choices_form(kernel, target) == CHOICE_WEIGHT_TILED;
+    ChoiceForm form = choices_form(kernel, target);
+    bool tiled = form == CHOICE_WEIGHT_TILED;
+    int64_t columns = choices_value(choices, form, CHOICE_COLUMNS);
+    Panels panels = tiled ? tile_panels(c->out / c->groups, columns)
+                          : gemm_panels(target, c->out / c->groups, columns);
+    int64_t rows = find_rows_of_block(choices, tiled, &panels);
     int64_t in = c->in / c->groups, tap_count = c->taps.tap_count;
     int64_t unit = tiled ? PANEL_ROWS : gemm_block(target).rows;
-    Blocks blocks = {.channels = in, .taps = 1};
+    Blocks blocks = {.rows = rows, .channels = in, .taps = 1, .panels = panels};
     if (in > rows) /* equal blocks of whole register blocks */
         blocks.channels =
             integer_divide_up(integer_divide_up(in, integer_divide_up(in, rows)), unit) * unit;
     else /* as many taps as fit, spread evenly */
         blocks.taps = integer_divide_up(tap_count, integer_divide_up(tap_count, rows / in));
-    blocks.panels = tiled ? tile_panels(c->out / c->groups, columns)
-                          : gemm_panels(target, c->out / c->groups, columns);
     blocks.count = c->groups * integer_divide_up(tap_count, blocks.taps) *
                    integer_divide_up(in, blocks.channels) * blocks.panels.blocks;
     return blocks;
-}
-
-/* How many blocks there are without choices. */
-static int64_t count_usual_blocks(const Kernel *kernel, const CpuTarget *target) {
-    ChoiceForm form = choices_form(kernel, target);
-    int64_t rows =
-        form == CHOICE_WEIGHT ? choices_value(NULL, form, CHOICE_ROWS) : (int64_t)BLOCK_ROWS;
-    return cut_blocks(kernel, target, rows, choices_value(NULL, form, CHOICE_COLUMNS)).count;
 }
 
 /* Rows are cut into parts where there are few blocks, by default: totals of parts are rounded, so
@@ -166,10 +168,9 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     const Geometry *geometry = &slots->program->geometry;
     int64_t rows = space_rows(geometry, &kernel->space) * space_images(geometry, &kernel->space);
     int64_t in = c->in / c->groups, columns = c->out / c->groups;
-    Blocks blocks =
-        cut_blocks(kernel, target, out.block_rows,
-                   choices_value(slots->choices, choices_form(kernel, target), CHOICE_COLUMNS));
+    Blocks blocks = cut_blocks(kernel, target, slots->choices);
     Panels panels = blocks.panels;
+    out.packed_row = blocks.rows + PACKED_GAP;
     out.source = slot_packed_source(slots, kernel, out.tiled ? DTYPE_BF16 : DTYPE_F32);
     out.space = slot_space(slots, &kernel->space, false);
     out.b = slot_view(slots, &c->b);
@@ -180,14 +181,16 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     slot_blocks(slots, &out, blocks.taps, blocks.channels, c->taps.tap_count, in);
     out.block_row = slot_number(slots, panels.widest);
     int64_t packed = out.direct ? 0 : out.stretch * out.packed_row;
-    int64_t block = out.block_rows * panels.widest;
+    int64_t block = blocks.rows * panels.widest;
+    out.block_elements = slot_number(slots, block);
     out.packed_b = slot_number(slots, out.tiled ? TILE_DEPTH * PAIRED_ROW / 2 : packed);
     if (out.tiled)
         slot_workspace(slots, &out, (TILE_DEPTH * PAIRED_ROW + panels.widest * TURNED_ROW) / 2,
                        BLOCK_ROWS * TILED_STRETCH / 2, in + panels.widest, block, blocks.taps);
     else
         slot_workspace(slots, &out, packed + out.stretch * panels.widest, 0, 0, block, blocks.taps);
-    slot_parts(slots, &out, rows, blocks.count, count_usual_blocks(kernel, target), block, stage);
+    slot_parts(slots, &out, rows, blocks.count, cut_blocks(kernel, target, NULL).count, block,
+               stage);
     return out;
 }
 
@@ -210,8 +213,8 @@ typedef struct WeightBlock {
 static LLVMValueRef part_totals(Emitter *e, const WeightSlots *slots, LLVMValueRef part,
                                 LLVMValueRef block) {
     LLVMValueRef number = emit_add(e, emit_mul(e, part, emit_slot(e, slots->blocks)), block);
-    LLVMValueRef size = emit_mul(e, emit_int(e, slots->block_rows), emit_slot(e, slots->block_row));
-    return emit_at(e, e->f64, emit_slot_pointer(e, slots->part_totals), emit_mul(e, number, size));
+    LLVMValueRef first = emit_mul(e, number, emit_slot(e, slots->block_elements));
+    return emit_at(e, e->f64, emit_slot_pointer(e, slots->part_totals), first);
 }
 
 /* Block number `number` of the weight. */
@@ -294,8 +297,9 @@ static void pack_b(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLV
     const WeightSlots *slots = block->slots;
     LLVMValueRef out_start = emit_add(e, emit_mul(e, block->group, emit_slot(e, slots->out)),
                                       block->columns.first_column);
+    RowCounter counter = row_counter_begin(e, &slots->space, first);
     Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
-    RowPlace place = emit_row_place(e, &slots->space, emit_add(e, first, rows.index));
+    RowPlace place = row_counter_take(e, &counter);
     LLVMValueRef source = emit_row_address(e, &slots->b, place.image, place.row);
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
@@ -632,9 +636,8 @@ static void emit_sums(Emitter *e, const WeightSlots *slots) {
     LLVMValueRef whole = LLVMBuildICmp(e->builder, LLVMIntEQ, emit_slot(e, slots->parts), one, "");
     block.totals = LLVMBuildSelect(e->builder, whole, block.totals,
                                    part_totals(e, slots, part_number, nth), "");
-    LLVMValueRef width = emit_slot(e, slots->block_row);
     emit_clear(e, DTYPE_F32, block.totals,
-               emit_mul(e, emit_int(e, 2), emit_mul(e, emit_int(e, slots->block_rows), width)));
+               emit_mul(e, emit_int(e, 2), emit_slot(e, slots->block_elements)));
     LLVMValueRef size = emit_slot(e, slots->part_rows), first = emit_mul(e, part_number, size);
     LLVMValueRef last = emit_min(e, emit_add(e, first, size), emit_slot(e, slots->rows));
     LLVMValueRef float_rows = emit_int(e, slots->tiled ? TILED_FLOAT_ROWS : FLOAT_ROWS);
@@ -660,7 +663,7 @@ static void emit_sums(Emitter *e, const WeightSlots *slots) {
 static void emit_merge(Emitter *e, const WeightSlots *slots) {
     LLVMValueRef zero = emit_int(e, 0), first = part_totals(e, slots, zero, zero);
     WeightBlock block = find_block(e, slots, e->chunk);
-    LLVMValueRef size = emit_mul(e, emit_int(e, slots->block_rows), emit_slot(e, slots->block_row));
+    LLVMValueRef size = emit_slot(e, slots->block_elements);
     store_block(e, &block, emit_at(e, e->f64, first, emit_mul(e, e->chunk, size)),
                 emit_slot(e, slots->parts), emit_mul(e, size, emit_slot(e, slots->blocks)));
 }

@@ -560,8 +560,9 @@ static void emit_within_rows(Emitter *e, const Kernel *kernel, const ReduceSlots
     LLVMValueRef size = emit_slot(e, slots->tile_rows);
     LLVMValueRef begin = emit_mul(e, e->chunk, size);
     LLVMValueRef end = emit_min(e, emit_add(e, begin, size), emit_slot(e, slots->group_rows));
+    RowCounter counter = row_counter_begin(e, &slots->elements.space, begin);
     Loop rows = loop_begin(e, begin, end, emit_int(e, 1));
-    RowPlace place = emit_row_place(e, &slots->elements.space, rows.index);
+    RowPlace place = row_counter_take(e, &counter);
     ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
     Loop groups = loop_begin(e, emit_int(e, 0), emit_slot(e, slots->groups), emit_int(e, 1));
     reduce_group(e, &row, slots, groups.index);

@@ -45,6 +45,15 @@ static const Case cases[] = {
     {.name = "contract behind a prologue",
      .buffers = X72 W72 "buffer y : f32 outputs {elements=332800}\n",
      .kernel = "kernel k : contract x 100\n" SPACE FROM_X72 SQUARED BY_W PASS TO_Y100},
+    {.name = "contract of many channels behind a prologue",
+     .buffers = "buffer x : f32 inputs {elements=998400}\n"
+                "buffer w : f32 inputs {elements=54000}\nbuffer y : f32 outputs {elements=66560}\n",
+     .kernel = "kernel k : contract x 20\n" SPACE "contraction {in=300, out=20}\n" FROM TAPS
+               "a %inputs:x {image=499200, row=300}\n"
+               "prologue_operand element same %inputs:x {image=499200, row=300}\n"
+               "prologue t0 = operand 0; t1 = operand 1; t2 = mul t0 t1; -> t2\n"
+               "weight %inputs:w {tap=6000, in=20, out=1}\n" PASS
+               "out %outputs:y {image=33280, row=20}\n"},
     {.name = "contract of many channels",
      .buffers = "buffer x : f32 inputs {elements=2396160}\n"
                 "buffer w : f32 inputs {elements=14400}\nbuffer y : f32 outputs {elements=66560}\n",
@@ -271,6 +280,10 @@ static void test_open(void) {
     CU_ASSERT(count_candidates("contract", vectors, CHOICE_READ) == 2);
     CU_ASSERT(count_candidates("contract", vectors, CHOICE_STRETCH) == 0);
     CU_ASSERT(count_candidates("contract behind a prologue", vectors, CHOICE_READ) == 0);
+    CU_ASSERT(count_candidates("contract behind a prologue", vectors, CHOICE_DEPTH) > 2);
+    CU_ASSERT(count_candidates("contract of many channels", vectors, CHOICE_DEPTH) > 2);
+    CU_ASSERT(count_candidates("contract of many channels behind a prologue", vectors,
+                               CHOICE_DEPTH) == 2);
     CU_ASSERT(count_candidates("contract_weight", vectors, CHOICE_READ) == 2);
     CU_ASSERT(count_candidates("contract_weight", vectors, CHOICE_DEPTH) == 0);
     CU_ASSERT(count_candidates("contract_weight of long rows", vectors, CHOICE_READ) == 0);

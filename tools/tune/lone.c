@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "ir/kernel_lives.h"
 #include "passes/plan_memory.h"
 #include "runtime/train/mask.h"
 
@@ -103,10 +104,13 @@ void lone_host_free(LoneHost *host) {
 
 /* Scratch that nobody touches takes no room. */
 static void drop_untouched(Arena *arena, Program *program) {
-    const BufferLife *lives = plan_memory_lives(program, arena);
+    BufferLives lives = kernel_lives(program, arena);
+    bool *touched = arena_new_array(arena, bool, program->buffers.count + 1);
+    for (size_t i = 0; i < lives.count; i++)
+        touched[lives.items[i].buffer] = true;
     for (size_t i = 0; i < program->buffers.count; i++) {
         Buffer *buffer = &program->buffers.items[i];
-        if (buffer->region != REGION_SCRATCH || lives[i].first >= 0)
+        if (buffer->region != REGION_SCRATCH || touched[i])
             continue;
         buffer->elements = 0;
         buffer->offset = 0;
