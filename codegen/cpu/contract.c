@@ -31,7 +31,7 @@ _Static_assert((int)BLOCK_ROWS <= (int)ROW_TABLE_ROWS && (int)TILED_ROWS <= (int
 static RowForm row_form(Arena *arena, const Program *program, const Kernel *kernel,
                         const CpuTarget *target, Strip *strip) {
     if (kernel->contraction.bf16 && target->tiles != CPU_TILES_NONE)
-        return strip_plan(arena, program, kernel, strip) ? ROWS_STRIP : ROWS_TILED;
+        return strip_plan(arena, program, kernel, true, strip) ? ROWS_STRIP : ROWS_TILED;
     return gemm_reads_rows(program, kernel) ? ROWS_IN_PLACE : ROWS_PACKED;
 }
 

@@ -94,7 +94,8 @@ static bool suits(const Program *program, const Kernel *kernel) {
            phase_extent(kernel, 1) > 0;
 }
 
-bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, Strip *strip) {
+bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, bool beside,
+                Strip *strip) {
     const Contraction *c = &kernel->contraction;
     if (!suits(program, kernel))
         return false;
@@ -106,7 +107,7 @@ bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, Stri
     strip->taps.taps = arena_new_array(arena, Tap, count);
     memcpy(strip->taps.taps, c->taps.taps, count * sizeof(Tap));
     qsort(strip->taps.taps, count, sizeof(Tap), compare_taps);
-    if (c->in % TILE_DEPTH != 0)
+    if (beside && c->in % TILE_DEPTH != 0)
         strip->inner = side_by_side(&strip->taps);
     strip->count = c->taps.tap_count / strip->inner;
     strip->blocks = arena_new_array(arena, StripBlock, count);
@@ -244,43 +245,94 @@ static void copy_position(Emitter *e, const StripLine *line, LLVMValueRef positi
     loop_end(e, &rest);
 }
 
-/* Line `line`, counted in the block `block`. */
-static void pack_line(Emitter *e, const PackedSource *source, const StripSlots *slots,
-                      const StripPlace *place, const StripPart *part, LLVMValueRef fields,
-                      LLVMValueRef line) {
-    const TapSlots *taps = &source->taps;
+/* A line of a block of a strip: whether it is in the picture; its first row there; the source's
+ * column at its first position; that position. */
+typedef struct FoundLine {
+    LLVMValueRef there, row, column, position;
+} FoundLine;
+
+/* Line number `line` of the block whose fields in the table start at `fields`. */
+static FoundLine find_line(Emitter *e, const TapSlots *taps, const StripSlots *slots,
+                           const StripPlace *place, LLVMValueRef fields, LLVMValueRef line) {
     LLVMValueRef field[BLOCK_FIELDS], zero = emit_int(e, 0), width = emit_slot(e, slots->width);
     for (int i = 0; i < BLOCK_FIELDS; i++)
         field[i] = emit_table_entry(e, slots->blocks, emit_add(e, fields, emit_int(e, i)));
     LLVMValueRef number =
         emit_mul(e, emit_add(e, place->first, line), emit_slot(e, taps->scale[0]));
     number = emit_add(e, number, field[0]);
-    LLVMValueRef there =
-        LLVMBuildICmp(e->builder, LLVMIntULT, number, emit_slot(e, taps->source.extent[0]), "");
-    LLVMValueRef extent = emit_slot(e, taps->source.extent[1]);
-    LLVMValueRef in = emit_slot(e, source->a.row_stride);
-    LLVMValueRef row = emit_mul(e, LLVMBuildSelect(e->builder, there, number, zero, ""), extent);
-    LLVMValueRef position = emit_add(e, field[3], emit_mul(e, line, width));
-    StripLine copied = {
-        .part = part,
-        .source = emit_row_address(e, &source->a, place->image, row),
-        .all = LLVMBuildSelect(e->builder, there, emit_mul(e, extent, in), zero, ""),
-        .start = emit_add(e, emit_mul(e, field[1], in), part->first),
-        .step = emit_mul(e, emit_slot(e, taps->scale[1]), in),
-        .target = emit_at(e, e->i16, part->target, emit_mul(e, position, part->size))};
-    Loop positions = loop_begin(e, zero, width, emit_int(e, 1));
-    copy_position(e, &copied, positions.index);
-    loop_end(e, &positions);
+    FoundLine found = {.there = LLVMBuildICmp(e->builder, LLVMIntULT, number,
+                                              emit_slot(e, taps->source.extent[0]), ""),
+                       .column = field[1],
+                       .position = emit_add(e, field[3], emit_mul(e, line, width))};
+    number = LLVMBuildSelect(e->builder, found.there, number, zero, "");
+    found.row = emit_mul(e, number, emit_slot(e, taps->source.extent[1]));
+    return found;
+}
+
+/* Loops over the lines of all blocks. */
+typedef struct LineLoop {
+    Loop block, line;
+    FoundLine found;
+} LineLoop;
+
+static LineLoop line_loop_begin(Emitter *e, const TapSlots *taps, const StripSlots *slots,
+                                const StripPlace *place) {
+    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
+    LineLoop loop = {.block = loop_begin(e, zero, emit_slot(e, slots->block_count), one)};
+    LLVMValueRef fields = emit_mul(e, loop.block.index, emit_int(e, BLOCK_FIELDS));
+    LLVMValueRef hang = emit_table_entry(e, slots->blocks, emit_add(e, fields, emit_int(e, 2)));
+    loop.line = loop_begin(e, zero, emit_add(e, place->lines, hang), one);
+    loop.found = find_line(e, taps, slots, place, fields, loop.line.index);
+    return loop;
+}
+
+static void line_loop_end(Emitter *e, LineLoop *loop) {
+    loop_end(e, &loop->line);
+    loop_end(e, &loop->block);
 }
 
 void emit_pack_strip(Emitter *e, const PackedSource *source, const StripSlots *slots,
                      const StripPlace *place, const StripPart *part) {
+    const TapSlots *taps = &source->taps;
+    LineLoop lines = line_loop_begin(e, taps, slots, place);
+    const FoundLine *found = &lines.found;
+    LLVMValueRef zero = emit_int(e, 0), in = emit_slot(e, source->a.row_stride);
+    LLVMValueRef all = emit_mul(e, emit_slot(e, taps->source.extent[1]), in);
+    StripLine line = {
+        .part = part,
+        .source = emit_row_address(e, &source->a, place->image, found->row),
+        .all = LLVMBuildSelect(e->builder, found->there, all, zero, ""),
+        .start = emit_add(e, emit_mul(e, found->column, in), part->first),
+        .step = emit_mul(e, emit_slot(e, taps->scale[1]), in),
+        .target = emit_at(e, e->i16, part->target, emit_mul(e, found->position, part->size))};
+    Loop positions = loop_begin(e, zero, emit_slot(e, slots->width), emit_int(e, 1));
+    copy_position(e, &line, positions.index);
+    loop_end(e, &positions);
+    line_loop_end(e, &lines);
+}
+
+void emit_strip_pointers(Emitter *e, const PackedSource *source, const StripSlots *slots,
+                         const StripPlace *place, LLVMValueRef channel, LLVMValueRef zeros,
+                         LLVMValueRef pointers, LLVMValueRef count) {
+    const TapSlots *taps = &source->taps;
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
-    Loop block = loop_begin(e, zero, emit_slot(e, slots->block_count), one);
-    LLVMValueRef fields = emit_mul(e, block.index, emit_int(e, BLOCK_FIELDS));
-    LLVMValueRef hang = emit_table_entry(e, slots->blocks, emit_add(e, fields, emit_int(e, 2)));
-    Loop line = loop_begin(e, zero, emit_add(e, place->lines, hang), one);
-    pack_line(e, source, slots, place, part, fields, line.index);
-    loop_end(e, &line);
-    loop_end(e, &block);
+    Loop all = loop_begin(e, zero, count, one);
+    emit_store(e, zeros, emit_at(e, e->pointer, pointers, all.index), 8);
+    loop_end(e, &all);
+    LineLoop lines = line_loop_begin(e, taps, slots, place);
+    const FoundLine *found = &lines.found;
+    Loop position = loop_begin(e, zero, emit_slot(e, slots->width), one);
+    LLVMValueRef column =
+        emit_add(e, found->column, emit_mul(e, position.index, emit_slot(e, taps->scale[1])));
+    LLVMValueRef there =
+        LLVMBuildICmp(e->builder, LLVMIntULT, column, emit_slot(e, taps->source.extent[1]), "");
+    there = LLVMBuildAnd(e->builder, there, found->there, "");
+    LLVMValueRef row =
+        emit_row_address(e, &source->a, place->image, emit_add(e, found->row, column));
+    row = emit_at(e, emit_dtype(e, source->a.dtype), row, channel);
+    row = LLVMBuildSelect(e->builder, there, row, zeros, "");
+    LLVMValueRef number = emit_add(e, found->position, position.index);
+    emit_store(e, row, emit_at(e, e->pointer, pointers, number), 8);
+    loop_end(e, &position);
+    line_loop_end(e, &lines);
 }

@@ -1,8 +1,8 @@
-/* Strips: how a contract of tiles finds its rows where they are positions of a dense map. Of some
- * lines of a picture all that the taps read is copied once, position behind position, zeros where
- * it is outside. Each tap reads the strip a constant number of positions further on, so tiles load
- * their rows from there. A line has the positions of the phase and behind them as many as taps hang
- * over: a few rows in each line that stand for nothing. */
+/* Strips: how a contraction of tiles finds its rows where they are positions of a dense map. Of
+ * some lines of a picture all that the taps read is copied once, position behind position, zeros
+ * where it is outside. Each tap reads the strip a constant number of positions further on, so tiles
+ * load their rows from there. A line has the positions of the phase and behind them as many as taps
+ * hang over: a few rows in each line that stand for nothing. */
 #ifndef SPARKC_CODEGEN_CPU_STRIP_H
 #define SPARKC_CODEGEN_CPU_STRIP_H
 
@@ -30,8 +30,10 @@ typedef struct Strip {
     StripBlock *blocks;
 } Strip;
 
-/* Whether the rows of this contract can be taken so; fills in all but how an image is cut. */
-bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, Strip *strip);
+/* Whether the rows that the taps of this contraction read can be taken so; fills in all but how an
+ * image is cut. `beside`: a position may hold several taps. */
+bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, bool beside,
+                Strip *strip);
 
 /* Cuts images into strips of at most `rows` rows and `lines` lines, but one line at least. */
 void strip_cut(Strip *strip, int64_t rows, int64_t lines);
@@ -62,6 +64,12 @@ typedef struct StripPart {
 
 void emit_pack_strip(Emitter *emitter, const PackedSource *source, const StripSlots *slots,
                      const StripPlace *place, const StripPart *part);
+
+/* Pointers to channel `channel` of the source's row at each position of the strip, `count` of them;
+ * to `zeros` where it is outside, and behind the last position. */
+void emit_strip_pointers(Emitter *emitter, const PackedSource *source, const StripSlots *slots,
+                         const StripPlace *place, LLVMValueRef channel, LLVMValueRef zeros,
+                         LLVMValueRef pointers, LLVMValueRef count);
 
 /* The row at line `line` of the strip and position `position` of the line. */
 RowPlace emit_strip_row(Emitter *emitter, const TapSlots *taps, const SpaceSlots *walked,

@@ -31,8 +31,8 @@ typedef struct Case {
 /* Lines of one strip, of a few positions; taps of a stride, and in no order. */
 #define TAPS_OF_LINES                                                                              \
     "taps dense {extent=[24, 4]}\n"                                                                \
-    "tap 4 [0, 0], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 0 [-1, -1], 5 [0, 1], 8 [1, 1], 7 [1, 0], "    \
-    "6 [1, -1]\n"
+    "tap 0 [0, 0], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [-1, -1], 5 [0, 1], 6 [1, 1], 7 [1, 0], "    \
+    "8 [1, -1]\n"
 #define TAPS_SCALED                                                                                \
     "taps dense {extent=[8, 12]} {scale=[2, 2]}\n"                                                 \
     "tap 0 [-1, -1], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [0, 0], 5 [0, 1], 6 [1, -1], 7 [1, 0], "   \
@@ -122,6 +122,14 @@ static const Case cases[] = {
     {"contract_weight in bf16 of few rows", "f32[K]", "f32",
      "contract_weight x C|[5, 7]|contraction {in=C, out=C, bf16=true}\n" TAPS_3x3 "a " X "\nb " F
      "\nweight %outputs:y {tap=S, in=C, out=1}\n",
+     false},
+    {"contract_weight in bf16 of lines", "f32[K]", "f32",
+     "contract_weight x C|[23, 4]|contraction {in=C, out=C, bf16=true}\n" TAPS_OF_LINES "a " X
+     "\nb " X "\nweight %outputs:y {tap=S, in=C, out=1}\n",
+     false},
+    {"contract_weight in bf16 with a stride", "f32[K]", "f32",
+     "contract_weight x C|[4, 6]|contraction {in=C, out=C, bf16=true}\n" TAPS_SCALED "a " X
+     "\nb %inputs:f {image=M, row=C}\nweight %outputs:y {tap=S, in=C, out=1}\n",
      false},
     {"contract_weight of taps behind a prologue", "f32[K]", "f32",
      "contract_weight x C|contraction {in=C, out=C, bf16=true}\n" TAPS_3x3 "a " X "\n"
