@@ -241,10 +241,13 @@ int kernel_uses(const Program *program, const Kernel *kernel, KernelUse uses[KER
     return count;
 }
 
-static bool same_box(const Footprint *a, const Footprint *b) {
-    return a->buffer == b->buffer && a->write == b->write && a->base == b->base &&
-           memcmp(a->count, b->count, sizeof a->count) == 0 &&
+bool footprint_same_box(const Footprint *a, const Footprint *b) {
+    return a->base == b->base && memcmp(a->count, b->count, sizeof a->count) == 0 &&
            memcmp(a->stride, b->stride, sizeof a->stride) == 0;
+}
+
+static bool is_same(const Footprint *a, const Footprint *b) {
+    return a->buffer == b->buffer && a->write == b->write && footprint_same_box(a, b);
 }
 
 static int64_t needed_bytes(const Program *program, const Footprint *footprint) {
@@ -266,7 +269,7 @@ KernelTraffic kernel_traffic(const Program *program, const Kernel *kernel) {
     for (int i = 0; i < count; i++) {
         bool known = footprints[i].buffer < 0;
         for (int j = 0; j < i && !known; j++)
-            known = same_box(&footprints[i], &footprints[j]);
+            known = is_same(&footprints[i], &footprints[j]);
         if (known)
             continue;
         int64_t *sum = footprints[i].write ? &traffic.written : &traffic.read;

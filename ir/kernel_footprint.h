@@ -27,6 +27,9 @@ typedef struct Footprint {
 int kernel_footprints(const Program *program, const Kernel *kernel,
                       Footprint footprints[FOOTPRINT_MAX]);
 
+/* Both walk the same elements, in the same order, of the same or of different buffers. */
+bool footprint_same_box(const Footprint *a, const Footprint *b);
+
 /* Bytes that a kernel has to move: each element that it needs is read once, each that it makes is
  * written once, however often the kernel does. */
 typedef struct KernelTraffic {

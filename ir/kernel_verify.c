@@ -5,6 +5,7 @@
 
 #include "ir/kernel_check.h"
 #include "ir/kernel_footprint.h"
+#include "ir/kernel_lives.h"
 #include "ir/kernel_names.h"
 #include "ir/kernel_written.h"
 
@@ -328,9 +329,7 @@ static bool channels_apart(const Footprint *a, const Footprint *b) {
 static bool compatible(const Footprint *a, const Footprint *b) {
     if (a->buffer != b->buffer || footprint_end(a) <= b->base || footprint_end(b) <= a->base)
         return true;
-    bool same = a->base == b->base && memcmp(a->count, b->count, sizeof a->count) == 0 &&
-                memcmp(a->stride, b->stride, sizeof a->stride) == 0;
-    if (same && a->same_element && b->same_element && a->write != b->write)
+    if (footprint_same_box(a, b) && a->same_element && b->same_element && a->write != b->write)
         return true;
     return channels_apart(a, b);
 }
@@ -352,8 +351,6 @@ static bool check_overlaps(const Check *check, const Footprint *footprints, int 
 typedef struct Order {
     Written *written;
     const char **committed; /* per buffer: the kernel that wrote it; NULL: none yet */
-    int *first, *last;      /* per buffer: the kernels that touch it; first -1: none */
-    int now;
 } Order;
 
 static bool is_committed_region(Region region) {
@@ -382,15 +379,6 @@ static void note_write(const Check *check, Order *order, const Footprint *footpr
         kernel_written_mark(order->written, footprint);
 }
 
-static void note_lifetimes(Order *order, const Footprint *footprints, int count) {
-    for (int i = 0; i < count; i++) {
-        int buffer = footprints[i].buffer;
-        if (order->first[buffer] < 0)
-            order->first[buffer] = order->now;
-        order->last[buffer] = order->now;
-    }
-}
-
 static bool verify_kernel(const Check *check, Order *order) {
     Footprint footprints[FOOTPRINT_MAX];
     if (!kernel_check(check))
@@ -408,7 +396,6 @@ static bool verify_kernel(const Check *check, Order *order) {
     for (int i = 0; i < count; i++)
         if (footprints[i].write)
             note_write(check, order, &footprints[i]);
-    note_lifetimes(order, footprints, count);
     return fine;
 }
 
@@ -425,75 +412,93 @@ static bool check_outputs_written(const Check *check, const Order *order) {
 
 /* ---- The plan -------------------------------------------------------------------------------- */
 
-static int64_t buffer_end(const Buffer *buffer) {
-    return buffer->offset + buffer->elements * (int64_t)dtype_size(buffer->dtype);
-}
-
-/* `before` ends with the kernel that `after` begins with, and that kernel reads and writes them
- * element upon element only. */
-static bool in_place(const Program *program, const Order *order, int before, int after) {
-    const Buffer *old = &program->buffers.items[before],
-                 *new_buffer = &program->buffers.items[after];
-    if (order->last[before] != order->first[after] || old->offset != new_buffer->offset ||
-        dtype_size(old->dtype) != dtype_size(new_buffer->dtype))
-        return false;
-    Footprint footprints[FOOTPRINT_MAX];
-    int count = kernel_footprints(program, program->kernels.items[order->last[before]], footprints);
-    for (int i = 0; i < count; i++)
-        for (int j = 0; j < count; j++) {
-            Footprint read = footprints[i];
-            if (read.buffer != before || footprints[j].buffer != after)
-                continue;
-            read.buffer = after;
-            if (read.write || !compatible(&read, &footprints[j]))
-                return false;
-        }
-    return true;
-}
-
-/* Whether two buffers may share bytes. */
-static bool may_share(const Program *program, const Order *order, int a, int b) {
-    if (program->buffers.items[a].region != REGION_SCRATCH)
-        return false;
-    if (order->first[a] < 0 || order->first[b] < 0)
-        return true;
-    if (order->last[a] < order->first[b] || order->last[b] < order->first[a])
-        return true;
-    return in_place(program, order, a, b) || in_place(program, order, b, a);
-}
-
+/* Bytes of a region that are taken: for a life, or in regions that outlive a run for good. */
 typedef struct Placed {
-    const Buffer *buffer;
-    int index;
+    Region region;
+    int64_t begin, end;
+    int buffer;
+    const BufferLife *life; /* NULL: for good */
 } Placed;
 
 static int compare_placed(const void *a, const void *b) {
-    const Buffer *left = ((const Placed *)a)->buffer, *right = ((const Placed *)b)->buffer;
+    const Placed *left = a, *right = b;
     if (left->region != right->region)
         return left->region < right->region ? -1 : 1;
-    return left->offset < right->offset ? -1 : left->offset > right->offset;
+    if (left->begin != right->begin)
+        return left->begin < right->begin ? -1 : 1;
+    return left->buffer - right->buffer;
 }
 
-/* Compares each buffer with those that start before its end. */
-static bool check_plan(const Check *check, const Order *order) {
+static Placed place_of(const Program *program, int index, int64_t begin, int64_t end) {
+    const Buffer *buffer = &program->buffers.items[index];
+    int64_t size = (int64_t)dtype_size(buffer->dtype);
+    return (Placed){.region = buffer->region,
+                    .begin = buffer->offset + begin * size,
+                    .end = buffer->offset + end * size,
+                    .buffer = index};
+}
+
+/* All places of planned buffers, by region and address. */
+static Placed *list_places(const Program *program, Arena *arena, size_t *count) {
+    BufferLives lives = kernel_lives(program, arena);
+    Placed *places = arena_new_array(arena, Placed, lives.count + program->buffers.count + 1);
+    *count = 0;
+    for (size_t i = 0; i < program->buffers.count; i++) {
+        const Buffer *buffer = &program->buffers.items[i];
+        if (buffer->offset >= 0 && buffer->region != REGION_SCRATCH)
+            places[(*count)++] = place_of(program, (int)i, 0, buffer->elements);
+    }
+    for (size_t i = 0; i < lives.count; i++) {
+        const BufferLife *life = &lives.items[i];
+        const Buffer *buffer = &program->buffers.items[life->buffer];
+        if (buffer->offset < 0 || buffer->region != REGION_SCRATCH)
+            continue;
+        Placed place = place_of(program, life->buffer, life->begin, life->end);
+        place.life = life;
+        places[(*count)++] = place;
+    }
+    qsort(places, *count, sizeof *places, compare_placed);
+    return places;
+}
+
+/* What dies at the kernel that something at the same place is born at. */
+static bool is_replaced(const Program *program, const BufferLife *before, const BufferLife *after) {
+    return before->last == after->first &&
+           program->buffers.items[before->buffer].offset ==
+               program->buffers.items[after->buffer].offset &&
+           kernel_in_place(program, before->last, before->buffer, after->buffer);
+}
+
+static bool may_share(const Program *program, const Placed *a, const Placed *b) {
+    if (a->buffer == b->buffer)
+        return true;
+    if (!a->life || !b->life)
+        return false;
+    if (a->life->last < b->life->first || b->life->last < a->life->first)
+        return true;
+    return is_replaced(program, a->life, b->life) || is_replaced(program, b->life, a->life);
+}
+
+/* Compares each place with those that start before its end. */
+static bool check_plan(const Check *check) {
     const Program *program = check->program;
-    size_t count = program->buffers.count;
-    Placed *placed = arena_new_array(program->arena, Placed, count);
+    Arena *arena = arena_create();
+    size_t count;
+    const Placed *places = list_places(program, arena, &count);
     bool fine = true;
     for (size_t i = 0; i < count; i++)
-        placed[i] = (Placed){&program->buffers.items[i], (int)i};
-    qsort(placed, count, sizeof *placed, compare_placed);
-    for (size_t i = 0; i < count; i++)
         for (size_t j = i + 1; j < count; j++) {
-            const Buffer *a = placed[i].buffer, *b = placed[j].buffer;
-            if (a->offset < 0 || a->region != b->region || buffer_end(a) <= b->offset)
+            const Placed *a = &places[i], *b = &places[j];
+            if (a->region != b->region || a->end <= b->begin)
                 break;
-            if (may_share(program, order, placed[i].index, placed[j].index))
+            if (may_share(program, a, b))
                 continue;
-            Check here = at_buffer(check, (size_t)placed[j].index);
+            Check here = at_buffer(check, (size_t)b->buffer);
             fine = kernel_check_fail(
-                &here, "buffers %%%s and %%%s share bytes while both are alive", a->name, b->name);
+                &here, "buffers %%%s and %%%s share bytes while both are alive",
+                program->buffers.items[a->buffer].name, program->buffers.items[b->buffer].name);
         }
+    arena_destroy(arena);
     return fine;
 }
 
@@ -503,19 +508,14 @@ static bool verify_kernels(Check *check) {
     const Program *program = check->program;
     size_t count = program->buffers.count;
     Order order = {.written = kernel_written_create(program),
-                   .committed = arena_new_array(program->arena, const char *, count),
-                   .first = arena_new_array(program->arena, int, count),
-                   .last = arena_new_array(program->arena, int, count)};
-    for (size_t i = 0; i < count; i++)
-        order.first[i] = order.last[i] = -1;
+                   .committed = arena_new_array(program->arena, const char *, count)};
     bool fine = true;
     for (size_t i = 0; i < program->kernels.count; i++) {
         check->kernel = program->kernels.items[i];
-        order.now = (int)i;
         fine = verify_kernel(check, &order) && fine;
     }
     check->kernel = NULL;
-    fine = fine && check_outputs_written(check, &order) && check_plan(check, &order);
+    fine = fine && check_outputs_written(check, &order) && check_plan(check);
     kernel_written_destroy(order.written);
     return fine;
 }

@@ -8,9 +8,10 @@
 #include "passes/fuse_kernels.h"
 #include "passes/lowerable.h"
 #include "passes/recompute.h"
+#include "passes/schedule.h"
 
 static ProgramPassFunction pass_lower, pass_fuse_kernels, pass_recompute, pass_precision,
-    pass_plan_memory;
+    pass_schedule, pass_plan_memory;
 
 #define PASS(name, help) {#name, help, pass_##name},
 static const ProgramPassInfo pass_table[] = {
@@ -39,10 +40,14 @@ static bool pass_lower(ProgramBuild *build, Diagnostics *diagnostics) {
 
 /* A program from a text may have places for its buffers before it is planned; they hold for its
  * kernels as they were. */
+static void forget_places(Program *program) {
+    for (size_t i = 0; i < program->buffers.count; i++)
+        program->buffers.items[i].offset = -1;
+}
+
 static bool pass_fuse_kernels(ProgramBuild *build, Diagnostics *diagnostics) {
     (void)diagnostics;
-    for (size_t i = 0; i < build->program->buffers.count; i++)
-        build->program->buffers.items[i].offset = -1;
+    forget_places(build->program);
     return fuse_kernels(build->program, build->rewrites) > 0;
 }
 
@@ -54,6 +59,12 @@ static bool pass_recompute(ProgramBuild *build, Diagnostics *diagnostics) {
 static bool pass_precision(ProgramBuild *build, Diagnostics *diagnostics) {
     (void)diagnostics;
     return precision(build->program, build->precision);
+}
+
+static bool pass_schedule(ProgramBuild *build, Diagnostics *diagnostics) {
+    (void)diagnostics;
+    forget_places(build->program);
+    return schedule(build->program, build->rewrites);
 }
 
 static bool pass_plan_memory(ProgramBuild *build, Diagnostics *diagnostics) {

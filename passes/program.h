@@ -1,6 +1,6 @@
 /* From a graph to a planned program, in passes of their own behind those of passes/passes.h:
  *
- *   lower -> fuse_kernels -> recompute -> precision -> plan_memory
+ *   lower -> fuse_kernels -> recompute -> precision -> schedule -> plan_memory
  *
  * program_passes.def has a row per pass; program.c runs them and verifies the program after each.
  */

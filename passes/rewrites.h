@@ -1,9 +1,10 @@
 /* Counts the rewrites that could as well not happen, and stops them after the N-th: how the one is
  * found that breaks a network (docs/passes.md, "Finding the rewrite that breaks a network").
  *
- * Those of split, simplify, cse, dce, fuse_kernels and recompute, one by one, and that plan_memory
- * lets buffers share memory, as one. Without them a program computes the same, only slower. Their
- * order depends on nothing but the network and its options. */
+ * Those of split, simplify, cse, dce, fuse_kernels and recompute, one by one; the order that
+ * schedule finds, and that plan_memory lets buffers share memory, as one each. Without them a
+ * program computes the same, only slower. Their order depends on nothing but the network and its
+ * options. */
 #ifndef SPARKC_PASSES_REWRITES_H
 #define SPARKC_PASSES_REWRITES_H
 

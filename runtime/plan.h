@@ -26,11 +26,12 @@ typedef void PlanFunction(char *const *pointers, const int64_t *numbers, int64_t
 
 /* Where a pointer argument points: a region and a byte offset in it. region -1: a null pointer.
  * `buffer` is the index of the program's buffer that it points into, or -1: scratch that the stages
- * of one kernel share, which lies behind all buffers. */
+ * of one kernel share; it begins at `shared`, where nothing is alive while the kernel runs. */
 typedef struct PlanPointer {
     int region;
     int64_t offset;
     int buffer;
+    int64_t shared;
 } PlanPointer;
 
 /* One kernel call. Launches run one after the other; chunks of one launch in parallel. */
@@ -57,6 +58,7 @@ typedef struct PlanBuffer {
 typedef struct Plan {
     int64_t region_bytes[PLAN_REGIONS];
     int64_t workspace_bytes; /* per thread */
+    int64_t shared_bytes;    /* that the stages of one kernel share at most; in scratch */
     int launch_count;
     PlanLaunch *launches;
     int buffer_count;

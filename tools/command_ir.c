@@ -9,6 +9,7 @@
 #include "tools/inspect/graph_dot.h"
 #include "tools/inspect/labels.h"
 #include "tools/inspect/layer_page.h"
+#include "tools/inspect/memory_text.h"
 #include "tools/inspect/profile.h"
 #include "tools/inspect/stage_text.h"
 #include "tools/inspect/text_diff.h"
@@ -24,8 +25,9 @@ typedef enum Emit {
     EMIT_KERNELS,
     EMIT_LLVM,
     EMIT_ASSEMBLY,
-    EMIT_HTML, /* of the planned program */
-    EMIT_DOT   /* of whatever there is at the last stage */
+    EMIT_HTML,   /* of the planned program */
+    EMIT_MEMORY, /* of the planned program */
+    EMIT_DOT     /* of whatever there is at the last stage */
 } Emit;
 
 typedef struct IrOptions {
@@ -73,7 +75,8 @@ static const struct argp_option option_table[] = {
      "Of finetune_step: the learning rate's factor from each group of layers to the one before", 0},
     {"emit", KEY_EMIT, "WHAT", 0,
      "graph, kernels (the planned program, or after a pass of programs), llvm or asm (what the CPU "
-     "runs), html (layers and memory as a page), dot (a drawing for Graphviz)",
+     "runs), html (layers and memory as a page), memory (what fills it when it is fullest), dot (a "
+     "drawing for Graphviz)",
      0},
     {"profile", KEY_PROFILE, "FILE", 0,
      "Of html: the times of a trace that sparkc bench --profile wrote", 0},
@@ -99,14 +102,16 @@ static double parse_decay(struct argp_state *state, const char *text) {
 
 static const char *const emit_names[] = {
     [EMIT_GRAPH] = "graph",  [EMIT_KERNELS] = "kernels", [EMIT_LLVM] = "llvm",
-    [EMIT_ASSEMBLY] = "asm", [EMIT_HTML] = "html",       [EMIT_DOT] = "dot"};
+    [EMIT_ASSEMBLY] = "asm", [EMIT_HTML] = "html",       [EMIT_MEMORY] = "memory",
+    [EMIT_DOT] = "dot"};
 
 static Emit parse_emit(struct argp_state *state, const char *name) {
     for (int i = EMIT_GRAPH; i <= EMIT_DOT; i++) {
         if (strcmp(name, emit_names[i]) == 0)
             return (Emit)i;
     }
-    argp_error(state, "not supported: --emit %s; graph, kernels, llvm, asm, html and dot are",
+    argp_error(state,
+               "not supported: --emit %s; graph, kernels, llvm, asm, html, memory and dot are",
                name);
     return EMIT_GRAPH;
 }
@@ -139,12 +144,17 @@ static bool is_code(Emit emit) {
     return emit == EMIT_LLVM || emit == EMIT_ASSEMBLY;
 }
 
+/* About the whole of a planned program. */
+static bool is_page(Emit emit) {
+    return emit == EMIT_HTML || emit == EMIT_MEMORY;
+}
+
 /* What --emit shows is there after --after. */
 static void check_emit(struct argp_state *state, const IrOptions *options) {
     bool program = options->after && stages_find(options->after) > stages_last_graph();
     bool code = is_code(options->emit);
-    bool picture = options->emit == EMIT_HTML || options->emit == EMIT_DOT;
-    if ((code || options->emit == EMIT_HTML) && options->after)
+    bool picture = is_page(options->emit) || options->emit == EMIT_DOT;
+    if ((code || is_page(options->emit)) && options->after)
         argp_error(state, "--emit %s shows what comes of all passes, it excludes --after",
                    emit_names[options->emit]);
     if (code && options->text.costs)
@@ -279,6 +289,7 @@ static const struct argp argp = {
     "  sparkc ir models/tutorial.cnn --emit kernels --only conv1 --costs\n"
     "  sparkc ir models/tutorial.cnn --entry logits --emit asm\n"
     "  sparkc ir models/tutorial.cnn --emit html > network.html\n"
+    "  sparkc ir models/tutorial.cnn --emit memory\n"
     "  sparkc ir models/tutorial.cnn --after sparsify --emit dot | dot -Tsvg > graph.svg\n"
     "  sparkc ir models/resnet.cnn --network resnet18 --all --dump-dir dumps\n",
     children,
@@ -500,6 +511,10 @@ static bool print_result(const IrOptions *options, Watch *watch, const Staged *s
         return print_page(options, watch->arena, staged);
     if (options->dump_directory)
         return !watch->failed;
+    if (options->emit == EMIT_MEMORY) {
+        fputs(memory_text(watch->arena, staged->build.program), stdout);
+        return true;
+    }
     const char *text = options->emit == EMIT_DOT ? graph_dot(watch->arena, staged)
                                                  : stage_text(watch->arena, staged, &options->text);
     if (text)

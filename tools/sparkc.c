@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "base/text.h"
 #include "tools/command.h"
@@ -111,6 +114,15 @@ static int finish_output(int status) {
     return status == EXIT_FINE ? EXIT_FAILED : status;
 }
 
+/* Large arrays go back to the system when they are freed. Left alone, glibc keeps up to twice the
+ * largest that was ever freed, which is a picture's or a weight's file, for the whole run. */
+static void limit_heap(void) {
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
+}
+
 int main(int argc, char **argv) {
+    limit_heap();
     return finish_output(run(argc, argv));
 }

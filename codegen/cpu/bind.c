@@ -1,5 +1,6 @@
 #include "codegen/cpu/bind.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fatal.h"
@@ -7,6 +8,7 @@
 #include "codegen/cpu/cache.h"
 #include "codegen/cpu/kinds.h"
 #include "ir/kernel_footprint.h"
+#include "ir/kernel_lives.h"
 
 static const KernelEmitter *emitter_of(const Kernel *kernel) {
     switch (kernel->kind) {
@@ -34,6 +36,10 @@ bool bind_is_contract(const Code *code) {
     return is_contract(code->kernel);
 }
 
+static int64_t larger(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
 /* ---- Launches -------------------------------------------------------------------------------- */
 
 static const char *function_name(Arena *arena, const char *key) {
@@ -57,14 +63,13 @@ static Code *find_code(Binding *binding, char *key, const Kernel *kernel, int st
     return code;
 }
 
-static void add_launch(Binding *binding, const Kernel *kernel, int stage) {
+/* Returns the bytes that it shares with the kernel's other stages. */
+static int64_t add_launch(Binding *binding, const Kernel *kernel, int stage) {
     const KernelEmitter *emitter = emitter_of(kernel);
-    Slots slots = {.arena = binding->arena,
-                   .program = binding->program,
-                   .shared_offset = binding->program_scratch};
+    Slots slots = {.arena = binding->arena, .program = binding->program};
     int64_t variant = emitter->bind(&slots, kernel, binding->target, stage);
     if (slots.chunks == 0)
-        return;
+        return 0;
     slots_finish(&slots);
     char *key = arena_format(
         binding->arena, "%skernel %s\nstage %d variant %lld\n", binding->environment,
@@ -77,20 +82,82 @@ static void add_launch(Binding *binding, const Kernel *kernel, int stage) {
                          .chunks = slots.chunks,
                          .contract = is_contract(kernel)};
     vector_push(binding->arena, &binding->launches, launch);
+    vector_push(binding->arena, &binding->launch_pointers, slots.pointers.items);
     vector_push(binding->arena, &binding->launch_codes, find_code(binding, key, kernel, stage));
-    binding->shared = slots.shared > binding->shared ? slots.shared : binding->shared;
-    binding->workspace =
-        slots.workspace > binding->workspace ? slots.workspace : binding->workspace;
+    binding->workspace = larger(binding->workspace, slots.workspace);
+    return slots.shared;
+}
+
+/* ---- What stages share ----------------------------------------------------------------------- */
+
+/* Bytes of scratch that are alive, and the kernels while they are. */
+typedef struct Taken {
+    int64_t begin, end, first, last;
+} Taken;
+
+static int by_begin(const void *a, const void *b) {
+    const Taken *x = a, *y = b;
+    return x->begin < y->begin ? -1 : x->begin > y->begin;
+}
+
+/* All that is alive in scratch, by its place; slack behind it may be read, not kept. */
+static Taken *list_taken(const Binding *binding, size_t *count) {
+    BufferLives lives = kernel_lives(binding->program, binding->arena);
+    Taken *taken = arena_new_array(binding->arena, Taken, lives.count + 1);
+    *count = 0;
+    for (size_t i = 0; i < lives.count; i++) {
+        const BufferLife *life = &lives.items[i];
+        const Buffer *buffer = &binding->program->buffers.items[life->buffer];
+        int64_t size = (int64_t)dtype_size(buffer->dtype);
+        if (buffer->region == REGION_SCRATCH)
+            taken[(*count)++] = (Taken){buffer->offset + life->begin * size,
+                                        buffer->offset + life->end * size, life->first, life->last};
+    }
+    qsort(taken, *count, sizeof *taken, by_begin);
+    return taken;
+}
+
+/* The first place for `bytes` that nothing takes while kernel `kernel` runs. */
+static int64_t find_free(const Taken *taken, size_t count, int64_t kernel, int64_t bytes) {
+    int64_t end = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (kernel < taken[i].first || taken[i].last < kernel)
+            continue;
+        if (taken[i].begin - end >= bytes)
+            return end;
+        end = taken[i].end > end ? plan_round_up(taken[i].end) : end;
+    }
+    return end;
+}
+
+/* Gives what the launches from `first_launch` on share, `bytes` of it, the place `offset`. */
+static void place_shared(Binding *binding, size_t first_launch, int64_t offset, int64_t bytes) {
+    binding->scratch = larger(binding->scratch, offset + bytes + PLAN_ALIGNMENT);
+    binding->shared = larger(binding->shared, bytes);
+    for (size_t i = first_launch; i < binding->launches.count; i++) {
+        PlanPointer *pointers = binding->launch_pointers.items[i];
+        for (int p = 0; p < binding->launches.items[i].pointer_count; p++) {
+            if (pointers[p].buffer >= 0 || pointers[p].region < 0)
+                continue;
+            pointers[p].offset += offset;
+            pointers[p].shared = offset;
+        }
+    }
 }
 
 static void add_launches(Binding *binding) {
+    size_t taken_count;
+    const Taken *taken = list_taken(binding, &taken_count);
     for (size_t i = 0; i < binding->program->kernels.count; i++) {
         const Kernel *kernel = binding->program->kernels.items[i];
         size_t first = binding->launches.count;
+        int64_t shared = 0;
         for (int stage = 0; stage < emitter_of(kernel)->stages; stage++)
-            add_launch(binding, kernel, stage);
+            shared = larger(shared, add_launch(binding, kernel, stage));
         if (binding->launches.count == first)
             continue;
+        if (shared > 0)
+            place_shared(binding, first, find_free(taken, taken_count, (int64_t)i, shared), shared);
         PlanLaunch *last = &binding->launches.items[binding->launches.count - 1];
         last->multiply_adds = kernel_multiply_adds(binding->program, kernel);
         KernelTraffic traffic = kernel_traffic(binding->program, kernel);
@@ -113,7 +180,7 @@ Binding bind_program(Arena *arena, const Program *program, const CpuTarget *targ
                      const char *environment) {
     Binding binding = {
         .arena = arena, .program = program, .target = target, .environment = environment};
-    binding.program_scratch = scratch_bytes(program);
+    binding.scratch = scratch_bytes(program);
     add_launches(&binding);
     HASH_CLEAR(hh, binding.table);
     return binding;
@@ -147,7 +214,8 @@ Plan *bind_plan(const Binding *binding) {
             plan->buffers[plan->buffer_count++] = (PlanBuffer){
                 buffer->name, (int)buffer->region, buffer->offset, buffer->elements, (int)bytes};
     }
-    plan->region_bytes[PLAN_SCRATCH] = binding->program_scratch + binding->shared + PLAN_ALIGNMENT;
+    plan->region_bytes[PLAN_SCRATCH] = binding->scratch;
+    plan->shared_bytes = binding->shared;
     plan->workspace_bytes = binding->workspace;
     plan->launch_count = (int)binding->launches.count;
     plan->launches = arena_new_array(binding->arena, PlanLaunch, binding->launches.count + 1);

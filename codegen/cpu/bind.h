@@ -32,7 +32,9 @@ typedef struct Binding {
     VECTOR(Code *) codes;
     VECTOR(PlanLaunch) launches; /* without functions */
     VECTOR(Code *) launch_codes; /* beside the launches */
-    int64_t program_scratch, shared, workspace;
+    VECTOR(PlanPointer *) launch_pointers;
+    int64_t scratch, shared, workspace; /* bytes: of the region; the most that one kernel's stages
+                                           share in it; of a thread */
 } Binding;
 
 /* Binds all launches. `environment`, what else decides the code, goes into the keys. */

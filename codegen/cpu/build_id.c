@@ -1,26 +1,15 @@
 #include "codegen/cpu/build_id.h"
 
-#include <link.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "base/text.h"
+#include "codegen/cpu/loaded_file.h"
 
 typedef struct Search {
     Arena *arena;
-    uintptr_t address;
+    const void *address;
     const char *found;
 } Search;
-
-static bool contains(const struct dl_phdr_info *file, uintptr_t address) {
-    for (int i = 0; i < file->dlpi_phnum; i++) {
-        const ElfW(Phdr) *segment = &file->dlpi_phdr[i];
-        uintptr_t start = file->dlpi_addr + segment->p_vaddr;
-        if (segment->p_type == PT_LOAD && address >= start && address - start < segment->p_memsz)
-            return true;
-    }
-    return false;
-}
 
 static size_t round_up(size_t size, size_t unit) {
     return (size + unit - 1) / unit * unit;
@@ -54,7 +43,7 @@ static const char *search_notes(Arena *arena, const char *notes, size_t size, si
 static int search_file(struct dl_phdr_info *file, size_t size, void *context) {
     (void)size;
     Search *search = context;
-    if (!contains(file, search->address))
+    if (!loaded_file_contains(file, search->address))
         return 0;
     for (int i = 0; i < file->dlpi_phnum && !search->found; i++) {
         const ElfW(Phdr) *segment = &file->dlpi_phdr[i];
@@ -67,7 +56,7 @@ static int search_file(struct dl_phdr_info *file, size_t size, void *context) {
 }
 
 const char *build_id_find(Arena *arena, const void *address) {
-    Search search = {.arena = arena, .address = (uintptr_t)address};
+    Search search = {.arena = arena, .address = address};
     dl_iterate_phdr(search_file, &search);
     return search.found;
 }

@@ -1,23 +1,26 @@
 /* Contracts: rows to rows. Stage 0 packs the weight into panels of columns, shared by all threads.
  * Stage 1 takes a block of rows and columns a chunk: for each part of the depth (some taps, some
- * input channels) it finds the rows that the taps read, or packs them (behind the prologue, or as
- * bf16 for tiles), and multiplies them with the panels, summing in the thread's workspace; then the
- * kernel's expression runs over the sums. Where kernel_skips_hidden, a part has one tap, and only
- * the rows that it finds are packed and multiplied, each into the sums of its own row. */
+ * input channels) it finds the rows that the taps read, or packs them (behind the prologue, for a
+ * line of taps at once where they form lines, or as bf16 for tiles), and multiplies them with the
+ * panels, summing in the thread's workspace; then the kernel's expression runs over the sums. Where
+ * kernel_skips_hidden, a part has one tap, and only the rows that it finds are packed and
+ * multiplied, each into the sums of its own row. */
 #include "codegen/cpu/contract.h"
 
 #include "base/integer.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/kinds.h"
+#include "codegen/cpu/row_lines.h"
 #include "codegen/cpu/tiles.h"
 
 enum {
     DEPTH = 256,             /* terms of a part: a panel of them stays near */
     PACKED_ROW = DEPTH + 16, /* from row to row: no power of two, to spread over the cache */
     BLOCK_ROWS = 240,        /* rows of a chunk at most; a multiple of every register block */
-    BLOCK_COLUMNS = 256,     /* columns of a chunk at most */
+    BLOCK_COLUMNS = 512,     /* columns of a chunk at most: rows are packed once for all of them */
     TILED_DEPTH = 512,       /* of tiles: terms of a part at most, whole tiles */
-    TILED_ROWS = 256,        /* rows of a chunk at most, whole blocks of tiles */
+    TILED_COLUMNS = 256,
+    TILED_ROWS = 256, /* rows of a chunk at most, whole blocks of tiles */
     TILED_UNIT = 2 * TILE_ROWS,
     STRIP_DEPTH = 320,     /* of strips: terms of a part at most, a step of tiles at least */
     STRIP_SUMS = 64 << 10, /* sums of a chunk at most, */
@@ -32,7 +35,9 @@ static RowForm row_form(Arena *arena, const Program *program, const Kernel *kern
                         const CpuTarget *target, Strip *strip) {
     if (kernel->contraction.bf16 && target->tiles != CPU_TILES_NONE)
         return strip_plan(arena, program, kernel, true, strip) ? ROWS_STRIP : ROWS_TILED;
-    return gemm_reads_rows(program, kernel) ? ROWS_IN_PLACE : ROWS_PACKED;
+    if (gemm_reads_rows(program, kernel))
+        return ROWS_IN_PLACE;
+    return lines_share_rows(kernel) ? ROWS_SHARED : ROWS_PACKED;
 }
 
 /* Rows of a chunk: as many as fit, fewer where there would be too few chunks. */
@@ -42,16 +47,21 @@ static int64_t choose_block_rows(int64_t rows, int64_t column_blocks, int64_t mo
     return block < unit ? unit : block;
 }
 
-/* How the depth is cut: some taps with all channels, or some channels of a tap. */
+/* How the depth is cut: some taps with all channels, or some channels of a tap or of a line of
+ * them. */
 typedef struct Parts {
     int64_t taps, channels;
     int64_t depth;                    /* of a part, tiles: padded */
     int64_t tap_parts, channel_parts; /* of the whole depth */
 } Parts;
 
-static Parts cut_depth(RowForm form, bool skips, int64_t taps, int64_t in) {
+static Parts cut_depth(const Kernel *kernel, RowForm form, bool skips) {
+    const Contraction *c = &kernel->contraction;
+    int64_t taps = c->taps.tap_count, in = c->in / c->groups;
     int64_t most = form == ROWS_TILED ? TILED_DEPTH : DEPTH, unit = TILE_DEPTH;
     Parts parts = {.taps = in < most && !skips ? most / in : 1};
+    if (form == ROWS_SHARED)
+        parts.taps = line_taps(kernel);
     if (parts.taps > taps)
         parts.taps = taps > 0 ? taps : 1;
     parts.channels = integer_divide_up(in, integer_divide_up(in, most));
@@ -80,14 +90,16 @@ static Parts cut_strip_depth(const Strip *strip, int64_t in) {
 static void slot_workspace(Slots *slots, ContractSlots *out, const Parts *parts, int64_t in,
                            int64_t sums_row, const Strip *strip) {
     bool tiled = out->form == ROWS_TILED, strips = out->form == ROWS_STRIP;
-    bool direct = tiled || out->form == ROWS_IN_PLACE;
+    bool direct = out->form != ROWS_PACKED && !strips;
     int64_t row = tiled    ? parts->depth / 2 + TILE_COLUMNS
                   : strips ? parts->depth / strip->count / 2
                            : PACKED_ROW;
     int64_t rows = tiled    ? TILED_ROWS
                    : strips ? integer_divide_up(strip->rows, TILED_UNIT) * TILED_UNIT
                             : BLOCK_ROWS;
-    int64_t packed = out->form == ROWS_IN_PLACE ? 0 : (strips ? strip->positions : rows) * row;
+    int64_t spread = out->form == ROWS_SHARED ? LINE_SPREAD : 0;
+    int64_t packed_rows = strips ? strip->positions : rows + spread;
+    int64_t packed = out->form == ROWS_IN_PLACE ? 0 : packed_rows * row;
     int64_t sums = (rows + out->skips) * sums_row; /* a spare one for what fills register blocks */
     int64_t zeros = direct ? integer_divide_up(in, 16) * 16 : 0, taps = parts->taps;
     out->row_bytes = slot_number(slots, row * (int64_t)sizeof(float));
@@ -137,7 +149,7 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
     bool tiled = contract_is_tiled(out.form), strips = out.form == ROWS_STRIP;
     int64_t in = c->in / c->groups, columns = c->out / c->groups;
     Panels panels =
-        tiled ? tile_panels(columns, BLOCK_COLUMNS) : gemm_panels(target, columns, BLOCK_COLUMNS);
+        tiled ? tile_panels(columns, TILED_COLUMNS) : gemm_panels(target, columns, BLOCK_COLUMNS);
     int64_t images = space_images(&slots->program->geometry, &kernel->space);
     int64_t rows = kernel_rows(slots->program, kernel) * images;
     int64_t block_rows =
@@ -151,8 +163,7 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
                   integer_divide_up(images * strip.height * panels.blocks, ENOUGH_CHUNKS));
         row_blocks = images * strip.strips;
     }
-    Parts parts = strips ? cut_strip_depth(&strip, in)
-                         : cut_depth(out.form, out.skips, c->taps.tap_count, in);
+    Parts parts = strips ? cut_strip_depth(&strip, in) : cut_depth(kernel, out.form, out.skips);
     out.strip = slot_strip(slots, &strip);
     out.source = slot_packed_source(slots, &ordered, tiled ? DTYPE_BF16 : DTYPE_F32);
     out.elements = slot_elements(slots, kernel);
@@ -180,8 +191,8 @@ static int64_t weight_variant(const Kernel *kernel, RowForm form) {
     return (int64_t)weight + (form == ROWS_STRIP ? WEIGHT_FORMS : 0);
 }
 
-/* How the weight lies decides how it is packed; rows are packed, or read where they are; all, or
- * those that are not hidden. */
+/* How the weight lies decides how it is packed; rows are packed, each tap's or those of a line of
+ * taps, or read where they are; all, or those that are not hidden. */
 static int64_t bind_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                              int stage) {
     ContractSlots out = slot_contract(slots, kernel, target, stage);
@@ -289,6 +300,24 @@ static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part, LL
     loop_end(e, &padding);
 }
 
+/* Packs the rows that the taps of a line find, and points each tap to its own. */
+static void share_rows(Emitter *e, const Block *block, const PackedTaps *part) {
+    const ContractSlots *slots = block->slots;
+    PackedTaps shifted = *part;
+    shifted.first = emit_add(e, part->first, emit_mul(e, block->group, emit_slot(e, slots->in)));
+    RowRange range =
+        emit_line_range(e, &slots->source, part->first_tap, part->end_tap, block->first_row,
+                        block->row_count, block->packed_rows, PACKED_ROW);
+    emit_pack_range(e, &slots->source, &shifted, &range);
+    RowPointers rows = {.first_tap = part->first_tap,
+                        .end_tap = part->end_tap,
+                        .table = block->table,
+                        .count = block->row_count,
+                        .zeros = block->zeros,
+                        .range = &range};
+    emit_row_pointers(e, &slots->source, &rows, block->pointers);
+}
+
 /* Rows are found by pointers: read there, copied from there, or some of them skipped. */
 static bool finds_rows(const ContractSlots *slots) {
     return slots->form == ROWS_IN_PLACE || slots->skips ||
@@ -382,25 +411,28 @@ static void multiply_tiled(Emitter *e, const Block *block, const PackedTaps *par
 /* The same from registers, for `count` rows; they are packed, or read where they are. */
 static void multiply(Emitter *e, const Block *block, const PackedTaps *part, LLVMValueRef count) {
     const ContractSlots *slots = block->slots;
-    bool direct = slots->form == ROWS_IN_PLACE;
+    bool packed = slots->form == ROWS_PACKED;
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), in = emit_slot(e, slots->in);
     LLVMValueRef first_term = emit_add(e, emit_mul(e, part->first_tap, in), part->first);
     LLVMValueRef taps = emit_sub(e, part->end_tap, part->first_tap);
-    if (!direct)
+    if (packed)
         pack_rows(e, block, part, count);
+    if (slots->form == ROWS_SHARED)
+        share_rows(e, block, part);
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, one);
     LLVMValueRef column = emit_panel_start(e, &slots->panels, panels.index);
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
     GemmOperands o = {
         .a = block->pointers,
-        .first = direct ? part->first : zero,
-        .taps = direct ? taps : one,
+        .first = slots->form == ROWS_IN_PLACE ? part->first : zero,
+        .taps = packed ? one : taps,
         .tap_step = emit_int(e, ROW_TABLE_ROWS),
         .b = emit_at(e, e->f32, contract_packed_panel(e, slots, block->group, column),
                      emit_mul(e, first_term, width)),
         .c = emit_at(e, e->f32, block->sums, emit_sub(e, column, block->columns.first_column)),
         .c_row = emit_slot(e, slots->sums_row),
-        .depth = direct ? part->count : emit_mul(e, taps, part->count),
+        .b_step = in,
+        .depth = packed ? emit_mul(e, taps, part->count) : part->count,
         .accumulate = is_later_part(e, part)};
     if (slots->skips) {
         o.rows = block->numbers;
@@ -451,10 +483,10 @@ static void finish_strip(Emitter *e, const Block *block) {
 
 static void finish_rows(Emitter *e, const Block *block) {
     const ContractSlots *slots = block->slots;
+    RowWalk walk = row_walk_begin(e, &slots->source.taps, &slots->elements.space, block->first_row);
     Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
-    RowPlace place = emit_phase_row(e, &slots->source.taps, &slots->elements.space,
-                                    emit_add(e, block->first_row, rows.index));
-    finish_row(e, block, place, rows.index);
+    finish_row(e, block, row_walk_place(e, &walk), rows.index);
+    row_walk_next(e, &walk);
     loop_end(e, &rows);
 }
 

@@ -6,7 +6,7 @@
 #include "codegen/cpu/strip.h"
 
 /* How the rows that the taps read come to the product. */
-typedef enum RowForm { ROWS_PACKED, ROWS_IN_PLACE, ROWS_TILED, ROWS_STRIP } RowForm;
+typedef enum RowForm { ROWS_PACKED, ROWS_SHARED, ROWS_IN_PLACE, ROWS_TILED, ROWS_STRIP } RowForm;
 enum { ROW_FORMS = ROWS_STRIP + 1 };
 
 /* How the weight lies: its output channels side by side; its input channels, whole tiles of them;

@@ -25,6 +25,7 @@ enum {
         384, /* of the weight's rows (tap, input channel); a multiple of every register block */
     PACKED_ROW = BLOCK_ROWS + 16, /* elements from row to row, not a power of two times a line */
     BLOCK_COLUMNS = 256,
+    WIDE_COLUMNS = 512, /* of a block that is half as tall: a row's terms are found half as often */
     DIRECT_CHANNELS = 128, /* rows at most as long as this are read where they are: a stretch of
                               longer ones falls on too few lines of the first cache */
     TILED_STRETCH = ROW_TABLE_ROWS,
@@ -47,9 +48,11 @@ typedef struct WeightSlots {
     int taps_per_block, tap_blocks, channels_per_block, channel_blocks;
     int blocks, parts;
     int block_row; /* columns from row to row of a block's sums; tiles: columns in all */
+    int block_elements;
     int packed_b, pairs, zeros, sums, totals, table, pointers, numbers; /* offsets in the workspace,
                                                                   in fp32 elements */
-    int part_totals; /* pointer: [part][block][BLOCK_ROWS][block_row] doubles; tiles: turned */
+    int part_totals; /* pointer: [part][block][row of the weight][block_row] doubles; tiles: turned
+                      */
 } WeightSlots;
 
 static bool is_tiled(const Kernel *kernel, const CpuTarget *target) {
@@ -114,17 +117,17 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     const Geometry *geometry = &slots->program->geometry;
     int64_t rows = space_rows(geometry, &kernel->space) * space_images(geometry, &kernel->space);
     int64_t in = c->in / c->groups, columns = c->out / c->groups;
+    Panels panels = out.tiled ? tile_panels(columns, BLOCK_COLUMNS)
+                              : gemm_panels(target, columns, WIDE_COLUMNS);
+    int64_t most = panels.widest > BLOCK_COLUMNS ? BLOCK_ROWS / 2 : BLOCK_ROWS;
     int64_t unit = out.tiled ? PANEL_ROWS : gemm_block(target).rows;
     int64_t channels = in, taps = 1;
-    if (in > BLOCK_ROWS) /* equal blocks of whole register blocks */
+    if (in > most) /* equal blocks of whole register blocks */
         channels =
-            integer_divide_up(integer_divide_up(in, integer_divide_up(in, BLOCK_ROWS)), unit) *
-            unit;
+            integer_divide_up(integer_divide_up(in, integer_divide_up(in, most)), unit) * unit;
     else /* as many taps as fit, spread evenly */
-        taps = integer_divide_up(c->taps.tap_count,
-                                 integer_divide_up(c->taps.tap_count, BLOCK_ROWS / in));
-    Panels panels = out.tiled ? tile_panels(columns, BLOCK_COLUMNS)
-                              : gemm_panels(target, columns, BLOCK_COLUMNS);
+        taps =
+            integer_divide_up(c->taps.tap_count, integer_divide_up(c->taps.tap_count, most / in));
     out.source = slot_packed_source(slots, kernel, out.tiled ? DTYPE_BF16 : DTYPE_F32);
     out.space = slot_space(slots, &kernel->space, false);
     out.b = slot_view(slots, &c->b);
@@ -135,7 +138,8 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     slot_blocks(slots, &out, taps, channels, c->taps.tap_count, in);
     out.block_row = slot_number(slots, panels.widest);
     int64_t packed = is_direct(slots->program, kernel, target) ? 0 : (int64_t)STRETCH * PACKED_ROW;
-    int64_t block = BLOCK_ROWS * panels.widest;
+    int64_t block = most * panels.widest;
+    out.block_elements = slot_number(slots, block);
     out.packed_b = slot_number(slots, out.tiled ? TILE_DEPTH * PAIRED_ROW / 2 : packed);
     if (out.tiled)
         slot_workspace(slots, &out, (TILE_DEPTH * PAIRED_ROW + panels.widest * TURNED_ROW) / 2,
@@ -177,8 +181,8 @@ typedef struct WeightBlock {
 static LLVMValueRef part_totals(Emitter *e, const WeightSlots *slots, LLVMValueRef part,
                                 LLVMValueRef block) {
     LLVMValueRef number = emit_add(e, emit_mul(e, part, emit_slot(e, slots->blocks)), block);
-    LLVMValueRef size = emit_mul(e, emit_int(e, BLOCK_ROWS), emit_slot(e, slots->block_row));
-    return emit_at(e, e->f64, emit_slot_pointer(e, slots->part_totals), emit_mul(e, number, size));
+    LLVMValueRef first = emit_mul(e, number, emit_slot(e, slots->block_elements));
+    return emit_at(e, e->f64, emit_slot_pointer(e, slots->part_totals), first);
 }
 
 /* Block number `number` of the weight. */
@@ -258,8 +262,9 @@ static void pack_b(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLV
     const WeightSlots *slots = block->slots;
     LLVMValueRef out_start = emit_add(e, emit_mul(e, block->group, emit_slot(e, slots->out)),
                                       block->columns.first_column);
+    RowCounter counter = row_counter_begin(e, &slots->space, first);
     Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
-    RowPlace place = emit_row_place(e, &slots->space, emit_add(e, first, rows.index));
+    RowPlace place = row_counter_take(e, &counter);
     LLVMValueRef source = emit_row_address(e, &slots->b, place.image, place.row);
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
@@ -636,7 +641,7 @@ static void emit_sums(Emitter *e, const WeightSlots *slots, bool direct, bool sk
 static void emit_merge(Emitter *e, const WeightSlots *slots) {
     LLVMValueRef zero = emit_int(e, 0), first = part_totals(e, slots, zero, zero);
     WeightBlock block = find_block(e, slots, e->chunk);
-    LLVMValueRef size = emit_mul(e, emit_int(e, BLOCK_ROWS), emit_slot(e, slots->block_row));
+    LLVMValueRef size = emit_slot(e, slots->block_elements);
     store_block(e, &block, emit_at(e, e->f64, first, emit_mul(e, e->chunk, size)),
                 emit_slot(e, slots->parts), emit_mul(e, size, emit_slot(e, slots->blocks)));
 }

@@ -62,6 +62,11 @@ Status cpu_compile(Arena *arena, const Program *program, const CpuOptions *optio
                    CpuModule **module, Plan **plan, CpuStatistics *statistics);
 void cpu_module_destroy(CpuModule *module);
 
+/* Gives back to the system what making code has left: free memory of the heap, and the pages of
+ * LLVM's own code, which come back from its file when they are needed. For programs that go on to
+ * run for long in much memory; more code can be made at any time. */
+void cpu_release(void);
+
 /* A function that a program runs, and the first kernel that does. */
 typedef struct CpuFunction {
     const char *name; /* functions of one name have the same code, in whatever program */

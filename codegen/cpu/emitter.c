@@ -7,7 +7,7 @@
 /* ---- Slots ----------------------------------------------------------------------------------- */
 
 int slot_buffer(Slots *slots, int buffer, int64_t base) {
-    PlanPointer pointer = {-1, 0, buffer};
+    PlanPointer pointer = {.region = -1, .buffer = buffer};
     if (buffer >= 0) {
         const Buffer *b = &slots->program->buffers.items[buffer];
         invariant(b->offset >= 0, "buffer %s has no place yet", b->name);
@@ -42,7 +42,7 @@ void slots_finish(Slots *slots) {
 }
 
 int slot_shared(Slots *slots, int64_t bytes) {
-    PlanPointer pointer = {PLAN_SCRATCH, slots->shared_offset + slots->shared, -1};
+    PlanPointer pointer = {.region = PLAN_SCRATCH, .offset = slots->shared, .buffer = -1};
     slots->shared += plan_round_up(bytes);
     vector_push(slots->arena, &slots->pointers, pointer);
     return (int)slots->pointers.count - 1;

@@ -24,7 +24,6 @@ typedef struct Slots {
     VECTOR(int64_t) numbers;
     VECTOR(int64_t) table; /* entries of the tables, to come behind the numbers */
     VECTOR(int) tables;    /* slots that say where a table starts */
-    int64_t shared_offset; /* bytes: where scratch beyond the program's own begins */
     int64_t chunks;
     int64_t workspace; /* bytes per thread that the kernel wants */
     int64_t shared;    /* bytes that the stages of the kernel share, in scratch */

@@ -294,9 +294,9 @@ static LLVMValueRef split_constant(const Math *m, double value, LLVMValueRef *lo
     return real(m, value);
 }
 
-/* The probability of more than a, for a in [0.66, 14.5]: exp(-a a / 2) T / d with d = a + 1.5 and
- * T = d erfcx(a / sqrt(2)) / 2, which changes little: a polynomial of 1 / d - 1/4 (minimax of the
- * relative error, 1.4e-8). What rounding takes from sums is carried along. */
+/* The probability of more than a, for a in [0.66, 15], finite from 0 on: exp(-a a / 2) T / d with d
+ * = a + 1.5 and T = d erfcx(a / sqrt(2)) / 2, which changes little: a polynomial of 1 / d - 1/4
+ * (minimax of the relative error, 1.4e-8). What rounding takes from sums is carried along. */
 static LLVMValueRef normal_tail(const Math *m, LLVMValueRef a) {
     static const double c[] = {0.65799188515, -0.33336249367, -0.99505586925,
                                1.5114676981,  0.95261323828,  -6.1513710089,
@@ -314,7 +314,7 @@ static LLVMValueRef normal_tail(const Math *m, LLVMValueRef a) {
     low = emit_fma(m->e, t, factor, low); /* t (1 + p + rest) (1 - share) - t */
     LLVMValueRef top = add(m, t, low);
     low = sub(m, low, sub(m, top, t));
-    LLVMValueRef product, q = quotient(m, top, d), more = exact_product(m, q, d, &product);
+    LLVMValueRef product, q = mul(m, top, s), more = exact_product(m, q, d, &product);
     low = add(m, sub(m, sub(m, top, product), more), low); /* of top - q d */
     return scale(m, emit_fma(m->e, low, s, q), e.n);
 }
@@ -327,7 +327,7 @@ static LLVMValueRef emit_normal_cdf(const Math *m, LLVMValueRef x) {
     LLVMValueRef half = real(m, 0.5), square = mul(m, x, x);
     LLVMValueRef near =
         emit_fma(m->e, x, polynomial(m, square, c, (int)(sizeof c / sizeof *c)), half);
-    LLVMValueRef tail = normal_tail(m, clamp(m, size, 0.66, 14.5));
+    LLVMValueRef tail = normal_tail(m, clamp(m, size, 0, 15)); /* as the density's */
     LLVMValueRef far = choose(m, less(m, x, real(m, 0)), tail, sub(m, real(m, 1), tail));
     LLVMValueRef y = choose(m, less(m, size, real(m, 0.67)), near, far);
     return choose(m, is_nan(m, x), x, y);

@@ -118,7 +118,8 @@ static void multiply_by_row(Emitter *e, const GemmOperands *o, const Accumulator
     LLVMValueRef table = emit_at(e, e->pointer, o->a, emit_mul(e, tap.index, o->tap_step));
     for (int m = 0; m < acc->rows; m++)
         rows[m] = emit_at(e, e->f32, load_pointer(e, table, emit_int(e, m)), o->first);
-    LLVMValueRef b = emit_at(e, e->f32, o->b, emit_mul(e, emit_mul(e, tap.index, o->depth), width));
+    LLVMValueRef b =
+        emit_at(e, e->f32, o->b, emit_mul(e, emit_mul(e, tap.index, o->b_step), width));
     Loop depth = loop_begin(e, emit_int(e, 0), o->depth, emit_int(e, 1));
     for (int m = 0; m < acc->rows; m++)
         a[m] = emit_at(e, e->f32, rows[m], depth.index);
@@ -251,6 +252,20 @@ bool gemm_reads_rows(const Program *program, const Kernel *kernel) {
            program->buffers.items[c->a.buffer].dtype == DTYPE_F32;
 }
 
+/* Where rows of a source start, or where they are packed; vectors. */
+static LLVMValueRef find_places(Emitter *e, const PackedSource *source, const RowPointers *to,
+                                LLVMValueRef image, LLVMValueRef row) {
+    const RowRange *range = to->range;
+    if (!range)
+        return emit_at(e, emit_dtype(e, source->a.dtype),
+                       emit_row_address(e, &source->a, image, row), emit_splat(e, to->channel));
+    LLVMValueRef rows = emit_splat(e, emit_slot(e, source->taps.source.rows));
+    LLVMValueRef number = emit_add(e, emit_mul(e, image, rows), row);
+    LLVMValueRef nth = emit_sub(e, number, emit_splat(e, range->first));
+    return emit_at(e, e->f32, range->rows,
+                   emit_mul(e, nth, emit_splat(e, emit_int(e, range->step))));
+}
+
 /* For one tap. */
 static void emit_tap_pointers(Emitter *e, const PackedSource *source, const RowPointers *to,
                               LLVMValueRef tap, LLVMValueRef pointers) {
@@ -264,9 +279,7 @@ static void emit_tap_pointers(Emitter *e, const PackedSource *source, const RowP
     LLVMValueRef row = emit_tap_row(e, &source->taps, image, origin, tap);
     LLVMValueRef there =
         LLVMBuildICmp(e->builder, LLVMIntSGE, row, LLVMConstNull(LLVMTypeOf(row)), "");
-    LLVMValueRef place =
-        emit_at(e, emit_dtype(e, source->a.dtype), emit_row_address(e, &source->a, image, row),
-                emit_splat(e, to->channel));
+    LLVMValueRef place = find_places(e, source, to, image, row);
     place = LLVMBuildSelect(e->builder, there, place, emit_splat(e, to->zeros), "");
     emit_store(e, place, emit_at(e, e->pointer, pointers, rows.index), 8);
     loop_end(e, &rows);
@@ -316,6 +329,9 @@ PackedSource slot_packed_source(Slots *slots, const Kernel *kernel, DType packed
                            .packed = packed,
                            .taps = slot_taps(slots, &contraction->taps, &kernel->space),
                            .a = slot_view(slots, &contraction->a)};
+    const Geometry *geometry = &slots->program->geometry;
+    const Space *read = &contraction->taps.source;
+    source.rows = slot_number(slots, space_rows(geometry, read) * space_images(geometry, read));
     if (!contraction->prologue)
         return source;
     Kernel *prologue = arena_new(slots->arena, Kernel);
@@ -347,9 +363,8 @@ static void pack_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMVal
     emit_store_elements(e, source->packed, value, packed->target, channel, mask);
 }
 
-/* One row of the source, `count` channels from `first` on. */
-static void pack_source_row(Emitter *e, const PackedSource *source, RowPlace *place,
-                            const PackedTaps *part, LLVMValueRef target) {
+void emit_pack_place(Emitter *e, const PackedSource *source, RowPlace *place,
+                     const PackedTaps *part, LLVMValueRef target) {
     PackedRow packed = {.source = source, .first = part->first, .target = target};
     ElementRow row;
     if (source->prologue) {
@@ -375,7 +390,7 @@ void emit_pack_row(Emitter *e, const PackedSource *source, const PackedTaps *par
     place.row = emit_tap_row(e, taps, place.image, origin, tap.index);
     Branch there =
         branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntSGE, place.row, emit_int(e, 0), ""));
-    pack_source_row(e, source, &place, part, here);
+    emit_pack_place(e, source, &place, part, here);
     branch_else(e, &there);
     emit_clear(e, source->packed, here, part->count);
     branch_end(e, &there);

@@ -48,12 +48,13 @@ LLVMValueRef emit_panel_width(Emitter *emitter, const PanelSlots *slots, LLVMVal
  * other (for each tap). A is read through a table of pointers to its rows, from element `first` on:
  * - by row: entry m + tap * tap_step points to row m, and the product runs along it, `taps` times;
  * - by column: entry k points to what all rows of C take at depth k, row m element first + m.
- * C row m starts at c + m * c_row. `accumulate` (i1): whether C is read.
- * `rows` (NULL: none) is a table of row numbers, i64, beside the one of pointers, where only some
- * rows take part: entry m is the row of C (by row), entry k that of the panel (by column). */
+ * C row m starts at c + m * c_row. `accumulate` (i1): whether C is read. By row, the rows of B for
+ * a tap start `b_step` rows behind those of the one before. `rows` (NULL: none) is a table of row
+ * numbers, i64, beside the one of pointers, where only some rows take part: entry m is the row of C
+ * (by row), entry k that of the panel (by column). */
 typedef struct GemmOperands {
     bool by_column;
-    LLVMValueRef a, first, taps, tap_step, b, c, c_row, depth, accumulate, rows;
+    LLVMValueRef a, first, taps, tap_step, b, b_step, c, c_row, depth, accumulate, rows;
 } GemmOperands;
 
 /* Emits it for `rows` rows, a whole number of register blocks, and a panel `width` columns wide. */
@@ -68,6 +69,7 @@ typedef struct PackedSource {
     ViewSlots a;
     const Kernel *prologue; /* kernel_prologue's, or NULL */
     ElementSlots elements;  /* of the prologue */
+    int rows;               /* of the source, all images */
 } PackedSource;
 
 /* Adds the slots. */
@@ -82,6 +84,18 @@ typedef struct PackedTaps {
 
 void emit_pack_row(Emitter *emitter, const PackedSource *source, const PackedTaps *part,
                    LLVMValueRef table, LLVMValueRef row, LLVMValueRef target);
+
+/* The same of a row of the source, without regard to taps. */
+void emit_pack_place(Emitter *emitter, const PackedSource *source, RowPlace *place,
+                     const PackedTaps *part, LLVMValueRef target);
+
+/* Rows [first, first + count) of a source, counted over the batch, that are packed: row r is at
+ * rows
+ * + (r - first) * step fp32. */
+typedef struct RowRange {
+    LLVMValueRef first, count, rows;
+    int64_t step;
+} RowRange;
 
 /* Where the taps of rows [first, first + count) of the phase start: the image and, per direction,
  * what the offsets are added to; a table of ROW_TABLE_ROWS i64 each. Rows are found once and read
@@ -102,9 +116,10 @@ bool gemm_reads_rows(const Program *program, const Kernel *kernel);
 
 /* Pointers to the rows that the taps [first_tap, end_tap) read, for `count` rows of a row table
  * (and those repeated behind); ROW_TABLE_ROWS pointers for each tap: to channel `channel` of the
- * row, or to `zeros` where it is hidden or outside. */
+ * row, or, of a range, to the packed row, or to `zeros` where it is hidden or outside. */
 typedef struct RowPointers {
     LLVMValueRef first_tap, end_tap, table, count, channel, zeros;
+    const RowRange *range; /* or NULL */
 } RowPointers;
 
 void emit_row_pointers(Emitter *emitter, const PackedSource *source, const RowPointers *rows,

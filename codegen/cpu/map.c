@@ -51,8 +51,9 @@ static void emit_rows(Emitter *e, const Kernel *kernel, const MapSlots *slots) {
     LLVMValueRef size = emit_slot(e, slots->chunk_size);
     LLVMValueRef begin = emit_mul(e, e->chunk, size);
     LLVMValueRef end = emit_min(e, emit_add(e, begin, size), emit_slot(e, slots->rows));
+    RowCounter counter = row_counter_begin(e, &slots->elements.space, begin);
     Loop loop = loop_begin(e, begin, end, emit_int(e, 1));
-    RowPlace place = emit_row_place(e, &slots->elements.space, loop.index);
+    RowPlace place = row_counter_take(e, &counter);
     ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
     elements_each_vector(e, emit_int(e, 0), emit_slot(e, slots->channels), emit_vector, &row);
     loop_end(e, &loop);

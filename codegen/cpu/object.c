@@ -9,9 +9,13 @@
 #include <llvm-c/Transforms/PassBuilder.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "base/fatal.h"
 #include "codegen/cpu/build_id.h"
+#include "codegen/cpu/loaded_file.h"
 
 struct CpuModule {
     LLVMOrcLLJITRef jit;
@@ -27,6 +31,13 @@ void object_start(void) {
     LLVMInitializeAllTargetMCs();
     LLVMInitializeAllAsmPrinters();
     LLVMInitializeAllAsmParsers(); /* for cpuid in codegen/cpu/supported.c */
+}
+
+void cpu_release(void) {
+    loaded_file_release((const void *)(uintptr_t)LLVMGetVersion);
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 const char *object_environment(Arena *arena, const CpuTarget *target) {

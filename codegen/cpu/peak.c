@@ -166,7 +166,8 @@ static Plan *plan_of(Arena *arena, int launches, int64_t scratch) {
 static PlanPointer *scratch_pointers(Arena *arena, int count, int64_t start, int64_t distance) {
     PlanPointer *pointers = arena_new_array(arena, PlanPointer, (size_t)count);
     for (int i = 0; i < count; i++)
-        pointers[i] = (PlanPointer){PLAN_SCRATCH, start + i * distance, -1};
+        pointers[i] =
+            (PlanPointer){.region = PLAN_SCRATCH, .offset = start + i * distance, .buffer = -1};
     return pointers;
 }
 

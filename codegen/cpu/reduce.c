@@ -11,7 +11,10 @@
 enum {
     SUM_TILE_ROWS = 1024,
     MOMENTS_TILE_ROWS = 128,
-    TILE_VECTORS = 4,        /* vectors of channels that are accumulated at a time */
+    ROWS_AT_ONCE = 4,        /* rows that are added to a sum between its load and its store */
+    MERGE_VECTORS = 4,       /* vectors of channels whose tiles are merged in a chunk */
+    BLOCK_VECTORS = 8,       /* vectors of channels of a chunk at least, and whole blocks of them */
+    ENOUGH_CHUNKS = 16,      /* so that threads end together */
     LONG_ROW_VECTORS = 1024, /* vectors per tile of a long row */
     ROWS_PER_CHUNK = 64      /* reductions within a row */
 };
@@ -23,6 +26,8 @@ typedef struct ReduceSlots {
     int group_rows;       /* rows in each */
     int tile_rows, tiles; /* per group; long rows: elements per tile */
     int channels;
+    int channel_blocks, block_channels; /* of a tile's chunks */
+    int distances, squares;             /* offsets in the workspace, behind the sums */
     int outputs_per_group;
     int merge_count;         /* terms behind each pair that is merged */
     int partial, partial_m2; /* pointer slots: [group][tile][channel]; long rows: [tile] */
@@ -72,6 +77,22 @@ static ReduceSlots slot_long(Slots *slots, const Kernel *kernel, const CpuTarget
     return out;
 }
 
+/* A tile is a chunk, or, where they are few, a chunk for each of some blocks of channels. */
+static int64_t slot_channel_blocks(Slots *slots, ReduceSlots *out, int64_t channels, int64_t lanes,
+                                   int64_t tiles) {
+    int64_t unit = BLOCK_VECTORS * lanes, most = integer_divide_up(channels, unit);
+    int64_t wanted = integer_divide_up(ENOUGH_CHUNKS, tiles);
+    int64_t units = integer_divide_up(most, wanted < most ? wanted : most);
+    int64_t blocks = integer_divide_up(most, units);
+    int64_t padded = integer_divide_up(channels, lanes) * lanes;
+    out->channel_blocks = slot_number(slots, blocks);
+    out->block_channels = slot_number(slots, units * unit);
+    out->distances = slot_number(slots, padded);
+    out->squares = slot_number(slots, 2 * padded);
+    slots->workspace = 3 * padded * (int64_t)sizeof(float);
+    return blocks;
+}
+
 static ReduceSlots slot_rows(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                              int stage) {
     const Geometry *geometry = &slots->program->geometry;
@@ -84,7 +105,7 @@ static ReduceSlots slot_rows(Slots *slots, const Kernel *kernel, const CpuTarget
     else if (has_images)
         rows *= geometry->batch;
     int64_t tile = out.moments ? MOMENTS_TILE_ROWS : SUM_TILE_ROWS;
-    int64_t tiles = integer_divide_up(rows, tile), block = (int64_t)TILE_VECTORS * target->lanes;
+    int64_t tiles = integer_divide_up(rows, tile), block = (int64_t)MERGE_VECTORS * target->lanes;
     out.elements = slot_elements(slots, kernel);
     out.groups = slot_number(slots, groups);
     out.group_rows = slot_number(slots, rows);
@@ -95,8 +116,10 @@ static ReduceSlots slot_rows(Slots *slots, const Kernel *kernel, const CpuTarget
     out.partial = slot_shared(slots, partials);
     if (out.moments)
         out.partial_m2 = slot_shared(slots, partials);
+    int64_t blocks =
+        slot_channel_blocks(slots, &out, kernel->channels, target->lanes, groups * tiles);
     slots->chunks =
-        stage == 0 ? groups * tiles : groups * integer_divide_up(kernel->channels, block);
+        stage == 0 ? groups * tiles * blocks : groups * integer_divide_up(kernel->channels, block);
     if (stage == 1 && reduction->over == OVER_ALL)
         slots->chunks = 1;
     return out;
@@ -123,107 +146,161 @@ static ReduceSlots slot_within(Slots *slots, const Kernel *kernel) {
 
 /* ---- Accumulating tiles of rows -------------------------------------------------------------- */
 
+/* A chunk: some rows and channels, and the sums of them in the workspace, one a channel. */
 typedef struct Tile {
     const Kernel *kernel;
     const ReduceSlots *slots;
     LLVMValueRef first_row, end_row; /* counted over the batch */
+    LLVMValueRef begin, end;         /* channels */
     LLVMValueRef partial;            /* row of the partial arrays */
+    LLVMValueRef sums, distances, squares;
 } Tile;
 
-/* Sums `term` over the rows of the tile for `vectors` vectors of channels; with a centre, its
- * distances from that and their squares. */
-static void sum_rows(Emitter *e, const Tile *tile, LLVMValueRef channel, LLVMValueRef mask,
-                     int vectors, LLVMValueRef const *centre, LLVMValueRef *sums,
-                     LLVMValueRef *squares) {
-    LLVMValueRef accumulators[TILE_VECTORS], squared[TILE_VECTORS];
-    for (int v = 0; v < vectors; v++) {
-        accumulators[v] = emit_variable(e, e->vector_f32, LLVMConstNull(e->vector_f32));
-        if (centre)
-            squared[v] = emit_variable(e, e->vector_f32, LLVMConstNull(e->vector_f32));
-    }
-    Loop rows = loop_begin(e, tile->first_row, tile->end_row, emit_int(e, 1));
-    RowPlace place = emit_row_place(e, &tile->slots->elements.space, rows.index);
-    ElementRow row = elements_begin(e, tile->kernel, &tile->slots->elements, &place);
-    for (int v = 0; v < vectors; v++) {
-        LLVMValueRef at = emit_add(e, channel, emit_int(e, (int64_t)v * e->target->lanes));
-        LLVMValueRef term;
-        elements_evaluate(e, &row, at, mask, NULL, &term);
-        if (centre) {
-            term = LLVMBuildFSub(e->builder, term, centre[v], "");
-            emit_set(e, squared[v],
-                     emit_fma(e, term, term, emit_get(e, e->vector_f32, squared[v])));
-        }
-        LLVMValueRef sum = emit_get(e, e->vector_f32, accumulators[v]);
-        emit_set(e, accumulators[v], LLVMBuildFAdd(e->builder, sum, term, ""));
-    }
-    loop_end(e, &rows);
-    for (int v = 0; v < vectors; v++) {
-        sums[v] = emit_get(e, e->vector_f32, accumulators[v]);
-        if (centre)
-            squares[v] = emit_get(e, e->vector_f32, squared[v]);
-    }
+static Tile begin_tile(Emitter *e, const Kernel *kernel, const ReduceSlots *slots) {
+    Tile tile = {.kernel = kernel, .slots = slots};
+    LLVMValueRef tiles = emit_slot(e, slots->tiles), rows = emit_slot(e, slots->group_rows);
+    LLVMValueRef blocks = emit_slot(e, slots->channel_blocks);
+    LLVMValueRef width = emit_slot(e, slots->block_channels);
+    tile.partial = emit_div(e, e->chunk, blocks);
+    tile.begin = emit_mul(e, emit_rem(e, e->chunk, blocks), width);
+    tile.end = emit_min(e, emit_add(e, tile.begin, width), emit_slot(e, slots->channels));
+    LLVMValueRef size = emit_slot(e, slots->tile_rows);
+    LLVMValueRef base = emit_mul(e, emit_div(e, tile.partial, tiles), rows);
+    LLVMValueRef first = emit_mul(e, emit_rem(e, tile.partial, tiles), size);
+    tile.first_row = emit_add(e, base, first);
+    tile.end_row = emit_add(e, base, emit_min(e, emit_add(e, first, size), rows));
+    tile.sums = e->workspace;
+    tile.distances = emit_workspace(e, slots->distances);
+    tile.squares = emit_workspace(e, slots->squares);
+    return tile;
 }
 
-static void store_partials(Emitter *e, const Tile *tile, int slot, LLVMValueRef channel,
-                           LLVMValueRef mask, int vectors, LLVMValueRef const *values) {
-    LLVMValueRef row = emit_mul(e, tile->partial, emit_slot(e, tile->slots->channels));
-    for (int v = 0; v < vectors; v++) {
-        LLVMValueRef at = emit_add(e, channel, emit_int(e, (int64_t)v * e->target->lanes));
-        LLVMValueRef place = emit_at(e, e->f32, emit_slot_pointer(e, slot), emit_add(e, row, at));
-        emit_store_vector(e, values[v], place, mask);
+static LLVMValueRef load_sum(Emitter *e, LLVMValueRef sums, LLVMValueRef channel) {
+    return emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, sums, channel), NULL);
+}
+
+static void store_sum(Emitter *e, LLVMValueRef sums, LLVMValueRef channel, LLVMValueRef value) {
+    emit_store_vector(e, value, emit_at(e, e->f32, sums, channel), NULL);
+}
+
+/* Rows whose terms are added. */
+typedef struct Terms {
+    const Tile *tile;
+    bool centred; /* what is summed is the distances from the means, and their squares */
+    ElementRow rows[ROWS_AT_ONCE];
+    int count;
+} Terms;
+
+static void add_terms(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
+    const Terms *terms = context;
+    const Tile *tile = terms->tile;
+    LLVMValueRef place = terms->centred ? tile->distances : tile->sums, term;
+    LLVMValueRef sum = load_sum(e, place, channel), mean = NULL, squares = NULL;
+    if (terms->centred) {
+        mean = load_sum(e, tile->sums, channel);
+        squares = load_sum(e, tile->squares, channel);
     }
+    for (int r = 0; r < terms->count; r++) {
+        elements_evaluate(e, &terms->rows[r], channel, mask, NULL, &term);
+        if (terms->centred) {
+            term = LLVMBuildFSub(e->builder, term, mean, "");
+            squares = emit_fma(e, term, term, squares);
+        }
+        sum = LLVMBuildFAdd(e->builder, sum, term, "");
+    }
+    store_sum(e, place, channel, sum);
+    if (terms->centred)
+        store_sum(e, tile->squares, channel, squares);
+}
+
+/* Rows [first, end), `at_once` at a time. */
+static void add_rows(Emitter *e, Terms *terms, const RowCounter *counter, LLVMValueRef first,
+                     LLVMValueRef end, int at_once) {
+    const Tile *tile = terms->tile;
+    Loop loop = loop_begin(e, first, end, emit_int(e, at_once));
+    terms->count = at_once;
+    for (int r = 0; r < at_once; r++) {
+        RowPlace place = row_counter_take(e, counter);
+        terms->rows[r] = elements_begin(e, tile->kernel, &tile->slots->elements, &place);
+    }
+    elements_each_vector(e, tile->begin, tile->end, add_terms, terms);
+    loop_end(e, &loop);
+}
+
+/* Every channel's sum is one chain over the rows, whatever is taken at once. */
+static void add_tile(Emitter *e, const Tile *tile, bool centred) {
+    Terms terms = {.tile = tile, .centred = centred};
+    RowCounter counter = row_counter_begin(e, &tile->slots->elements.space, tile->first_row);
+    LLVMValueRef count = emit_sub(e, tile->end_row, tile->first_row);
+    LLVMValueRef whole = emit_sub(e, count, emit_rem(e, count, emit_int(e, ROWS_AT_ONCE)));
+    LLVMValueRef middle = emit_add(e, tile->first_row, whole);
+    add_rows(e, &terms, &counter, tile->first_row, middle, ROWS_AT_ONCE);
+    add_rows(e, &terms, &counter, middle, tile->end_row, 1);
+}
+
+static LLVMValueRef count_rows(Emitter *e, const Tile *tile) {
+    LLVMValueRef count = emit_sub(e, tile->end_row, tile->first_row);
+    return emit_splat(e, LLVMBuildSIToFP(e->builder, count, e->f32, ""));
+}
+
+static void clear_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
+    const Tile *tile = context;
+    (void)mask; /* sums are padded to whole vectors */
+    LLVMValueRef zero = LLVMConstNull(e->vector_f32);
+    store_sum(e, tile->sums, channel, zero);
+    if (!tile->slots->moments)
+        return;
+    store_sum(e, tile->distances, channel, zero);
+    store_sum(e, tile->squares, channel, zero);
+}
+
+static void divide_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
+    const Tile *tile = context;
+    (void)mask;
+    LLVMValueRef sum = load_sum(e, tile->sums, channel);
+    store_sum(e, tile->sums, channel, LLVMBuildFDiv(e->builder, sum, count_rows(e, tile), ""));
+}
+
+static void store_partial(Emitter *e, const Tile *tile, int slot, LLVMValueRef channel,
+                          LLVMValueRef mask, LLVMValueRef value) {
+    LLVMValueRef row = emit_mul(e, tile->partial, emit_slot(e, tile->slots->channels));
+    LLVMValueRef place = emit_at(e, e->f32, emit_slot_pointer(e, slot), emit_add(e, row, channel));
+    emit_store_vector(e, value, place, mask);
+}
+
+static void finish_sum(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
+    const Tile *tile = context;
+    LLVMValueRef sum = load_sum(e, tile->sums, channel);
+    store_partial(e, tile, tile->slots->partial, channel, mask, sum);
 }
 
 /* The mean from a first one and the sum of the distances from it, and M2 likewise: what the first
  * one was rounded by is known then (Chan, Golub, LeVeque 1983, the corrected two-pass algorithm).
  */
-static void correct_moments(Emitter *e, LLVMValueRef count, LLVMValueRef distances,
-                            LLVMValueRef *mean, LLVMValueRef *m2) {
+static void finish_moments(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
+    const Tile *tile = context;
     LLVMBuilderRef b = e->builder;
-    LLVMValueRef zero = LLVMConstNull(e->vector_f32), off = LLVMBuildFDiv(b, distances, count, "");
-    LLVMValueRef less = LLVMBuildFSub(b, *m2, LLVMBuildFMul(b, distances, off, ""), "");
+    LLVMValueRef zero = LLVMConstNull(e->vector_f32), mean = load_sum(e, tile->sums, channel);
+    LLVMValueRef distances = load_sum(e, tile->distances, channel);
+    LLVMValueRef off = LLVMBuildFDiv(b, distances, count_rows(e, tile), "");
+    LLVMValueRef less = LLVMBuildFSub(b, load_sum(e, tile->squares, channel),
+                                      LLVMBuildFMul(b, distances, off, ""), "");
     LLVMValueRef below = LLVMBuildFCmp(b, LLVMRealOLT, less, zero, "");
-    *mean = LLVMBuildFAdd(b, *mean, off, "");
-    *m2 = LLVMBuildSelect(b, below, zero, less, "");
-}
-
-/* The tile's sums, or means and squared distances, of `vectors` vectors of channels. */
-static void reduce_vectors(Emitter *e, const Tile *tile, LLVMValueRef channel, LLVMValueRef mask,
-                           int vectors) {
-    LLVMValueRef sums[TILE_VECTORS], distances[TILE_VECTORS], squares[TILE_VECTORS];
-    sum_rows(e, tile, channel, mask, vectors, NULL, sums, NULL);
-    if (tile->slots->moments) {
-        LLVMValueRef count =
-            LLVMBuildSIToFP(e->builder, emit_sub(e, tile->end_row, tile->first_row), e->f32, "");
-        count = emit_splat(e, count);
-        for (int v = 0; v < vectors; v++)
-            sums[v] = LLVMBuildFDiv(e->builder, sums[v], count, "");
-        sum_rows(e, tile, channel, mask, vectors, sums, distances, squares);
-        for (int v = 0; v < vectors; v++)
-            correct_moments(e, count, distances[v], &sums[v], &squares[v]);
-        store_partials(e, tile, tile->slots->partial_m2, channel, mask, vectors, squares);
-    }
-    store_partials(e, tile, tile->slots->partial, channel, mask, vectors, sums);
-}
-
-static void reduce_one_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
-    reduce_vectors(e, context, channel, mask, 1);
+    store_partial(e, tile, tile->slots->partial, channel, mask, LLVMBuildFAdd(b, mean, off, ""));
+    store_partial(e, tile, tile->slots->partial_m2, channel, mask,
+                  LLVMBuildSelect(b, below, zero, less, ""));
 }
 
 static void emit_tiles(Emitter *e, const Kernel *kernel, const ReduceSlots *slots) {
-    LLVMValueRef tiles = emit_slot(e, slots->tiles), rows = emit_slot(e, slots->group_rows);
-    LLVMValueRef group = emit_div(e, e->chunk, tiles), index = emit_rem(e, e->chunk, tiles);
-    LLVMValueRef size = emit_slot(e, slots->tile_rows);
-    LLVMValueRef base = emit_mul(e, group, rows), begin = emit_mul(e, index, size);
-    LLVMValueRef end = emit_min(e, emit_add(e, begin, size), rows);
-    Tile tile = {kernel, slots, emit_add(e, base, begin), emit_add(e, base, end), e->chunk};
-    LLVMValueRef block = emit_int(e, (int64_t)TILE_VECTORS * e->target->lanes);
-    LLVMValueRef channels = emit_slot(e, slots->channels);
-    LLVMValueRef whole = emit_mul(e, emit_div(e, channels, block), block);
-    Loop blocks = loop_begin(e, emit_int(e, 0), whole, block);
-    reduce_vectors(e, &tile, blocks.index, NULL, TILE_VECTORS);
-    loop_end(e, &blocks);
-    elements_each_vector(e, whole, channels, reduce_one_vector, &tile);
+    Tile tile = begin_tile(e, kernel, slots);
+    elements_each_vector(e, tile.begin, tile.end, clear_vector, &tile);
+    add_tile(e, &tile, false);
+    if (slots->moments) {
+        elements_each_vector(e, tile.begin, tile.end, divide_vector, &tile);
+        add_tile(e, &tile, true);
+    }
+    elements_each_vector(e, tile.begin, tile.end, slots->moments ? finish_moments : finish_sum,
+                         &tile);
 }
 
 /* ---- Merging tiles --------------------------------------------------------------------------- */
@@ -337,7 +414,7 @@ static void emit_merge_rows(Emitter *e, const Kernel *kernel, const ReduceSlots 
         return;
     }
     LLVMValueRef channels = emit_slot(e, slots->channels);
-    LLVMValueRef block = emit_int(e, (int64_t)TILE_VECTORS * e->target->lanes);
+    LLVMValueRef block = emit_int(e, (int64_t)MERGE_VECTORS * e->target->lanes);
     LLVMValueRef blocks =
         emit_div(e, emit_add(e, channels, emit_sub(e, block, emit_int(e, 1))), block);
     Merge merge = {kernel, slots, emit_div(e, e->chunk, blocks)};
@@ -426,16 +503,24 @@ static void add_row_vector(Emitter *e, void *context, LLVMValueRef channel, LLVM
              LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f32, sum->second), second, ""));
 }
 
+/* Adds channels [begin, end) of the row to the variables. */
+static void add_channels(Emitter *e, const ElementRow *row, LLVMValueRef begin, LLVMValueRef end,
+                         const RowSum *to) {
+    RowSum sum = *to;
+    sum.row = row;
+    elements_each_vector(e, begin, end, add_row_vector, &sum);
+}
+
 /* The sum over channels [begin, end) of the row, an fp32; *second: of the second value, if asked
  * for. */
 static LLVMValueRef sum_channels(Emitter *e, const ElementRow *row, LLVMValueRef begin,
                                  LLVMValueRef end, LLVMValueRef centre, LLVMValueRef *second) {
     LLVMValueRef zero = LLVMConstNull(e->vector_f32);
-    RowSum sum = {.row = row, .centre = centre ? emit_splat(e, centre) : NULL};
+    RowSum sum = {.centre = centre ? emit_splat(e, centre) : NULL};
     sum.sum = emit_variable(e, e->vector_f32, zero);
     if (second)
         sum.second = emit_variable(e, e->vector_f32, zero);
-    elements_each_vector(e, begin, end, add_row_vector, &sum);
+    add_channels(e, row, begin, end, &sum);
     if (second)
         *second = emit_lane_sum(e, emit_get(e, e->vector_f32, sum.second));
     return emit_lane_sum(e, emit_get(e, e->vector_f32, sum.sum));
@@ -475,8 +560,9 @@ static void emit_within_rows(Emitter *e, const Kernel *kernel, const ReduceSlots
     LLVMValueRef size = emit_slot(e, slots->tile_rows);
     LLVMValueRef begin = emit_mul(e, e->chunk, size);
     LLVMValueRef end = emit_min(e, emit_add(e, begin, size), emit_slot(e, slots->group_rows));
+    RowCounter counter = row_counter_begin(e, &slots->elements.space, begin);
     Loop rows = loop_begin(e, begin, end, emit_int(e, 1));
-    RowPlace place = emit_row_place(e, &slots->elements.space, rows.index);
+    RowPlace place = row_counter_take(e, &counter);
     ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
     Loop groups = loop_begin(e, emit_int(e, 0), emit_slot(e, slots->groups), emit_int(e, 1));
     reduce_group(e, &row, slots, groups.index);
@@ -508,17 +594,19 @@ static CellSlots slot_cells(Slots *slots, const Kernel *kernel) {
     return out;
 }
 
-/* The row of position `index` of this chunk's cell. */
-static RowPlace cell_row(Emitter *e, const CellSlots *slots, LLVMValueRef index, int rank) {
+/* The row where line `line` of this chunk's cell starts. */
+static RowPlace cell_line(Emitter *e, const CellSlots *slots, LLVMValueRef line, int rank) {
     LLVMValueRef cells = emit_slot(e, slots->cells), patch = emit_slot(e, slots->patch);
     LLVMValueRef cell = emit_rem(e, e->chunk, cells);
     RowPlace place = {.image = emit_div(e, e->chunk, cells)};
     for (int d = rank - 1; d >= 0; d--) {
         LLVMValueRef grid = emit_slot(e, slots->grid[d]);
-        LLVMValueRef corner = emit_mul(e, emit_rem(e, cell, grid), patch);
-        place.position[d] = emit_add(e, corner, emit_rem(e, index, patch));
+        place.position[d] = emit_mul(e, emit_rem(e, cell, grid), patch);
         cell = emit_div(e, cell, grid);
-        index = emit_div(e, index, patch);
+        if (d == rank - 1)
+            continue;
+        place.position[d] = emit_add(e, place.position[d], emit_rem(e, line, patch));
+        line = emit_div(e, line, patch);
     }
     place.row = emit_int(e, 0);
     for (int d = 0; d < rank; d++)
@@ -528,18 +616,34 @@ static RowPlace cell_row(Emitter *e, const CellSlots *slots, LLVMValueRef index,
     return place;
 }
 
+/* The sum over a line of the cell in fp32, as a double. */
+static LLVMValueRef sum_line(Emitter *e, const Kernel *kernel, const CellSlots *slots,
+                             LLVMValueRef line, const RowSum *sum) {
+    int last = kernel->space.rank - 1;
+    RowPlace start = cell_line(e, slots, line, kernel->space.rank);
+    emit_set(e, sum->sum, LLVMConstNull(e->vector_f32));
+    Loop along = loop_begin(e, emit_int(e, 0), emit_slot(e, slots->patch), emit_int(e, 1));
+    RowPlace place = start;
+    place.position[last] = emit_add(e, start.position[last], along.index);
+    place.row = emit_add(e, start.row, along.index);
+    ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
+    add_channels(e, &row, emit_int(e, 0), emit_slot(e, slots->channels), sum);
+    loop_end(e, &along);
+    LLVMValueRef all = emit_lane_sum(e, emit_get(e, e->vector_f32, sum->sum));
+    return LLVMBuildFPExt(e->builder, all, e->f64, "");
+}
+
 /* The sum over the cell in double of the terms, or of their squared distances from `centre`. */
 static LLVMValueRef sum_cell(Emitter *e, const Kernel *kernel, const CellSlots *slots,
                              LLVMValueRef centre) {
+    RowSum line = {.centre = centre ? emit_splat(e, centre) : NULL};
+    line.sum = emit_variable(e, e->vector_f32, LLVMConstNull(e->vector_f32));
     LLVMValueRef sum = emit_variable(e, e->f64, LLVMConstReal(e->f64, 0));
-    Loop rows = loop_begin(e, emit_int(e, 0), emit_slot(e, slots->patch_rows), emit_int(e, 1));
-    RowPlace place = cell_row(e, slots, rows.index, kernel->space.rank);
-    ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
-    LLVMValueRef part =
-        sum_channels(e, &row, emit_int(e, 0), emit_slot(e, slots->channels), centre, NULL);
-    part = LLVMBuildFPExt(e->builder, part, e->f64, "");
+    LLVMValueRef lines = emit_div(e, emit_slot(e, slots->patch_rows), emit_slot(e, slots->patch));
+    Loop loop = loop_begin(e, emit_int(e, 0), lines, emit_int(e, 1));
+    LLVMValueRef part = sum_line(e, kernel, slots, loop.index, &line);
     emit_set(e, sum, LLVMBuildFAdd(e->builder, emit_get(e, e->f64, sum), part, ""));
-    loop_end(e, &rows);
+    loop_end(e, &loop);
     return emit_get(e, e->f64, sum);
 }
 

@@ -60,6 +60,24 @@ RowPlace emit_row_place(Emitter *e, const SpaceSlots *space, LLVMValueRef number
     return place;
 }
 
+RowCounter row_counter_begin(Emitter *e, const SpaceSlots *space, LLVMValueRef number) {
+    RowPlace place = emit_row_place(e, space, number);
+    return (RowCounter){space, emit_variable(e, e->i64, place.image),
+                        emit_variable(e, e->i64, place.row)};
+}
+
+RowPlace row_counter_take(Emitter *e, const RowCounter *counter) {
+    RowPlace place = {.image = emit_get(e, e->i64, counter->image_),
+                      .row = emit_get(e, e->i64, counter->row_)};
+    LLVMValueRef next = emit_add(e, place.row, emit_int(e, 1));
+    LLVMValueRef rows = emit_slot(e, counter->space_->rows);
+    LLVMValueRef over = LLVMBuildICmp(e->builder, LLVMIntEQ, next, rows, "");
+    LLVMValueRef carry = LLVMBuildZExt(e->builder, over, e->i64, "");
+    emit_set(e, counter->row_, LLVMBuildSelect(e->builder, over, emit_int(e, 0), next, ""));
+    emit_set(e, counter->image_, emit_add(e, place.image, carry));
+    return place;
+}
+
 /* Splits `number` into coordinates of the extents (slots), last direction fastest. */
 static void split(Emitter *e, LLVMValueRef number, int rank, const int *extents, int uniform,
                   LLVMValueRef *coordinates) {

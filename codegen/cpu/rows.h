@@ -31,6 +31,18 @@ typedef struct RowPlace {
 /* Image and row of row number `number` (counted over the whole batch). */
 RowPlace emit_row_place(Emitter *emitter, const SpaceSlots *space, LLVMValueRef number);
 
+/* Rows taken one after the other, without a division for each. */
+typedef struct RowCounter {
+    const SpaceSlots *space_;
+    LLVMValueRef image_, row_; /* variables */
+} RowCounter;
+
+/* Starts at row number `number`. */
+RowCounter row_counter_begin(Emitter *emitter, const SpaceSlots *space, LLVMValueRef number);
+
+/* The row that it is at; goes to the next one, and behind the last one there may be none. */
+RowPlace row_counter_take(Emitter *emitter, const RowCounter *counter);
+
 /* Fills in the position of the row. Spaces without positions have none. */
 void emit_row_position(Emitter *emitter, const SpaceSlots *space, RowPlace *place);
 

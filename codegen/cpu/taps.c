@@ -118,6 +118,25 @@ LLVMValueRef row_walk_origin(Emitter *e, const RowWalk *walk, LLVMValueRef *orig
     return emit_get(e, e->i64, walk->image_);
 }
 
+RowPlace row_walk_place(Emitter *e, const RowWalk *walk) {
+    const SpaceSlots *walked = walk->walked_;
+    const TapSlots *taps = walk->taps_;
+    RowPlace place = {.image = emit_get(e, e->i64, walk->image_), .row = emit_int(e, 0)};
+    if (!has_positions(walked))
+        return place;
+    bool masked = walked->kind == SPACE_MASKED;
+    if (masked)
+        place.row = emit_get(e, e->i64, walk->cell_);
+    for (int d = 0; d < taps->rank; d++) {
+        LLVMValueRef index = emit_get(e, e->i64, walk->index_[d]);
+        LLVMValueRef side = emit_slot(e, masked ? walked->side : walked->extent[d]);
+        index = emit_add(e, emit_mul(e, index, emit_slot(e, taps->step[d])),
+                         emit_slot(e, taps->phase[d]));
+        place.row = emit_add(e, emit_mul(e, place.row, side), index);
+    }
+    return place;
+}
+
 /* variable += carry; back to 0 at `end`, and a carry of 1 then. */
 static LLVMValueRef count_up(Emitter *e, LLVMValueRef variable, LLVMValueRef carry,
                              LLVMValueRef end) {

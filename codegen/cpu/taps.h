@@ -43,6 +43,9 @@ RowWalk row_walk_begin(Emitter *emitter, const TapSlots *taps, const SpaceSlots 
 /* Fills in the row's origin as emit_tap_origin does, and returns its image. */
 LLVMValueRef row_walk_origin(Emitter *emitter, const RowWalk *walk, LLVMValueRef *origin);
 
+/* The row and its image, as emit_phase_row does; not its position. */
+RowPlace row_walk_place(Emitter *emitter, const RowWalk *walk);
+
 /* Goes to the next row; behind the last one there may be none. */
 void row_walk_next(Emitter *emitter, const RowWalk *walk);
 

@@ -38,11 +38,22 @@ typedef struct Case {
     "tap 0 [-1, -1], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [0, 0], 5 [0, 1], 6 [1, -1], 7 [1, 0], "   \
     "8 [2, 2]\n"
 #define TURNED "weight %inputs:w {tap=5, in=1, out=C}\n"
+#define TAPS_APART                                                                                 \
+    "taps dense {extent=[8, 12]}\n"                                                                \
+    "tap 0 [-2, -3], 1 [-2, 0], 2 [-2, 3], 3 [2, -3], 4 [2, 0], 5 [2, 3]\n"
+#define TAPS_CROSS                                                                                 \
+    "taps dense {extent=[8, 12]}\n"                                                                \
+    "tap 0 [-1, 0], 1 [0, -1], 2 [0, 0], 3 [0, 1], 4 [1, 0]\n"
+#define TIMES_F                                                                                    \
+    "prologue_operand element same " F                                                             \
+    "\nprologue t0 = operand 0; t1 = operand 1; t2 = mul t0 t1; -> t2\n"
 #define X      "%inputs:x {image=I, row=C}"
 #define F      "%inputs:f {image=I, row=C}"
 #define Y      "out %outputs:y {image=I, row=C}\n"
 #define WEIGHT "weight %inputs:w {tap=5, in=1, out=7}\n"
 #define PASS   "expression t0 = operand 0; -> t0\n"
+
+#define LINES "contract of lines of taps behind a prologue"
 
 static const Case cases[] = {
     {"map", "f32<2x8x12xC>", "bf16",
@@ -99,6 +110,16 @@ static const Case cases[] = {
      "contract x C|contraction {in=C, out=C, bf16=true}\n" TAPS_3x3 "a " X "\n"
      "prologue_operand element same " F "\n"
      "prologue t0 = operand 0; t1 = operand 1; t2 = mul t0 t1; -> t2\n" WEIGHT PASS Y,
+     false},
+    {LINES, "f32<2x8x12xC>", "f32",
+     "contract x C|contraction {in=C, out=C}\n" TAPS_3x3 "a " X "\n" TIMES_F WEIGHT PASS Y, false},
+    {"contract of taps apart behind a prologue", "f32<2x8x12xC>", "f32",
+     "contract x C|contraction {in=C, out=C}\n" TAPS_APART "a " X "\n" TIMES_F WEIGHT PASS Y,
+     false},
+    {"contract of two by two taps behind a prologue", "f32<2x8x12xC>", "f32",
+     "contract x C|contraction {in=C, out=C}\n" TAPS_2x2 "a " X "\n" TIMES_F WEIGHT PASS Y, false},
+    {"contract of a cross of taps behind a prologue", "f32<2x8x12xC>", "f32",
+     "contract x C|contraction {in=C, out=C}\n" TAPS_CROSS "a " X "\n" TIMES_F WEIGHT PASS Y,
      false},
     {"contract behind a prologue", "f32<2x8x12xC>", "bf16",
      "contract x C|contraction {in=C, out=C, bf16=true}\n" TAP "a " X "\n"
@@ -319,6 +340,13 @@ static void test_kinds(void) {
             run_case(&cases[i], widths[w], false);
 }
 
+/* More channels than are packed at a time. */
+static void test_channels_in_parts(void) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (strcmp(cases[i].name, LINES) == 0)
+            run_case(&cases[i], 300, false);
+}
+
 /* What is not a number reaches the sums of its row, and no neighbour's. */
 static void test_not_a_number(void) {
     static const int widths[] = {3, 17, 33};
@@ -360,6 +388,7 @@ static void test_every_rounding(void) {
 
 CU_TestInfo compiled_bf16_tests[] = {
     {"every kind of kernel to the bit", test_kinds},
+    {"lines of taps of more channels than are packed at a time", test_channels_in_parts},
     {"contractions of what is not a number", test_not_a_number},
     {"every rounding", test_every_rounding},
     CU_TEST_INFO_NULL,

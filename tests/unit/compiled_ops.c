@@ -101,8 +101,16 @@ static void add_widths(Arena *arena, CaseVector *cases) {
     }
 }
 
-/* Sums and moments of rows around their tiles (128 and 1,024), long rows and many lanes. */
+/* Sums and moments of rows around their tiles (128 and 1,024), of channels around the blocks that
+ * share a tile of them (8 vectors), long rows and many lanes. */
 static void add_heights(Arena *arena, CaseVector *cases) {
+    static const char *const wide[] = {"!^f32<1x129x261>", "!^f32<1x131x128>"};
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+        add(arena, cases, OP_sum, wide[i], "over=batch");
+        add(arena, cases, OP_sum, wide[i], "over=image");
+        add(arena, cases, OP_moments, wide[i], "over=batch");
+        add(arena, cases, OP_moments, wide[i], "over=image");
+    }
     static const int heights[] = {1, 127, 128, 129, 255, 257, 1023, 1024, 1025, 2100};
     for (size_t i = 0; i < sizeof heights / sizeof *heights; i++) {
         const char *map = arena_format(arena, "!f32<1x%dx5>", heights[i]);

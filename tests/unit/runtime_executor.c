@@ -24,8 +24,8 @@ static void double_all(char *const *pointers, const int64_t *numbers, int64_t ch
 
 enum { CHUNKS = 64, BYTES = CHUNKS * (int)sizeof(int64_t) + PLAN_ALIGNMENT };
 
-static const PlanPointer add_pointers[] = {{PLAN_OUTPUTS, 64, 0}, {-1, 0, -1}};
-static const PlanPointer double_pointers[] = {{PLAN_OUTPUTS, 64, 0}};
+static const PlanPointer add_pointers[] = {{PLAN_OUTPUTS, 64, 0, 0}, {-1, 0, -1, 0}};
+static const PlanPointer double_pointers[] = {{PLAN_OUTPUTS, 64, 0, 0}};
 static const int64_t add_numbers[] = {3}, double_numbers[] = {2};
 
 typedef struct Made {
@@ -146,7 +146,7 @@ static void memory_of_the_caller(void) {
 
 /* ---- Sharing --------------------------------------------------------------------------------- */
 
-static const PlanPointer count_pointers[] = {{PLAN_STATE, 0, 0}, {PLAN_OUTPUTS, 0, 1}};
+static const PlanPointer count_pointers[] = {{PLAN_STATE, 0, 0, 0}, {PLAN_OUTPUTS, 0, 1, 0}};
 
 /* The state goes up by one, and is given out. */
 static void count_up(char *const *pointers, const int64_t *numbers, int64_t chunk,

@@ -38,6 +38,17 @@ static void fill_states(const CompiledProgram *compiled, const Graph *graph) {
     }
 }
 
+/* Beside plans of so many bytes what the compiler has left would count. */
+static const int64_t LARGE_PLAN = (int64_t)64 << 20;
+
+static void release_compiler(const Plan *plan) {
+    int64_t bytes = 0;
+    for (int r = 0; r < PLAN_REGIONS; r++)
+        bytes += plan->region_bytes[r];
+    if (bytes >= LARGE_PLAN)
+        cpu_release();
+}
+
 static Status start(Arena *arena, const ExecutorOptions *options, const CompiledProgram *owner,
                     CompiledProgram *c) {
     CpuOptions cpu = {.target = &c->target,
@@ -47,6 +58,7 @@ static Status start(Arena *arena, const ExecutorOptions *options, const Compiled
     status_return_if_failed(cpu_target(arena, NULL, options->cpu, false, &c->target));
     status_return_if_failed(
         cpu_compile(arena, c->program, &cpu, &c->module, &c->plan, &c->statistics));
+    release_compiler(c->plan);
     if (owner) {
         c->shares = true;
         c->threads = owner->threads;

@@ -10,9 +10,8 @@ struct ProgramRun {
     GuardedMemory *guarded; /* or NULL */
     PlanExecutor *executor; /* with a plan */
     KernelInterpreter *values;
-    void *const *buffers;  /* by the program's index */
-    int64_t shared_offset; /* where scratch that stages share begins in its region */
-    int *first_launch;     /* of each kernel; one more entry at the end */
+    void *const *buffers; /* by the program's index */
+    int *first_launch;    /* of each kernel; one more entry at the end */
 };
 
 /* ---- Making ---------------------------------------------------------------------------------- */
@@ -32,23 +31,10 @@ static void find_launches(Arena *arena, ProgramRun *run) {
     run->first_launch[program->kernels.count] = launch;
 }
 
-/* The bytes behind all buffers that stages of a kernel share. */
-static int64_t measure_shared(ProgramRun *run) {
-    const Plan *plan = run->code.plan;
-    run->shared_offset = plan->region_bytes[PLAN_SCRATCH];
-    for (int i = 0; i < plan->launch_count; i++)
-        for (int k = 0; k < plan->launches[i].pointer_count; k++) {
-            const PlanPointer *pointer = &plan->launches[i].pointers[k];
-            if (pointer->region >= 0 && pointer->buffer < 0 && pointer->offset < run->shared_offset)
-                run->shared_offset = pointer->offset;
-        }
-    return plan->region_bytes[PLAN_SCRATCH] - run->shared_offset;
-}
-
 static void *guarded_address(const void *context, const PlanPointer *pointer) {
     const ProgramRun *run = context;
     const Program *program = run->code.program;
-    int64_t start = run->shared_offset;
+    int64_t start = pointer->shared;
     size_t buffer = program->buffers.count;
     if (pointer->buffer >= 0) {
         buffer = (size_t)pointer->buffer;
@@ -58,7 +44,7 @@ static void *guarded_address(const void *context, const PlanPointer *pointer) {
 }
 
 static Status create_guarded(Arena *arena, ProgramRun *run) {
-    int64_t shared = run->code.plan ? measure_shared(run) : 0;
+    int64_t shared = run->code.plan ? run->code.plan->shared_bytes + PLAN_ALIGNMENT : 0;
     status_return_if_failed(guarded_memory_create(arena, run->code.program, shared, &run->guarded));
     run->buffers = guarded_memory_buffers(run->guarded);
     if (!run->code.plan)

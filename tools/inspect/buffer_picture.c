@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "passes/plan_memory.h"
+#include "ir/kernel_lives.h"
 #include "tools/inspect/costs.h"
 #include "tools/inspect/layer_tree.h"
 #include "tools/report/report_html.h"
@@ -18,10 +18,6 @@ typedef struct Picture {
     double kernels, bytes; /* what width and height stand for */
 } Picture;
 
-static int64_t bytes_of(const Buffer *buffer) {
-    return type_multiply(buffer->elements, (int64_t)dtype_size(buffer->dtype));
-}
-
 /* The colour of a name: that of its first label. */
 static int color_of(Picture *picture, const char *name) {
     Arena *arena = picture->page->arena;
@@ -32,10 +28,12 @@ static int color_of(Picture *picture, const char *name) {
     return layer->items.items[0] % BUFFER_PICTURE_CLASSES;
 }
 
-static void append_buffer(Picture *picture, const BufferLife *life) {
+static void append_life(Picture *picture, const BufferLife *life) {
     const Buffer *buffer = &picture->program->buffers.items[life->buffer];
-    double height = picture_height * (double)bytes_of(buffer) / picture->bytes;
-    double bottom = picture_height * (1 - (double)buffer->offset / picture->bytes);
+    int64_t size = (int64_t)dtype_size(buffer->dtype), bytes = (life->end - life->begin) * size;
+    int64_t offset = buffer->offset + life->begin * size;
+    double height = picture_height * (double)bytes / picture->bytes;
+    double bottom = picture_height * (1 - (double)offset / picture->bytes);
     text_append(picture->page,
                 "<rect class=\"buffer-%d\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" "
                 "height=\"%.2f\"><title>",
@@ -44,15 +42,15 @@ static void append_buffer(Picture *picture, const BufferLife *life) {
                 picture_width * (double)(life->last - life->first + 1) / picture->kernels, height);
     html_name(picture->page, buffer->name);
     text_append(picture->page, ", ");
-    cost_append(picture->page, bytes_of(buffer), "B");
-    text_append(picture->page, " at %" PRId64 ", kernels %" PRId64 " to %" PRId64, buffer->offset,
+    cost_append(picture->page, bytes, "B");
+    text_append(picture->page, " at %" PRId64 ", kernels %" PRId64 " to %" PRId64, offset,
                 life->first, life->last);
     text_append(picture->page, "</title></rect>\n");
 }
 
 void buffer_picture(Text *page, const Program *program) {
     Arena *arena = page->arena;
-    const BufferLife *lives = plan_memory_lives(program, arena);
+    BufferLives lives = kernel_lives(program, arena);
     Picture picture = {.page = page,
                        .program = program,
                        .labels = layer_tree_create(arena),
@@ -64,9 +62,9 @@ void buffer_picture(Text *page, const Program *program) {
                 "<svg class=\"buffers\" viewBox=\"0 0 %.0f %.0f\" role=\"img\" "
                 "preserveAspectRatio=\"none\">\n",
                 picture_width, picture_height);
-    for (size_t i = 0; i < program->buffers.count; i++) {
-        if (program->buffers.items[i].region == REGION_SCRATCH && lives[i].first >= 0)
-            append_buffer(&picture, &lives[i]);
+    for (size_t i = 0; i < lives.count; i++) {
+        if (program->buffers.items[lives.items[i].buffer].region == REGION_SCRATCH)
+            append_life(&picture, &lives.items[i]);
     }
     text_append(page, "</svg>\n");
 }
