@@ -5,11 +5,12 @@
  * panels, summing in the thread's workspace; then the kernel's expression runs over the sums. Where
  * kernel_skips_hidden, a part has one tap, and only the rows that it finds are packed and
  * multiplied, each into the sums of its own row. */
+#include "codegen/cpu/contract.h"
+
 #include "base/fatal.h"
 #include "base/integer.h"
 #include "codegen/cpu/choices.h"
 #include "codegen/cpu/elements.h"
-#include "codegen/cpu/gemm.h"
 #include "codegen/cpu/kinds.h"
 #include "codegen/cpu/row_lines.h"
 #include "codegen/cpu/tiles.h"
@@ -17,59 +18,33 @@
 enum {
     PACKED_GAP = 16, /* from row to row is no power of two, to spread over the cache */
     TILED_UNIT = 2 * TILE_ROWS,
-    ENOUGH_CHUNKS = 16 /* so that threads end together */
+    STRIP_DEPTH = 320,     /* of strips: terms of a part at most, a step of tiles at least */
+    STRIP_SUMS = 64 << 10, /* sums of a chunk at most, */
+    STRIP_ROWS = 1024,     /* and rows, */
+    ENOUGH_CHUNKS = 16     /* so that threads end together */
 };
 
-/* How the rows that the taps read come to the product. */
-typedef enum RowForm { ROWS_PACKED, ROWS_SHARED, ROWS_IN_PLACE, ROWS_TILED } RowForm;
-enum { ROW_FORMS = ROWS_TILED + 1 };
-
-static RowForm row_form(const Slots *slots, const Kernel *kernel, const CpuTarget *target) {
+/* Fills in *strip where they are strips. */
+static RowForm row_form(const Slots *slots, const Kernel *kernel, const CpuTarget *target,
+                        Strip *strip) {
     ChoiceForm form = choices_form(kernel, target);
     if (form == CHOICE_CONTRACT_TILED)
-        return ROWS_TILED;
+        return strip_plan(slots->arena, slots->program, kernel, true, strip) ? ROWS_STRIP
+                                                                             : ROWS_TILED;
     bool packed = choices_value(slots->choices, form, CHOICE_READ) == CHOICE_PACKED;
     if (choices_may_read_in_place(slots->program, kernel, target) && !packed)
         return ROWS_IN_PLACE;
     return lines_share_rows(kernel) ? ROWS_SHARED : ROWS_PACKED;
 }
 
-/* How it is cut, by its choices (codegen/cpu/choices.def). */
-typedef struct Cut {
-    int64_t depth, rows, columns;
-} Cut;
-
-static Cut find_cut(const Slots *slots, const Kernel *kernel, const CpuTarget *target) {
+static ContractCut find_cut(const Slots *slots, const Kernel *kernel, const CpuTarget *target) {
     ChoiceForm form = choices_form(kernel, target);
-    Cut cut = {.depth = choices_value(slots->choices, form, CHOICE_DEPTH),
-               .rows = choices_value(slots->choices, form, CHOICE_ROWS),
-               .columns = choices_value(slots->choices, form, CHOICE_COLUMNS)};
+    ContractCut cut = {.depth = choices_value(slots->choices, form, CHOICE_DEPTH),
+                       .rows = choices_value(slots->choices, form, CHOICE_ROWS),
+                       .columns = choices_value(slots->choices, form, CHOICE_COLUMNS)};
     invariant(cut.rows <= ROW_TABLE_ROWS, "a row table holds the rows of a chunk");
     return cut;
 }
-
-typedef struct ContractSlots {
-    RowForm form;
-    bool skips; /* what is hidden */
-    Cut cut;
-    int64_t packed_row; /* elements from packed row to packed row, not of tiles */
-    PackedSource source;
-    ElementSlots elements;
-    WeightViewSlots weight;
-    PanelSlots panels;
-    int in, out, depth; /* channels per group; taps x in */
-    int packed;         /* pointer: [group][panel][depth][columns]; tiles: TileOperands.b */
-    int packed_group;   /* elements of a group there */
-    int part_depth;     /* tiles: terms of a part, each padded to whole tiles */
-    int channel_parts;  /* tiles: parts of the channels at a tap */
-    int row_bytes;      /* tiles: from packed row to packed row */
-    int rows;           /* of this phase, all images */
-    int block_rows, row_blocks;
-    int taps_per_part, channels_per_part;
-    int sums, sums_row, zeros, table, pointers; /* offsets in the workspace: behind the packed rows
-        [block_rows][sums_row], zeros [in], row table, pointers [taps][block_rows] */
-    int found, numbers; /* where rows are skipped: what a tap finds, and which rows that are */
-} ContractSlots;
 
 /* Rows of a chunk: as many as fit, fewer where there would be too few chunks. */
 static int64_t choose_block_rows(int64_t rows, int64_t column_blocks, int64_t most, int64_t unit) {
@@ -104,14 +79,31 @@ static Parts cut_depth(const Kernel *kernel, RowForm form, bool skips, int64_t m
     return parts;
 }
 
+/* The same of strips: all taps of all channels, or of some, whole tiles of them. */
+static Parts cut_strip_depth(const Strip *strip, int64_t in) {
+    int64_t unit = TILE_DEPTH, most = STRIP_DEPTH / strip->count / unit * unit;
+    Parts parts = {.taps = strip->taps.tap_count, .channels = in, .tap_parts = 1};
+    if (in % unit == 0) {
+        parts.channels = integer_divide_up(in, integer_divide_up(in, most < unit ? unit : most));
+        parts.channels = integer_divide_up(parts.channels, unit) * unit;
+    }
+    parts.depth = strip->count * integer_divide_up(strip->inner * parts.channels, unit) * unit;
+    parts.channel_parts = integer_divide_up(in, parts.channels);
+    return parts;
+}
+
 /* Where things are in the workspace; rows are packed, pointed to, or both. */
 static void slot_workspace(Slots *slots, ContractSlots *out, const Parts *parts, int64_t in,
-                           int64_t sums_row) {
-    bool tiled = out->form == ROWS_TILED, direct = out->form != ROWS_PACKED;
-    int64_t row = tiled ? parts->depth / 2 + TILE_COLUMNS : out->packed_row;
-    int64_t rows = out->cut.rows;
+                           int64_t sums_row, const Strip *strip) {
+    bool tiled = out->form == ROWS_TILED, strips = out->form == ROWS_STRIP;
+    bool direct = out->form != ROWS_PACKED && !strips;
+    int64_t row = tiled    ? parts->depth / 2 + TILE_COLUMNS
+                  : strips ? parts->depth / strip->count / 2
+                           : out->packed_row;
+    int64_t rows = strips ? integer_divide_up(strip->rows, TILED_UNIT) * TILED_UNIT : out->cut.rows;
     int64_t spread = out->form == ROWS_SHARED ? LINE_SPREAD : 0;
-    int64_t packed = out->form == ROWS_IN_PLACE ? 0 : (rows + spread) * row;
+    int64_t packed_rows = strips ? strip->positions : rows + spread;
+    int64_t packed = out->form == ROWS_IN_PLACE ? 0 : packed_rows * row;
     int64_t sums = (rows + out->skips) * sums_row; /* a spare one for what fills register blocks */
     int64_t zeros = direct ? integer_divide_up(in, 16) * 16 : 0, taps = parts->taps;
     out->row_bytes = slot_number(slots, row * (int64_t)sizeof(float));
@@ -137,7 +129,7 @@ static void slot_weight(Slots *slots, ContractSlots *out, const Kernel *kernel,
                         const Panels *panels, const Parts *parts, int64_t lanes) {
     const Contraction *c = &kernel->contraction;
     int64_t depth = c->in / c->groups * c->taps.tap_count, bytes = sizeof(float);
-    if (out->form == ROWS_TILED) {
+    if (contract_is_tiled(out->form)) {
         depth = parts->tap_parts * parts->channel_parts * parts->depth;
         bytes /= 2;
     }
@@ -148,25 +140,38 @@ static void slot_weight(Slots *slots, ContractSlots *out, const Kernel *kernel,
     out->packed_group = slot_number(slots, group);
     out->part_depth = slot_number(slots, parts->depth);
     out->channel_parts = slot_number(slots, parts->channel_parts);
+    out->parts = slot_number(slots, parts->channel_parts * parts->tap_parts);
 }
 
 static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                                    int stage) {
     const Contraction *c = &kernel->contraction;
-    ContractSlots out = {.form = row_form(slots, kernel, target),
+    Kernel ordered = *kernel; /* its taps as a strip has them */
+    Strip strip = {0};
+    ContractSlots out = {.form = row_form(slots, kernel, target, &strip),
                          .skips = kernel_skips_hidden(kernel),
                          .cut = find_cut(slots, kernel, target)};
-    bool tiled = out.form == ROWS_TILED;
+    bool tiled = contract_is_tiled(out.form), strips = out.form == ROWS_STRIP;
     out.packed_row = out.cut.depth + PACKED_GAP;
     int64_t in = c->in / c->groups, columns = c->out / c->groups;
     Panels panels = tiled ? tile_panels(columns, out.cut.columns)
                           : gemm_panels(target, columns, out.cut.columns);
-    int64_t rows = kernel_rows(slots->program, kernel) *
-                   space_images(&slots->program->geometry, &kernel->space);
+    int64_t images = space_images(&slots->program->geometry, &kernel->space);
+    int64_t rows = kernel_rows(slots->program, kernel) * images;
     int64_t block_rows = choose_block_rows(rows, panels.blocks * c->groups, out.cut.rows,
                                            tiled ? TILED_UNIT : gemm_block(target).rows);
-    Parts parts = cut_depth(kernel, out.form, out.skips, out.cut.depth);
-    out.source = slot_packed_source(slots, kernel, tiled ? DTYPE_BF16 : DTYPE_F32);
+    int64_t row_blocks = integer_divide_up(rows, block_rows);
+    if (strips) {
+        ordered.contraction.taps = strip.taps;
+        int64_t most = STRIP_SUMS / panels.widest;
+        strip_cut(&strip, most < STRIP_ROWS ? most : STRIP_ROWS,
+                  integer_divide_up(images * strip.height * panels.blocks, ENOUGH_CHUNKS));
+        row_blocks = images * strip.strips;
+    }
+    Parts parts = strips ? cut_strip_depth(&strip, in)
+                         : cut_depth(kernel, out.form, out.skips, out.cut.depth);
+    out.strip = slot_strip(slots, &strip);
+    out.source = slot_packed_source(slots, &ordered, tiled ? DTYPE_BF16 : DTYPE_F32);
     out.elements = slot_elements(slots, kernel);
     out.panels = slot_panels(slots, &panels, columns);
     out.in = slot_number(slots, in);
@@ -174,132 +179,41 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
     slot_weight(slots, &out, kernel, &panels, &parts, target->lanes);
     out.rows = slot_number(slots, rows);
     out.block_rows = slot_number(slots, block_rows);
-    out.row_blocks = slot_number(slots, integer_divide_up(rows, block_rows));
+    out.row_blocks = slot_number(slots, row_blocks);
     out.taps_per_part = slot_number(slots, parts.taps);
     out.channels_per_part = slot_number(slots, parts.channels);
-    slot_workspace(slots, &out, &parts, in, panels.widest);
-    slots->chunks = stage == 0 ? c->groups * panels.count
-                               : integer_divide_up(rows, block_rows) * panels.blocks * c->groups;
+    slot_workspace(slots, &out, &parts, in, panels.widest, &strip);
+    int64_t packing = tiled ? parts.channel_parts * parts.tap_parts *
+                                  integer_divide_up(panels.count, CONTRACT_PACKED_PANELS)
+                            : panels.count;
+    slots->chunks = c->groups * (stage == 0 ? packing : row_blocks * panels.blocks);
     return out;
 }
 
-/* Weights whose output channels lie side by side are packed by copying, others by gathering; rows
- * are packed, each tap's or those of a line of taps, or read where they are; all, or those that are
- * not hidden. */
+static int64_t weight_variant(const Kernel *kernel, RowForm form) {
+    WeightForm weight = contract_weight_form(kernel);
+    if (!contract_is_tiled(form))
+        return weight == WEIGHT_ROWS;
+    return (int64_t)weight + (form == ROWS_STRIP ? WEIGHT_FORMS : 0);
+}
+
+/* How the weight lies decides how it is packed; rows are packed, each tap's or those of a line of
+ * taps, or read where they are; all, or those that are not hidden. */
 static int64_t bind_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                              int stage) {
     ContractSlots out = slot_contract(slots, kernel, target, stage);
     if (stage == 0)
-        return kernel->contraction.weight.out_stride == 1;
+        return weight_variant(kernel, out.form);
     return (int64_t)out.form + ROW_FORMS * out.skips;
 }
 
-/* ---- Stage 0: packing the weight ------------------------------------------------------------- */
+/* ---- Parts of the depth ---------------------------------------------------------------------- */
 
-/* Where the panel of a group that starts at `column` is. */
-static LLVMValueRef packed_panel(Emitter *e, const ContractSlots *slots, LLVMValueRef group,
-                                 LLVMValueRef column) {
-    LLVMTypeRef element = emit_dtype(e, slots->source.packed);
-    LLVMValueRef start = emit_mul(e, group, emit_slot(e, slots->packed_group));
-    start = emit_add(e, start, emit_mul(e, column, emit_slot(e, slots->depth)));
-    return emit_at(e, element, emit_slot_pointer(e, slots->packed), start);
-}
-
-static LLVMValueRef gather_columns(Emitter *e, const ContractSlots *slots, LLVMValueRef address,
-                                   LLVMValueRef mask) {
-    LLVMValueRef stride = emit_splat(e, emit_slot(e, slots->weight.out_stride));
-    LLVMValueRef steps = LLVMBuildMul(e->builder, emit_lane_numbers(e, emit_int(e, 0)), stride, "");
-    return emit_gather(e, e->vector_f32, emit_at(e, e->f32, address, steps), mask);
-}
-
-/* A panel while it is packed. */
-typedef struct PackedPanel {
-    const Kernel *kernel;
-    const ContractSlots *slots;
-    LLVMValueRef group, column, width, target;
-} PackedPanel;
-
-/* `lanes` columns, from `lane` of the panel on, of the weight's row `row`. */
-static LLVMValueRef load_columns(Emitter *e, const PackedPanel *panel, LLVMValueRef row,
-                                 LLVMValueRef lane) {
-    const ContractSlots *slots = panel->slots;
-    LLVMValueRef first = emit_add(e, panel->column, lane);
-    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, emit_slot(e, slots->out), first));
-    LLVMValueRef offset = emit_mul(e, first, emit_slot(e, slots->weight.out_stride));
-    LLVMValueRef source = emit_at(e, e->f32, row, offset);
-    return panel->kernel->contraction.weight.out_stride == 1
-               ? emit_load_vector(e, e->vector_f32, source, mask)
-               : gather_columns(e, slots, source, mask);
-}
-
-/* The panel's columns of one row of the weight, in fp32. */
-static void pack_weight_row(Emitter *e, const PackedPanel *panel, LLVMValueRef row,
-                            LLVMValueRef target) {
-    Loop lane = loop_begin(e, emit_int(e, 0), panel->width, emit_int(e, e->target->lanes));
-    LLVMValueRef value = load_columns(e, panel, row, lane.index);
-    if (panel->kernel->contraction.bf16)
-        value = emit_round_to_bf16(e, value);
-    emit_store_vector(e, value, emit_at(e, e->f32, target, lane.index), NULL);
-    loop_end(e, &lane);
-}
-
-/* The same of row `k` of a part for tiles: into the lower halves of pairs if k is even, beside them
- * if it is odd. */
-static void pack_tile_row(Emitter *e, const PackedPanel *panel, LLVMValueRef row, LLVMValueRef part,
-                          LLVMValueRef k) {
-    LLVMValueRef depth = emit_int(e, TILE_DEPTH), two = emit_int(e, 2);
-    LLVMValueRef step = emit_mul(e, emit_div(e, k, depth), emit_mul(e, panel->width, depth));
-    LLVMValueRef pair = emit_div(e, emit_rem(e, k, depth), two);
-    LLVMValueRef odd =
-        LLVMBuildICmp(e->builder, LLVMIntEQ, emit_rem(e, k, two), emit_int(e, 1), "");
-    LLVMValueRef target = emit_add(e, step, emit_mul(e, pair, depth));
-    Loop lane = loop_begin(e, emit_int(e, 0), panel->width, emit_int(e, TILE_COLUMNS));
-    LLVMValueRef value = emit_narrow(e, DTYPE_BF16, load_columns(e, panel, row, lane.index));
-    value = LLVMBuildZExt(e->builder, value, e->vector_i32, "");
-    LLVMValueRef place =
-        emit_at(e, e->i16, part, emit_add(e, target, emit_mul(e, lane.index, depth)));
-    Branch beside = branch_begin(e, odd);
-    LLVMValueRef low = emit_load_vector(e, e->vector_i32, place, NULL);
-    emit_store_vector(e, emit_pairs(e, low, value), place, NULL);
-    branch_else(e, &beside);
-    emit_store_vector(e, value, place, NULL);
-    branch_end(e, &beside);
-    loop_end(e, &lane);
-}
-
-/* A loop over the parts of the depth. */
+/* A loop over them. */
 typedef struct PartLoop {
     Loop tap, channel;
     PackedTaps part;
 } PartLoop;
-
-static LLVMValueRef packed_row(Emitter *e, const PackedPanel *panel, LLVMValueRef tap,
-                               LLVMValueRef channel) {
-    LLVMValueRef number = emit_tap_weight(e, &panel->slots->source.taps, tap);
-    return emit_weight_address(e, &panel->slots->weight, number, panel->group, channel);
-}
-
-static void pack_panel(Emitter *e, const PackedPanel *panel) {
-    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
-    LLVMValueRef in = emit_slot(e, panel->slots->in);
-    Loop tap = loop_begin(e, zero, emit_slot(e, panel->slots->source.taps.count), one);
-    Loop channel = loop_begin(e, zero, in, one);
-    LLVMValueRef k = emit_add(e, emit_mul(e, tap.index, in), channel.index);
-    pack_weight_row(e, panel, packed_row(e, panel, tap.index, channel.index),
-                    emit_at(e, e->f32, panel->target, emit_mul(e, k, panel->width)));
-    loop_end(e, &channel);
-    loop_end(e, &tap);
-}
-
-/* Where a part of the depth lies in a panel for tiles. */
-static LLVMValueRef packed_part(Emitter *e, const ContractSlots *slots, LLVMValueRef panel,
-                                LLVMValueRef width, const PackedTaps *part) {
-    LLVMValueRef number = emit_div(e, part->first_tap, emit_slot(e, slots->taps_per_part));
-    number = emit_add(e, emit_mul(e, number, emit_slot(e, slots->channel_parts)),
-                      emit_div(e, part->first, emit_slot(e, slots->channels_per_part)));
-    LLVMValueRef size = emit_mul(e, emit_slot(e, slots->part_depth), width);
-    return emit_at(e, e->i16, panel, emit_mul(e, number, size));
-}
 
 /* Outside: over taps, [first_tap, end_tap) of the part. */
 static PartLoop part_loop_taps(Emitter *e, const ContractSlots *slots) {
@@ -324,38 +238,6 @@ static void part_loop_end(Emitter *e, PartLoop *loop) {
     loop_end(e, &loop->tap);
 }
 
-static void pack_tile_panel(Emitter *e, const PackedPanel *panel) {
-    const ContractSlots *slots = panel->slots;
-    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
-    LLVMValueRef size = emit_mul(e, emit_slot(e, slots->depth), panel->width);
-    emit_clear(e, DTYPE_BF16, panel->target, size); /* pads */
-    PartLoop parts = part_loop_taps(e, slots);
-    part_loop_channels(e, slots, &parts);
-    const PackedTaps *part = &parts.part;
-    LLVMValueRef place = packed_part(e, slots, panel->target, panel->width, part);
-    Loop tap = loop_begin(e, part->first_tap, part->end_tap, one);
-    LLVMValueRef start = emit_mul(e, emit_sub(e, tap.index, part->first_tap), part->count);
-    Loop channel = loop_begin(e, zero, part->count, one);
-    LLVMValueRef row = packed_row(e, panel, tap.index, emit_add(e, part->first, channel.index));
-    pack_tile_row(e, panel, row, place, emit_add(e, start, channel.index));
-    loop_end(e, &channel);
-    loop_end(e, &tap);
-    part_loop_end(e, &parts);
-}
-
-static void emit_pack_weight(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
-    LLVMValueRef panels = emit_slot(e, slots->panels.count);
-    LLVMValueRef number = emit_rem(e, e->chunk, panels);
-    PackedPanel panel = {.kernel = kernel, .slots = slots, .group = emit_div(e, e->chunk, panels)};
-    panel.column = emit_panel_start(e, &slots->panels, number);
-    panel.width = emit_panel_width(e, &slots->panels, number);
-    panel.target = packed_panel(e, slots, panel.group, panel.column);
-    if (slots->form == ROWS_TILED)
-        pack_tile_panel(e, &panel);
-    else
-        pack_panel(e, &panel);
-}
-
 /* ---- Stage 1 --------------------------------------------------------------------------------- */
 
 /* One chunk's block of rows and columns. */
@@ -364,6 +246,7 @@ typedef struct Block {
     const ContractSlots *slots;
     Tiles tiles;
     LLVMValueRef group, first_row, row_count, padded_rows;  /* padded to whole register blocks */
+    StripPlace strip;                                       /* instead of first_row */
     PanelBlock columns;                                     /* within the group */
     LLVMValueRef packed_rows, sums, zeros, table, pointers; /* workspace */
     LLVMValueRef found, numbers;                            /* workspace, if it skips */
@@ -371,7 +254,7 @@ typedef struct Block {
 
 static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
     Block block = {.kernel = kernel, .slots = slots};
-    bool tiled = slots->form == ROWS_TILED;
+    bool tiled = contract_is_tiled(slots->form);
     if (tiled)
         block.tiles = tiles_begin(e);
     LLVMValueRef row_blocks = emit_slot(e, slots->row_blocks);
@@ -381,6 +264,11 @@ static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *
     block.group = emit_div(e, rest, column_blocks);
     block.first_row = emit_mul(e, emit_rem(e, e->chunk, row_blocks), size);
     block.row_count = emit_min(e, size, emit_sub(e, emit_slot(e, slots->rows), block.first_row));
+    if (slots->form == ROWS_STRIP) {
+        block.strip = emit_strip_place(e, &slots->strip, &slots->source.taps,
+                                       emit_rem(e, e->chunk, row_blocks));
+        block.row_count = block.strip.rows;
+    }
     block.padded_rows =
         emit_round_up(e, block.row_count, tiled ? TILE_ROWS : gemm_block(e->target).rows);
     block.columns = emit_panel_block(e, &slots->panels, emit_rem(e, rest, column_blocks));
@@ -486,23 +374,40 @@ static LLVMValueRef is_later_part(Emitter *e, const PackedTaps *part) {
     return LLVMBuildICmp(e->builder, LLVMIntNE, either, emit_int(e, 0), "");
 }
 
+/* The strip at the channels of one part of the depth. */
+static void pack_strip(Emitter *e, const Block *block, const PackedTaps *part) {
+    const ContractSlots *slots = block->slots;
+    LLVMValueRef count = emit_mul(e, part->count, emit_slot(e, slots->strip.inner));
+    LLVMValueRef size = emit_div(e, emit_slot(e, slots->row_bytes), emit_int(e, 2));
+    emit_pack_strip(e, &slots->source, &slots->strip, &block->strip,
+                    &(StripPart){part->first, count, size, block->packed_rows});
+}
+
 /* One part of the depth from tiles: packs the rows, sums += rows x panels. */
 static void multiply_tiled(Emitter *e, const Block *block, const PackedTaps *part) {
     const ContractSlots *slots = block->slots;
-    LLVMValueRef depth = emit_mul(e, emit_sub(e, part->end_tap, part->first_tap), part->count);
-    LLVMValueRef steps = emit_div(e, emit_round_up(e, depth, TILE_DEPTH), emit_int(e, TILE_DEPTH));
-    pack_tile_rows(e, block, part, steps);
+    bool strip = slots->form == ROWS_STRIP;
+    LLVMValueRef taps = emit_sub(e, part->end_tap, part->first_tap);
+    LLVMValueRef depth = strip ? contract_tap_depth(e, slots, part)
+                               : emit_round_up(e, emit_mul(e, taps, part->count), TILE_DEPTH);
+    LLVMValueRef steps = emit_div(e, depth, emit_int(e, TILE_DEPTH));
+    if (strip)
+        pack_strip(e, block, part);
+    else
+        pack_tile_rows(e, block, part, steps);
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
     LLVMValueRef column = emit_panel_start(e, &slots->panels, panels.index);
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
-    LLVMValueRef panel = packed_panel(e, slots, block->group, column);
+    LLVMValueRef panel = contract_packed_panel(e, slots, block->group, column);
     TileOperands o = {
         .a = block->packed_rows,
         .a_row = emit_slot(e, slots->row_bytes),
-        .b = packed_part(e, slots, panel, width, part),
+        .b = contract_packed_part(e, slots, panel, width, part),
         .c = emit_at(e, e->f32, block->sums, emit_sub(e, column, block->columns.first_column)),
         .c_row = emit_slot(e, slots->sums_row),
         .steps = steps,
+        .taps = strip ? emit_slot(e, slots->strip.count) : NULL,
+        .places = slots->strip.places,
         .accumulate = is_later_part(e, part)};
     emit_tile_panel(e, &block->tiles, &o, block->padded_rows, width);
     loop_end(e, &panels);
@@ -527,7 +432,7 @@ static void multiply(Emitter *e, const Block *block, const PackedTaps *part, LLV
         .first = slots->form == ROWS_IN_PLACE ? part->first : zero,
         .taps = packed ? one : taps,
         .tap_step = emit_int(e, ROW_TABLE_ROWS),
-        .b = emit_at(e, e->f32, packed_panel(e, slots, block->group, column),
+        .b = emit_at(e, e->f32, contract_packed_panel(e, slots, block->group, column),
                      emit_mul(e, first_term, width)),
         .c = emit_at(e, e->f32, block->sums, emit_sub(e, column, block->columns.first_column)),
         .c_row = emit_slot(e, slots->sums_row),
@@ -557,18 +462,35 @@ static void finish_vector(Emitter *e, void *context, LLVMValueRef column, LLVMVa
     elements_store(e, epilogue->row, channel, mask, values);
 }
 
-static void finish_rows(Emitter *e, const Block *block) {
+/* The row at `place`, whose sums are in row `row`. */
+static void finish_row(Emitter *e, const Block *block, RowPlace place, LLVMValueRef row) {
     const ContractSlots *slots = block->slots;
     LLVMValueRef group_start = emit_mul(e, block->group, emit_slot(e, slots->out));
-    RowWalk walk = row_walk_begin(e, &slots->source.taps, &slots->elements.space, block->first_row);
-    Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
-    RowPlace place = row_walk_place(e, &walk);
-    ElementRow row = elements_begin(e, block->kernel, &slots->elements, &place);
+    ElementRow elements = elements_begin(e, block->kernel, &slots->elements, &place);
     Epilogue epilogue = {
-        &row,
-        emit_at(e, e->f32, block->sums, emit_mul(e, rows.index, emit_slot(e, slots->sums_row))),
+        &elements, emit_at(e, e->f32, block->sums, emit_mul(e, row, emit_slot(e, slots->sums_row))),
         emit_add(e, group_start, block->columns.first_column)};
     elements_each_vector(e, emit_int(e, 0), block->columns.column_count, finish_vector, &epilogue);
+}
+
+static void finish_strip(Emitter *e, const Block *block) {
+    const ContractSlots *slots = block->slots;
+    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
+    Loop line = loop_begin(e, zero, block->strip.lines, one);
+    LLVMValueRef first = emit_mul(e, line.index, emit_slot(e, slots->strip.width));
+    Loop position = loop_begin(e, zero, emit_slot(e, slots->strip.line), one);
+    RowPlace place = emit_strip_row(e, &slots->source.taps, &slots->elements.space, &block->strip,
+                                    line.index, position.index);
+    finish_row(e, block, place, emit_add(e, first, position.index));
+    loop_end(e, &position);
+    loop_end(e, &line);
+}
+
+static void finish_rows(Emitter *e, const Block *block) {
+    const ContractSlots *slots = block->slots;
+    RowWalk walk = row_walk_begin(e, &slots->source.taps, &slots->elements.space, block->first_row);
+    Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
+    finish_row(e, block, row_walk_place(e, &walk), rows.index);
     row_walk_next(e, &walk);
     loop_end(e, &rows);
 }
@@ -576,6 +498,8 @@ static void finish_rows(Emitter *e, const Block *block) {
 /* What the parts of the depth have in common. */
 static void prepare_rows(Emitter *e, const Block *block) {
     const ContractSlots *slots = block->slots;
+    if (slots->form == ROWS_STRIP)
+        return;
     emit_row_table(e, &slots->source.taps, &slots->elements.space, block->first_row,
                    block->row_count, block->table);
     if (slots->form != ROWS_PACKED)
@@ -602,13 +526,16 @@ static void emit_block(Emitter *e, const Kernel *kernel, const ContractSlots *sl
     PartLoop parts = part_loop_taps(e, slots);
     LLVMValueRef count = find_rows(e, &block, parts.part.first_tap, parts.part.end_tap);
     part_loop_channels(e, slots, &parts);
-    if (slots->form == ROWS_TILED)
+    if (contract_is_tiled(slots->form))
         multiply_tiled(e, &block, &parts.part);
     else
         multiply(e, &block, &parts.part, count);
     part_loop_end(e, &parts);
-    finish_rows(e, &block);
-    if (slots->form == ROWS_TILED)
+    if (slots->form == ROWS_STRIP)
+        finish_strip(e, &block);
+    else
+        finish_rows(e, &block);
+    if (contract_is_tiled(slots->form))
         tiles_end(e);
 }
 
@@ -616,7 +543,7 @@ static void emit_contract(Emitter *e, const Program *program, const Kernel *kern
     Slots numbering = {.arena = e->arena, .program = program, .choices = e->choices};
     ContractSlots slots = slot_contract(&numbering, kernel, e->target, stage);
     if (stage == 0)
-        emit_pack_weight(e, kernel, &slots);
+        emit_contract_packing(e, kernel, &slots);
     else
         emit_block(e, kernel, &slots);
 }

@@ -5,9 +5,12 @@
  * fp32 over at most 1,024 rows, then double. Stage 1 adds the parts, in order. Where
  * kernel_skips_hidden, the products of a tap run over the rows that it finds.
  *
- * From tiles the transposed block is computed, [columns][rows of the weight]: its left factor is
- * the incoming gradient, turned, and what the taps read, which is larger, has only to be paired. A
- * tile adds 32 rows to a sum at a time, so 4,096 rows are no more terms than 1,024 one by one. */
+ * From tiles, where strips (contract_weight_strip.c) are not possible, the transposed block is
+ * computed, [columns][rows of the weight]: its left factor is the incoming gradient, turned, and
+ * what the taps read, which is larger, has only to be paired. A tile adds 32 rows to a sum at a
+ * time, so 4,096 rows are no more terms than 1,024 one by one. */
+#include "codegen/cpu/contract_weight.h"
+
 #include "base/fatal.h"
 #include "base/integer.h"
 #include "codegen/cpu/choices.h"
@@ -25,9 +28,7 @@ enum {
     DIRECT_CHANNELS = 128, /* rows at most as long as this are read where they are, unless another
                               way is chosen: a stretch of longer ones falls on too few lines of the
                               first cache */
-    ENOUGH_CHUNKS = 16,    /* so that threads end together */
     TILED_STRETCH = ROW_TABLE_ROWS,
-    TILED_FLOAT_ROWS = 4096,
     PANEL_ROWS = 2 * TILE_COLUMNS,           /* rows of the weight in a panel of tiles */
     TURNED_ROW = TILED_STRETCH + TILE_DEPTH, /* bf16 elements from turned row to row, */
     PAIRED_ROW = BLOCK_ROWS + 2 * TILE_DEPTH /* and of the rows that are going to be paired: not
@@ -121,7 +122,7 @@ static Blocks cut_blocks(const Kernel *kernel, const CpuTarget *target, const Ch
 static void slot_parts(Slots *slots, WeightSlots *out, int64_t rows, int64_t blocks,
                        int64_t usual_blocks, int64_t block_elements, int stage) {
     int64_t unit = FLOAT_ROWS, most = integer_divide_up(rows, unit);
-    int64_t wanted = integer_divide_up(ENOUGH_CHUNKS, usual_blocks);
+    int64_t wanted = integer_divide_up(WEIGHT_ENOUGH_CHUNKS, usual_blocks);
     int64_t parts = wanted < most ? wanted : most;
     int64_t part_rows = integer_divide_up(integer_divide_up(rows, parts), unit) * unit;
     parts = integer_divide_up(rows, part_rows);
@@ -194,7 +195,12 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     return out;
 }
 
+/* The variant: whether rows are read where they are, skipped, taken in strips. */
 static int64_t bind_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage) {
+    if (weight_takes_strips(slots->program, kernel, target)) {
+        bind_weight_strips(slots, kernel, stage);
+        return 4;
+    }
     WeightSlots out = slot_weight(slots, kernel, target, stage);
     return stage == 0 ? out.direct + 2 * out.skips : 0;
 }
@@ -538,54 +544,67 @@ static void sum_tiled_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef
 /* ---- Sums and totals ------------------------------------------------------------------------- */
 
 typedef struct Flush {
-    LLVMValueRef sums, totals; /* rows */
-    LLVMValueRef parts, step;  /* totals to be added, elements from one to the next */
-    bool turned;               /* totals: of a column, BLOCK_ROWS apart */
+    LLVMValueRef sums, totals, first;
 } Flush;
 
-static LLVMValueRef load_totals(Emitter *e, const Flush *flush, LLVMValueRef column,
-                                LLVMValueRef part, LLVMValueRef mask) {
-    LLVMValueRef start = emit_at(e, e->f64, flush->totals, emit_mul(e, part, flush->step));
-    if (!flush->turned)
-        return emit_load(e, e->vector_f64, emit_at(e, e->f64, start, column), 8);
-    LLVMValueRef step = emit_splat(e, emit_int(e, BLOCK_ROWS));
-    LLVMValueRef places = LLVMBuildMul(e->builder, emit_lane_numbers(e, column), step, "");
-    return emit_gather(e, e->vector_f64, emit_at(e, e->f64, start, places), mask);
-}
-
-/* totals += sums, in double. */
 static void flush_vector(Emitter *e, void *context, LLVMValueRef column, LLVMValueRef mask) {
     const Flush *flush = context;
-    (void)mask; /* rows are padded to whole vectors */
+    (void)mask;
     LLVMValueRef sum =
         emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, flush->sums, column), NULL);
     LLVMValueRef place = emit_at(e, e->f64, flush->totals, column);
     LLVMValueRef total = emit_load(e, e->vector_f64, place, 8);
+    total = LLVMBuildSelect(e->builder, flush->first, LLVMConstNull(e->vector_f64), total, "");
     sum = LLVMBuildFPExt(e->builder, sum, e->vector_f64, "");
     emit_store(e, LLVMBuildFAdd(e->builder, total, sum, ""), place, 8);
 }
 
-static void flush_sums(Emitter *e, const WeightBlock *block) {
+void emit_add_sums(Emitter *e, LLVMValueRef totals, LLVMValueRef sums, LLVMValueRef count,
+                   LLVMValueRef first) {
+    Flush flush = {sums, totals, first};
+    elements_each_vector(e, emit_int(e, 0), count, flush_vector, &flush);
+}
+
+static void flush_sums(Emitter *e, const WeightBlock *block, LLVMValueRef first) {
     bool tiled = block->slots->tiled;
     LLVMValueRef width = tiled ? emit_int(e, BLOCK_ROWS) : emit_slot(e, block->slots->block_row);
     LLVMValueRef columns = block->columns.column_count;
     Loop rows = loop_begin(e, emit_int(e, 0), tiled ? columns : block->rows, emit_int(e, 1));
     LLVMValueRef start = emit_mul(e, rows.index, width);
-    Flush flush = {.sums = emit_at(e, e->f32, block->sums, start),
-                   .totals = emit_at(e, e->f64, block->totals, start)};
-    elements_each_vector(e, emit_int(e, 0), tiled ? block->rows : columns, flush_vector, &flush);
+    emit_add_sums(e, emit_at(e, e->f64, block->totals, start),
+                  emit_at(e, e->f32, block->sums, start), tiled ? block->rows : columns, first);
     loop_end(e, &rows);
 }
 
+typedef struct StoredTotals {
+    const Totals *totals;
+    LLVMValueRef target;
+} StoredTotals;
+
+static LLVMValueRef load_totals(Emitter *e, const Totals *totals, LLVMValueRef column,
+                                LLVMValueRef part, LLVMValueRef mask) {
+    LLVMValueRef start = emit_at(e, e->f64, totals->first, emit_mul(e, part, totals->part));
+    if (!totals->apart)
+        return emit_load(e, e->vector_f64, emit_at(e, e->f64, start, column), 8);
+    LLVMValueRef step = emit_splat(e, totals->apart);
+    LLVMValueRef places = LLVMBuildMul(e->builder, emit_lane_numbers(e, column), step, "");
+    return emit_gather(e, e->vector_f64, emit_at(e, e->f64, start, places), mask);
+}
+
 static void store_vector(Emitter *e, void *context, LLVMValueRef column, LLVMValueRef mask) {
-    const Flush *flush = context; /* sums: the row of the weight */
+    const StoredTotals *stored = context;
     LLVMValueRef all = emit_variable(e, e->vector_f64, LLVMConstNull(e->vector_f64));
-    Loop part = loop_begin(e, emit_int(e, 0), flush->parts, emit_int(e, 1));
-    LLVMValueRef total = load_totals(e, flush, column, part.index, mask);
+    Loop part = loop_begin(e, emit_int(e, 0), stored->totals->parts, emit_int(e, 1));
+    LLVMValueRef total = load_totals(e, stored->totals, column, part.index, mask);
     emit_set(e, all, LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f64, all), total, ""));
     loop_end(e, &part);
     total = LLVMBuildFPTrunc(e->builder, emit_get(e, e->vector_f64, all), e->vector_f32, "");
-    emit_store_vector(e, total, emit_at(e, e->f32, flush->sums, column), mask);
+    emit_store_vector(e, total, emit_at(e, e->f32, stored->target, column), mask);
+}
+
+void emit_store_totals(Emitter *e, const Totals *totals, LLVMValueRef target) {
+    StoredTotals stored = {totals, target};
+    elements_each_vector(e, emit_int(e, 0), totals->count, store_vector, &stored);
 }
 
 /* Writes the block of the weight: the sum of `parts` totals, `step` doubles apart. */
@@ -600,12 +619,12 @@ static void store_block(Emitter *e, const WeightBlock *block, LLVMValueRef total
     LLVMValueRef number = emit_tap_weight(e, &slots->source.taps, tap);
     LLVMValueRef row = emit_weight_address(e, &slots->weight, number, block->group, channel);
     LLVMValueRef width = slots->tiled ? emit_int(e, 1) : emit_slot(e, slots->block_row);
-    Flush flush = {.sums = emit_at(e, e->f32, row, block->columns.first_column),
-                   .totals = emit_at(e, e->f64, totals, emit_mul(e, rows.index, width)),
-                   .parts = parts,
-                   .step = step,
-                   .turned = slots->tiled};
-    elements_each_vector(e, emit_int(e, 0), block->columns.column_count, store_vector, &flush);
+    Totals of_row = {.first = emit_at(e, e->f64, totals, emit_mul(e, rows.index, width)),
+                     .parts = parts,
+                     .part = step,
+                     .apart = slots->tiled ? emit_int(e, BLOCK_ROWS) : NULL,
+                     .count = block->columns.column_count};
+    emit_store_totals(e, &of_row, emit_at(e, e->f32, row, block->columns.first_column));
     loop_end(e, &rows);
 }
 
@@ -636,11 +655,9 @@ static void emit_sums(Emitter *e, const WeightSlots *slots) {
     LLVMValueRef whole = LLVMBuildICmp(e->builder, LLVMIntEQ, emit_slot(e, slots->parts), one, "");
     block.totals = LLVMBuildSelect(e->builder, whole, block.totals,
                                    part_totals(e, slots, part_number, nth), "");
-    emit_clear(e, DTYPE_F32, block.totals,
-               emit_mul(e, emit_int(e, 2), emit_slot(e, slots->block_elements)));
     LLVMValueRef size = emit_slot(e, slots->part_rows), first = emit_mul(e, part_number, size);
     LLVMValueRef last = emit_min(e, emit_add(e, first, size), emit_slot(e, slots->rows));
-    LLVMValueRef float_rows = emit_int(e, slots->tiled ? TILED_FLOAT_ROWS : FLOAT_ROWS);
+    LLVMValueRef float_rows = emit_int(e, slots->tiled ? WEIGHT_TILED_FLOAT_ROWS : FLOAT_ROWS);
     LLVMValueRef step = emit_int(e, slots->stretch);
     if (slots->tiled)
         block.tiles = tiles_begin(e);
@@ -651,7 +668,7 @@ static void emit_sums(Emitter *e, const WeightSlots *slots) {
     sum_stretch(e, &block, stretch.index, end,
                 LLVMBuildICmp(e->builder, LLVMIntSGT, stretch.index, part.index, ""));
     loop_end(e, &stretch);
-    flush_sums(e, &block);
+    flush_sums(e, &block, LLVMBuildICmp(e->builder, LLVMIntEQ, part.index, first, ""));
     loop_end(e, &part);
     if (slots->tiled)
         tiles_end(e);
@@ -669,6 +686,10 @@ static void emit_merge(Emitter *e, const WeightSlots *slots) {
 }
 
 static void emit_weight(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
+    if (weight_takes_strips(program, kernel, e->target)) {
+        emit_weight_strips(e, program, kernel, stage);
+        return;
+    }
     Slots numbering = {.arena = e->arena, .program = program, .choices = e->choices};
     WeightSlots slots = slot_weight(&numbering, kernel, e->target, stage);
     if (stage == 0)

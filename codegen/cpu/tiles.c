@@ -129,7 +129,7 @@ static void multiply_tiles(Emitter *e, const Tiles *tiles, int c, int a, int b) 
 typedef struct TileBlock {
     const Tiles *tiles;
     const TileOperands *operands;
-    LLVMValueRef a, c, c_bytes; /* of the block's first row; from row to row of C */
+    LLVMValueRef a, b, c, c_bytes; /* of the block's first row and step; from row to row of C */
     int rows, columns;
 } TileBlock;
 
@@ -161,7 +161,7 @@ static void load_b(Emitter *e, const TileBlock *block, LLVMValueRef step, int v)
     int64_t tile = TILE_ROWS * ROW_BYTES;
     LLVMValueRef place =
         emit_add(e, emit_mul(e, step, emit_int(e, block->columns * tile)), emit_int(e, v * tile));
-    load_tile(e, block->tiles, FIRST_B + v, emit_at(e, e->i8, block->operands->b, place),
+    load_tile(e, block->tiles, FIRST_B + v, emit_at(e, e->i8, block->b, place),
               emit_int(e, ROW_BYTES));
 }
 
@@ -177,11 +177,32 @@ static void multiply_step(Emitter *e, const TileBlock *block, LLVMValueRef step)
     }
 }
 
-static void emit_tile_block(Emitter *e, const TileBlock *block) {
-    begin_sums(e, block);
+/* The steps of one tap, or all. */
+static void multiply_steps(Emitter *e, const TileBlock *block) {
     Loop steps = loop_begin(e, emit_int(e, 0), block->operands->steps, emit_int(e, 1));
     multiply_step(e, block, steps.index);
     loop_end(e, &steps);
+}
+
+static void multiply_taps(Emitter *e, const TileBlock *block) {
+    const TileOperands *o = block->operands;
+    int64_t step = (int64_t)block->columns * TILE_ROWS * ROW_BYTES;
+    Loop taps = loop_begin(e, emit_int(e, 0), o->taps, emit_int(e, 1));
+    TileBlock tap = *block;
+    LLVMValueRef row = emit_table_entry(e, o->places, taps.index);
+    LLVMValueRef before = emit_mul(e, taps.index, emit_mul(e, o->steps, emit_int(e, step)));
+    tap.a = emit_at(e, e->i8, block->a, emit_mul(e, row, o->a_row));
+    tap.b = emit_at(e, e->i8, block->b, before);
+    multiply_steps(e, &tap);
+    loop_end(e, &taps);
+}
+
+static void emit_tile_block(Emitter *e, const TileBlock *block) {
+    begin_sums(e, block);
+    if (block->operands->taps)
+        multiply_taps(e, block);
+    else
+        multiply_steps(e, block);
     for (int m = 0; m < block->rows; m++)
         for (int v = 0; v < block->columns; v++)
             store_tile(e, block->tiles, m * BLOCK + v, c_place(e, block, m, v), block->c_bytes);
@@ -190,7 +211,7 @@ static void emit_tile_block(Emitter *e, const TileBlock *block) {
 /* Blocks of `tall` tiles from row `first` to row `end`. */
 static void emit_blocks(Emitter *e, const Tiles *tiles, const TileOperands *o, LLVMValueRef first,
                         LLVMValueRef end, int tall, int columns) {
-    TileBlock block = {.tiles = tiles, .operands = o, .rows = tall, .columns = columns};
+    TileBlock block = {.tiles = tiles, .operands = o, .b = o->b, .rows = tall, .columns = columns};
     block.c_bytes = emit_mul(e, o->c_row, emit_int(e, sizeof(float)));
     Loop rows = loop_begin(e, first, end, emit_int(e, (int64_t)tall * TILE_ROWS));
     block.a = emit_at(e, e->i8, o->a, emit_mul(e, rows.index, o->a_row));

@@ -26,9 +26,12 @@ Panels tile_panels(int64_t columns, int64_t most);
 
 /* C[rows x columns] = [C +] A B for a panel of B. A: bf16 rows, `a_row` bytes from one to the next.
  * B: for each of `steps` steps of the depth, the panel's tiles one behind the other. C: fp32, row m
- * at c + m * c_row elements. `accumulate` (i1): whether C is read. */
+ * at c + m * c_row elements. `accumulate` (i1): whether C is read.
+ * With `taps` (NULL: none) the depth is so many times `steps`: for tap t row m of A is row m +
+ * entry t of the table `places`. */
 typedef struct TileOperands {
-    LLVMValueRef a, a_row, b, c, c_row, steps, accumulate;
+    LLVMValueRef a, a_row, b, c, c_row, steps, accumulate, taps;
+    int places;
 } TileOperands;
 
 /* Emits it for `rows` rows, whole tiles of them, and a panel `width` columns wide. */

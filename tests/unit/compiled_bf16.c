@@ -13,7 +13,7 @@
 enum { ROWS = FIXTURE_BATCH * FIXTURE_HEIGHT * FIXTURE_WIDTH };
 
 /* A kernel's text, in which C stands for the channels, I for those of an image, S for C x C, K and
- * N for 9 times S and C. */
+ * N for 9 times S and C, L and M for those of 92 and 24 rows. */
 typedef struct Case {
     const char *name;
     const char *output;          /* type of y */
@@ -28,6 +28,16 @@ typedef struct Case {
     "8 [1, 1]\n"
 #define TAP      "taps dense {extent=[8, 12]}\ntap 0 [0, 0]\n"
 #define TAPS_2x2 "taps dense {extent=[8, 12]}\ntap 0 [0, 0], 1 [0, 1], 2 [1, 0], 3 [1, 1]\n"
+/* Lines of one strip, of a few positions; taps of a stride, and in no order. */
+#define TAPS_OF_LINES                                                                              \
+    "taps dense {extent=[24, 4]}\n"                                                                \
+    "tap 0 [0, 0], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [-1, -1], 5 [0, 1], 6 [1, 1], 7 [1, 0], "    \
+    "8 [1, -1]\n"
+#define TAPS_SCALED                                                                                \
+    "taps dense {extent=[8, 12]} {scale=[2, 2]}\n"                                                 \
+    "tap 0 [-1, -1], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [0, 0], 5 [0, 1], 6 [1, -1], 7 [1, 0], "   \
+    "8 [2, 2]\n"
+#define TURNED "weight %inputs:w {tap=5, in=1, out=C}\n"
 #define TAPS_APART                                                                                 \
     "taps dense {extent=[8, 12]}\n"                                                                \
     "tap 0 [-2, -3], 1 [-2, 0], 2 [-2, 3], 3 [2, -3], 4 [2, 0], 5 [2, 3]\n"
@@ -80,6 +90,22 @@ static const Case cases[] = {
     {"contract in bf16 of taps of fp32", "f32<2x8x12xC>", "bf16",
      "contract x C|contraction {in=C, out=C, bf16=true}\n" TAPS_3x3 "a " F "\n" WEIGHT PASS Y,
      false},
+    {"contract in bf16 of lines", "f32<2x24x4xC>", "f32",
+     "contract x C|[24, 4]|contraction {in=C, out=C, bf16=true}\n" TAPS_OF_LINES "a " X
+     "\n" TURNED PASS Y,
+     false},
+    {"contract in bf16 of fewer lines", "f32<2x23x4xC>", "f32",
+     "contract x C|[23, 4]|contraction {in=C, out=C, bf16=true}\n" TAPS_OF_LINES "a " X
+     "\nweight %inputs:w {tap=5, in=C, out=1}\n" PASS "out %outputs:y {image=L, row=C}\n",
+     false},
+    {"contract in bf16 with a stride", "f32<2x4x6xC>", "f32",
+     "contract x C|[4, 6]|contraction {in=C, out=C, bf16=true}\n" TAPS_SCALED "a " X
+     "\n" TURNED PASS "out %outputs:y {image=M, row=C}\n",
+     false},
+    {"contract in bf16 to few columns", "f32<2x8x12x5>", "bf16",
+     "contract x 5|contraction {in=C, out=5, bf16=true}\n" TAPS_3x3 "a " X
+     "\nweight %inputs:w {tap=5, in=1, out=C}\n" PASS "out %outputs:y {image=480, row=5}\n",
+     false},
     {"contract of taps behind a prologue", "f32<2x8x12xC>", "f32",
      "contract x C|contraction {in=C, out=C, bf16=true}\n" TAPS_3x3 "a " X "\n"
      "prologue_operand element same " F "\n"
@@ -117,6 +143,14 @@ static const Case cases[] = {
     {"contract_weight in bf16 of few rows", "f32[K]", "f32",
      "contract_weight x C|[5, 7]|contraction {in=C, out=C, bf16=true}\n" TAPS_3x3 "a " X "\nb " F
      "\nweight %outputs:y {tap=S, in=C, out=1}\n",
+     false},
+    {"contract_weight in bf16 of lines", "f32[K]", "f32",
+     "contract_weight x C|[23, 4]|contraction {in=C, out=C, bf16=true}\n" TAPS_OF_LINES "a " X
+     "\nb " X "\nweight %outputs:y {tap=S, in=C, out=1}\n",
+     false},
+    {"contract_weight in bf16 with a stride", "f32[K]", "f32",
+     "contract_weight x C|[4, 6]|contraction {in=C, out=C, bf16=true}\n" TAPS_SCALED "a " X
+     "\nb %inputs:f {image=M, row=C}\nweight %outputs:y {tap=S, in=C, out=1}\n",
      false},
     {"contract_weight of taps behind a prologue", "f32[K]", "f32",
      "contract_weight x C|contraction {in=C, out=C, bf16=true}\n" TAPS_3x3 "a " X "\n"
@@ -177,7 +211,7 @@ static const char *fill(Arena *arena, const char *text, int channels) {
     } letters[] = {
         {'C', channels},       {'D', 2 * channels},        {'I', 96 * channels},
         {'J', 192 * channels}, {'S', channels * channels}, {'K', 9 * channels * channels},
-        {'N', 9 * channels}};
+        {'N', 9 * channels},   {'L', 92 * channels},       {'M', 24 * channels}};
     Text out = text_create(arena);
     for (; *text; text++) {
         bool found = false;
@@ -203,7 +237,9 @@ static const char *program_text(Arena *arena, const Case *test, int channels) {
     Type type;
     const char *output = fill(arena, test->output, channels);
     CU_ASSERT_FATAL(type_parse(&output, &type));
-    int64_t elements = type.form == FORM_PLAIN ? type_plain_elements(&type) : ROWS * type.channels;
+    int64_t elements = type.form == FORM_PLAIN
+                           ? type_plain_elements(&type)
+                           : FIXTURE_BATCH * type.extent[0] * type.extent[1] * type.channels;
     return arena_format(
         arena,
         "buffer x : bf16 inputs {elements=%d}\nbuffer f : f32 inputs {elements=%d}\n"
@@ -298,7 +334,7 @@ static void run_case(const Case *test, int channels, bool broken) {
 }
 
 static void test_kinds(void) {
-    static const int widths[] = {1, 3, 8, 17, 33, 70};
+    static const int widths[] = {1, 3, 8, 17, 33, 64, 70};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
             run_case(&cases[i], widths[w], false);

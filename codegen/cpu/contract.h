@@ -1,0 +1,70 @@
+/* Contracts: what their two stages share. */
+#ifndef SPARKC_CODEGEN_CPU_CONTRACT_H
+#define SPARKC_CODEGEN_CPU_CONTRACT_H
+
+#include "codegen/cpu/gemm.h"
+#include "codegen/cpu/strip.h"
+
+/* How the rows that the taps read come to the product. */
+typedef enum RowForm { ROWS_PACKED, ROWS_SHARED, ROWS_IN_PLACE, ROWS_TILED, ROWS_STRIP } RowForm;
+enum { ROW_FORMS = ROWS_STRIP + 1 };
+
+/* How the weight lies: its output channels side by side; its input channels, whole tiles of them;
+ * or neither. */
+typedef enum WeightForm { WEIGHT_ROWS, WEIGHT_TURNED, WEIGHT_APART } WeightForm;
+enum { WEIGHT_FORMS = WEIGHT_APART + 1 };
+
+WeightForm contract_weight_form(const Kernel *kernel);
+
+/* Of tiles: panels that a chunk packs. */
+enum { CONTRACT_PACKED_PANELS = 8 };
+
+/* How it is cut, by its choices (codegen/cpu/choices.def). */
+typedef struct ContractCut {
+    int64_t depth, rows, columns;
+} ContractCut;
+
+typedef struct ContractSlots {
+    RowForm form;
+    bool skips; /* what is hidden */
+    ContractCut cut;
+    int64_t packed_row; /* elements from packed row to packed row, not of tiles */
+    StripSlots strip;
+    PackedSource source;
+    ElementSlots elements;
+    WeightViewSlots weight;
+    PanelSlots panels;
+    int in, out, depth; /* channels per group; taps x in */
+    int packed;         /* pointer: [group][panel][depth][columns]; tiles: TileOperands.b */
+    int packed_group;   /* elements of a group there */
+    int part_depth;     /* tiles: terms of a part, each padded to whole tiles */
+    int channel_parts;  /* tiles: parts of the channels at a tap */
+    int parts;          /* tiles: of the whole depth */
+    int row_bytes;      /* tiles: from packed row to packed row; strips: of a position */
+    int rows;           /* of this phase, all images */
+    int block_rows, row_blocks;
+    int taps_per_part, channels_per_part;
+    int sums, sums_row, zeros, table, pointers; /* offsets in the workspace: behind the packed rows
+        [block_rows][sums_row], zeros [in], row table, pointers [taps][block_rows] */
+    int found, numbers; /* where rows are skipped: what a tap finds, and which rows that are */
+} ContractSlots;
+
+/* Whether rows come as bf16 for tiles. */
+bool contract_is_tiled(RowForm form);
+
+/* Where the packed panel of a group that starts at `column` is; and, in one for tiles of `width`
+ * columns, a part of the depth. */
+LLVMValueRef contract_packed_panel(Emitter *emitter, const ContractSlots *slots, LLVMValueRef group,
+                                   LLVMValueRef column);
+LLVMValueRef contract_packed_part(Emitter *emitter, const ContractSlots *slots, LLVMValueRef panel,
+                                  LLVMValueRef width, const PackedTaps *part);
+
+/* Terms that lie one behind the other in a part for tiles, whole tiles of them: all, or, in strips,
+ * those of a position. */
+LLVMValueRef contract_tap_depth(Emitter *emitter, const ContractSlots *slots,
+                                const PackedTaps *part);
+
+/* Stage 0: a chunk packs a panel; for tiles, a part of the depth at some panels. */
+void emit_contract_packing(Emitter *emitter, const Kernel *kernel, const ContractSlots *slots);
+
+#endif

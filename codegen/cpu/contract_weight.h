@@ -1,0 +1,32 @@
+/* The gradient of a weight: what its two ways share, and the one by strips. */
+#ifndef SPARKC_CODEGEN_CPU_CONTRACT_WEIGHT_H
+#define SPARKC_CODEGEN_CPU_CONTRACT_WEIGHT_H
+
+#include "codegen/cpu/gemm.h"
+
+enum {
+    WEIGHT_ENOUGH_CHUNKS = 16,     /* so that threads end together */
+    WEIGHT_TILED_FLOAT_ROWS = 4096 /* rows that are summed in fp32: a tile adds 32 at a time */
+};
+
+/* totals[i] += sums[i], doubles and fp32, for i < count; both are padded to whole vectors. `first`
+ * (i1): the totals are not there yet, and are zero. */
+void emit_add_sums(Emitter *emitter, LLVMValueRef totals, LLVMValueRef sums, LLVMValueRef count,
+                   LLVMValueRef first);
+
+/* Totals of the parts of the rows, of `count` columns of a row of the weight: `parts` times, `part`
+ * doubles from one to the next; from column to column 1, or `apart` doubles if that is not NULL. */
+typedef struct Totals {
+    LLVMValueRef first, parts, part, apart, count;
+} Totals;
+
+/* Their sums, in order, as fp32 to `target`. */
+void emit_store_totals(Emitter *emitter, const Totals *totals, LLVMValueRef target);
+
+/* The gradient from tiles where what the taps read can be taken in strips: bind and emit of a
+ * KernelEmitter, and whether it can. */
+bool weight_takes_strips(const Program *program, const Kernel *kernel, const CpuTarget *target);
+void bind_weight_strips(Slots *slots, const Kernel *kernel, int stage);
+void emit_weight_strips(Emitter *emitter, const Program *program, const Kernel *kernel, int stage);
+
+#endif
