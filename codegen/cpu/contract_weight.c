@@ -95,6 +95,12 @@ static int64_t find_rows_of_block(const Choices *choices, bool tiled, const Pane
     return chosen ? chosen : usual;
 }
 
+/* Compiled in, so that it may depend on what is in the code's key, and not on the width. */
+static int64_t find_packed_row(const Choices *choices) {
+    int chosen = choices_value(choices, CHOICE_WEIGHT, CHOICE_ROWS);
+    return (chosen ? chosen : BLOCK_ROWS) + PACKED_GAP;
+}
+
 /* By these choices; NULL: by default. */
 static Blocks cut_blocks(const Kernel *kernel, const CpuTarget *target, const Choices *choices) {
     const Contraction *c = &kernel->contraction;
@@ -171,7 +177,7 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     int64_t in = c->in / c->groups, columns = c->out / c->groups;
     Blocks blocks = cut_blocks(kernel, target, slots->choices);
     Panels panels = blocks.panels;
-    out.packed_row = blocks.rows + PACKED_GAP;
+    out.packed_row = find_packed_row(slots->choices);
     out.source = slot_packed_source(slots, kernel, out.tiled ? DTYPE_BF16 : DTYPE_F32);
     out.space = slot_space(slots, &kernel->space, false);
     out.b = slot_view(slots, &c->b);
