@@ -151,8 +151,7 @@ static void add_contracts(Arena *arena, CaseVector *cases) {
                          convs[i][3] / 2));
     static const int outs[] = {30, 300, 30}; /* the same code, in blocks of other sizes */
     for (size_t i = 0; i < sizeof outs / sizeof *outs; i++)
-        add(arena, cases, OP_linear,
-            arena_format(arena, "f32<1x200x20>, f32[20x%d]", outs[i]), "");
+        add(arena, cases, OP_linear, arena_format(arena, "f32<1x200x20>, f32[20x%d]", outs[i]), "");
     for (int rows = 1023; rows <= 1025; rows++)
         add(arena, cases, OP_conv, arena_format(arena, "!f32<1x%dx3>, f32[3x3x5]", rows),
             "kernel=3 stride=1 pad=1 dilation=1");
