@@ -10,6 +10,7 @@
 #include "codegen/cpu/cache.h"
 #include "codegen/cpu/gemm.h"
 #include "codegen/cpu/row_lines.h"
+#include "codegen/cpu/strip.h"
 #include "codegen/cpu/tiles.h"
 
 /* A row of choices.def; its candidates end with 0. */
@@ -81,11 +82,15 @@ bool choices_may_read_in_place(const Program *program, const Kernel *kernel,
            (in % gemm_block(target).rows == 0 && in <= CHOICE_MOST_IN_PLACE);
 }
 
-/* Whether a choice is open for this kernel at all. */
+/* Whether a choice is open for this kernel at all. Strips (codegen/cpu/strip.h) are cut by the
+ * shape of the map, and only a contract's columns are not. */
 static bool is_open(const Program *program, const Kernel *kernel, const CpuTarget *target,
                     const ChoiceRow *row) {
     if (row->name == CHOICE_READ)
         return choices_may_read_in_place(program, kernel, target);
+    bool columns = row->form == CHOICE_CONTRACT_TILED && row->name == CHOICE_COLUMNS;
+    if (!columns && contraction_takes_strips(program, kernel, target))
+        return false;
     /* Tiles add their terms in groups: another cut has to leave the groups as they are. */
     if (row->form == CHOICE_CONTRACT_TILED && row->name == CHOICE_DEPTH)
         return kernel->contraction.in / kernel->contraction.groups % TILE_DEPTH == 0;

@@ -17,6 +17,7 @@
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/gemm.h"
 #include "codegen/cpu/kinds.h"
+#include "codegen/cpu/strip.h"
 #include "codegen/cpu/tiles.h"
 
 enum {
@@ -203,7 +204,7 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
 
 /* The variant: whether rows are read where they are, skipped, taken in strips. */
 static int64_t bind_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage) {
-    if (weight_takes_strips(slots->program, kernel, target)) {
+    if (contraction_takes_strips(slots->program, kernel, target)) {
         bind_weight_strips(slots, kernel, stage);
         return 4;
     }
@@ -471,22 +472,14 @@ static LLVMValueRef gradient_rows(Emitter *e, const WeightBlock *block, LLVMValu
     LLVMValueRef pointers = emit_array(e, e->pointer, TILE_DEPTH), zero = emit_int(e, 0);
     LLVMValueRef column = emit_add(e, emit_mul(e, block->group, emit_slot(e, slots->out)),
                                    block->columns.first_column);
-    RowPlace place = emit_row_place(e, &slots->space, first);
-    LLVMValueRef image = emit_variable(e, e->i64, place.image);
-    LLVMValueRef row = emit_variable(e, e->i64, place.row);
+    RowCounter counter = row_counter_begin(e, &slots->space, first);
     Loop rows = loop_begin(e, zero, emit_int(e, TILE_DEPTH), emit_int(e, 1));
-    LLVMValueRef address =
-        emit_row_address(e, &slots->b, emit_get(e, e->i64, image), emit_get(e, e->i64, row));
+    RowPlace place = row_counter_take(e, &counter);
+    LLVMValueRef address = emit_row_address(e, &slots->b, place.image, place.row);
     address = emit_at(e, emit_dtype(e, slots->b.dtype), address, column);
     LLVMValueRef there = emit_less(e, emit_add(e, first, rows.index), end);
     address = LLVMBuildSelect(e->builder, there, address, block->zeros, "");
     emit_store(e, address, emit_at(e, e->pointer, pointers, rows.index), 8);
-    LLVMValueRef next = emit_add(e, emit_get(e, e->i64, row), emit_int(e, 1));
-    LLVMValueRef over =
-        LLVMBuildICmp(e->builder, LLVMIntEQ, next, emit_slot(e, slots->space.rows), "");
-    emit_set(e, row, LLVMBuildSelect(e->builder, over, zero, next, ""));
-    emit_set(e, image,
-             emit_add(e, emit_get(e, e->i64, image), LLVMBuildZExt(e->builder, over, e->i64, "")));
     loop_end(e, &rows);
     return pointers;
 }
@@ -692,7 +685,7 @@ static void emit_merge(Emitter *e, const WeightSlots *slots) {
 }
 
 static void emit_weight(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
-    if (weight_takes_strips(program, kernel, e->target)) {
+    if (contraction_takes_strips(program, kernel, e->target)) {
         emit_weight_strips(e, program, kernel, stage);
         return;
     }

@@ -23,9 +23,7 @@ typedef struct Totals {
 /* Their sums, in order, as fp32 to `target`. */
 void emit_store_totals(Emitter *emitter, const Totals *totals, LLVMValueRef target);
 
-/* The gradient from tiles where what the taps read can be taken in strips: bind and emit of a
- * KernelEmitter, and whether it can. */
-bool weight_takes_strips(const Program *program, const Kernel *kernel, const CpuTarget *target);
+/* The gradient from tiles where contraction_takes_strips: bind and emit of a KernelEmitter. */
 void bind_weight_strips(Slots *slots, const Kernel *kernel, int stage);
 void emit_weight_strips(Emitter *emitter, const Program *program, const Kernel *kernel, int stage);
 

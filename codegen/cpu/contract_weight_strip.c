@@ -34,20 +34,6 @@ typedef struct StripWeightSlots {
     int part_totals; /* pointer: [part][block][block_rows][block_row] doubles */
 } StripWeightSlots;
 
-bool weight_takes_strips(const Program *program, const Kernel *kernel, const CpuTarget *target) {
-    Strip strip;
-    const TapSet *taps = &kernel->contraction.taps;
-    bool all = true; /* rows of the space are walked */
-    for (int d = 0; d < kernel->space.rank; d++)
-        all = all && taps->step[d] == 1 && taps->phase[d] == 0;
-    if (!all || !kernel->contraction.bf16 || target->tiles == CPU_TILES_NONE)
-        return false;
-    Arena *arena = arena_create();
-    bool suits = strip_plan(arena, program, kernel, false, &strip);
-    arena_destroy(arena);
-    return suits;
-}
-
 /* As many channels as sums stay near, in equal blocks. */
 static int64_t choose_channels(int64_t in, int64_t taps, int64_t columns) {
     int64_t most = BLOCK_SUMS / (taps * columns) / UNIT * UNIT;

@@ -115,6 +115,28 @@ bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, bool
     return strip->width <= MOST_WIDTH && strip->width <= 2 * strip->line;
 }
 
+/* A weight's gradient walks all rows of its space. */
+static bool walks_all(const Kernel *kernel) {
+    const TapSet *taps = &kernel->contraction.taps;
+    for (int d = 0; d < kernel->space.rank; d++)
+        if (taps->step[d] != 1 || taps->phase[d] != 0)
+            return false;
+    return true;
+}
+
+bool contraction_takes_strips(const Program *program, const Kernel *kernel,
+                              const CpuTarget *target) {
+    bool weight = kernel->kind == KERNEL_CONTRACT_WEIGHT;
+    Strip strip;
+    if (!kernel->contraction.bf16 || target->tiles == CPU_TILES_NONE ||
+        (weight && !walks_all(kernel)))
+        return false;
+    Arena *arena = arena_create();
+    bool takes = strip_plan(arena, program, kernel, !weight, &strip);
+    arena_destroy(arena);
+    return takes;
+}
+
 void strip_cut(Strip *strip, int64_t rows, int64_t lines) {
     int64_t all = strip->height, fit = (rows - strip->line) / strip->width + 1;
     int64_t most = rows < strip->line ? 1 : fit < lines ? fit : lines;

@@ -35,6 +35,10 @@ typedef struct Strip {
 bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, bool beside,
                 Strip *strip);
 
+/* Whether a contraction on this target takes strips: one by tiles for which there is a plan. */
+bool contraction_takes_strips(const Program *program, const Kernel *kernel,
+                              const CpuTarget *target);
+
 /* Cuts images into strips of at most `rows` rows and `lines` lines, but one line at least. */
 void strip_cut(Strip *strip, int64_t rows, int64_t lines);
 

@@ -223,6 +223,30 @@ static void lets_processes_compile_at_once(void) {
     cache_fixture_destroy(&fixture);
 }
 
+/* Pages of memory that this process has; 0: the system does not tell. */
+static long resident_pages(void) {
+    long all, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%ld %ld", &all, &resident) != 2)
+        resident = 0;
+    fclose(file);
+    return resident;
+}
+
+/* LLVM's code alone is thousands of pages. */
+static void compiles_after_memory_was_given_back(void) {
+    char first[CODE_HASH_DIGITS + 1], second[CODE_HASH_DIGITS + 1];
+    compile_and_run(NULL, 2, NULL, first);
+    long before = resident_pages();
+    cpu_release();
+    long after = resident_pages();
+    CU_ASSERT(before == 0 || after + 5000 < before);
+    compile_and_run(NULL, 2, NULL, second);
+    CU_ASSERT_STRING_EQUAL(first, second);
+}
+
 CU_TestInfo code_cache_compile_tests[] = {
     {"compiles nothing twice", compiles_nothing_twice},
     {"compiles nothing for another batch", compiles_nothing_for_another_batch},
@@ -230,5 +254,6 @@ CU_TestInfo code_cache_compile_tests[] = {
     {"keeps choices apart", keeps_choices_apart},
     {"compiles what was damaged", compiles_what_was_damaged},
     {"lets processes compile at once", lets_processes_compile_at_once},
+    {"compiles after memory was given back", compiles_after_memory_was_given_back},
     CU_TEST_INFO_NULL,
 };

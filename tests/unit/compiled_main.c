@@ -2,7 +2,6 @@
 
 CU_SuiteInfo harness_suites[] = {
     HARNESS_SUITE("accumulated gradients", compiled_accumulate_tests),
-    HARNESS_SUITE("bf16", compiled_bf16_tests),
     HARNESS_SUITE("scalar operations", compiled_expression_tests),
     HARNESS_SUITE("ops", compiled_ops_tests),
     HARNESS_SUITE("plans", compiled_plans_tests),

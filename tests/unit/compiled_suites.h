@@ -4,7 +4,7 @@
 
 #include "tests/unit/harness.h"
 
-extern CU_TestInfo compiled_accumulate_tests[], compiled_bf16_tests[], compiled_expression_tests[],
-    compiled_ops_tests[], compiled_plans_tests[], compiled_split_tests[];
+extern CU_TestInfo compiled_accumulate_tests[], compiled_expression_tests[], compiled_ops_tests[],
+    compiled_plans_tests[], compiled_split_tests[];
 
 #endif

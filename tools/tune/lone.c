@@ -15,9 +15,8 @@ typedef struct Variant {
     CpuModule *module;
     Plan *plan;
     PlanExecutor *executor;
-    char *shared;          /* what the stages of the contraction share */
-    int64_t shared_offset; /* where that begins in the plan's scratch */
-    int first, launches;   /* of the contraction; before them the position maps */
+    char *shared;        /* what the stages of the contraction share */
+    int first, launches; /* of the contraction; before them the position maps */
 } Variant;
 
 struct Lone {
@@ -179,19 +178,7 @@ static void *address_of(const void *context, const PlanPointer *pointer) {
         return addresses->lone->host->regions[pointer->region] + pointer->offset;
     if (pointer->buffer >= 0)
         return addresses->lone->scratch + pointer->offset;
-    return addresses->variant->shared + (pointer->offset - addresses->variant->shared_offset);
-}
-
-static void find_shared(Variant *variant) {
-    const Plan *plan = variant->plan;
-    variant->shared_offset = plan->region_bytes[PLAN_SCRATCH];
-    for (int i = 0; i < plan->launch_count; i++)
-        for (int k = 0; k < plan->launches[i].pointer_count; k++) {
-            const PlanPointer *pointer = &plan->launches[i].pointers[k];
-            if (pointer->region == PLAN_SCRATCH && pointer->buffer < 0 &&
-                pointer->offset < variant->shared_offset)
-                variant->shared_offset = pointer->offset;
-        }
+    return addresses->variant->shared + (pointer->offset - pointer->shared);
 }
 
 static void find_launches(const Lone *lone, Variant *variant) {
@@ -233,7 +220,7 @@ static Status compile(Lone *lone, const Choices *choices, Variant *variant) {
 
 static Status prepare(Lone *lone, Variant *variant) {
     Addresses addresses = {lone, variant};
-    variant->shared = allocate(variant->plan->region_bytes[PLAN_SCRATCH] - variant->shared_offset);
+    variant->shared = allocate(variant->plan->shared_bytes);
     if (!variant->shared)
         return out_of_memory(lone->arena);
     status_return_if_failed(plan_executor_create_over(lone->arena, variant->plan,
@@ -246,7 +233,6 @@ static Status prepare(Lone *lone, Variant *variant) {
 Status lone_add(Lone *lone, const Choices *choices, int *number) {
     Variant *variant = arena_new(lone->arena, Variant);
     status_return_if_failed(compile(lone, choices, variant));
-    find_shared(variant);
     find_launches(lone, variant);
     for (size_t i = 0; i < lone->variants.count; i++)
         if (same_work(lone->variants.items[i], variant)) {

@@ -1,13 +1,14 @@
-/* Kernels over bf16 buffers as compiled code, for every instruction set of this machine, against
- * the kernel interpreter. The numbers are such that all sums and products are exact in fp32, in
- * whatever order: so what is loaded, rounded and stored has to be the same to the bit. */
+/* Single kernels, most of them over bf16 buffers, as compiled code for every instruction set of
+ * this machine, against the kernel interpreter. The numbers are such that all sums and products are
+ * exact in fp32, in whatever order: so what is loaded, rounded and stored has to be the same to the
+ * bit. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/random.h"
 #include "tests/support/compiled.h"
-#include "tests/unit/compiled_suites.h"
+#include "tests/unit/harness.h"
 #include "tests/unit/kernel_fixture.h"
 
 enum { ROWS = FIXTURE_BATCH * FIXTURE_HEIGHT * FIXTURE_WIDTH };
@@ -386,10 +387,12 @@ static void test_every_rounding(void) {
     arena_destroy(arena);
 }
 
-CU_TestInfo compiled_bf16_tests[] = {
+static CU_TestInfo tests[] = {
     {"every kind of kernel to the bit", test_kinds},
     {"lines of taps of more channels than are packed at a time", test_channels_in_parts},
     {"contractions of what is not a number", test_not_a_number},
     {"every rounding", test_every_rounding},
     CU_TEST_INFO_NULL,
 };
+
+CU_SuiteInfo harness_suites[] = {{.pName = "kernels", .pTests = tests}, CU_SUITE_INFO_NULL};
