@@ -10,8 +10,8 @@ enum { KEY_THREADS = 0x300, KEY_CPU, KEY_NO_CACHE, KEY_CACHE_DIR, KEY_NO_TUNING,
 static const struct argp_option table[] = {
     {"threads", KEY_THREADS, "N", 0, "Threads that compile and run (default: all processors)", 1},
     {"cpu", KEY_CPU, "NAME", 0,
-     "Compile for x86-64-amx, x86-64-v4, x86-64-v3, x86-64-v2 or x86-64 (default: "
-     "this CPU)",
+     "Compile for x86-64-amx, x86-64-v4-bf16, x86-64-v4, x86-64-v3, x86-64-v2 or x86-64 "
+     "(default: this CPU)",
      1},
     {"no-cache", KEY_NO_CACHE, NULL, 0, "Keep no compiled code, and use none that was kept", 1},
     {"cache-dir", KEY_CACHE_DIR, "DIR", 0,

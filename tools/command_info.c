@@ -51,6 +51,10 @@ static json_t *features_json(Arena *arena, const char *features) {
 
 /* What code would be generated for. */
 static void add_target(json_t *result, Arena *arena) {
+    static const char *const products[] = {[CPU_TILES_NONE] = "as fp32",
+                                           [CPU_TILES_AMX] = "AMX tiles",
+                                           [CPU_TILES_PAIRS] = "AVX512-BF16 pairs",
+                                           [CPU_TILES_WRITTEN_OUT] = "tiles written out"};
     CpuTarget target;
     Status status = cpu_target(arena, NULL, NULL, false, &target);
     if (!status_fine(status)) {
@@ -59,8 +63,7 @@ static void add_target(json_t *result, Arena *arena) {
     }
     json_object_set_new(result, "code_generation", json_string(target.triple));
     json_object_set_new(result, "vector_lanes", json_integer(target.lanes));
-    json_object_set_new(result, "bf16_products",
-                        json_string(target.tiles == CPU_TILES_AMX ? "AMX tiles" : "as fp32"));
+    json_object_set_new(result, "bf16_products", json_string(products[target.tiles]));
     json_object_set_new(result, "cpu_features", features_json(arena, target.features));
 }
 

@@ -81,8 +81,8 @@ static const struct argp_option option_table[] = {
     {"profile", KEY_PROFILE, "FILE", 0,
      "Of html: the times of a trace that sparkc bench --profile wrote", 0},
     {"cpu", KEY_CPU, "NAME", 0,
-     "Of llvm and asm: x86-64-amx, x86-64-v4, x86-64-v3, x86-64-v2 or x86-64 (default: "
-     "this CPU)",
+     "Of llvm and asm: x86-64-amx, x86-64-v4-bf16, x86-64-v4, x86-64-v3, x86-64-v2 or x86-64 "
+     "(default: this CPU)",
      0},
     {"all", KEY_ALL, NULL, 0, "Run all passes; with --dump-dir, a file after each", 0},
     {"dump-dir", KEY_DIRECTORY, "DIR", 0, "Write NN-PASS.ir files there", 0},

@@ -11,9 +11,15 @@
 /* How products of bf16 tiles are computed (codegen/cpu/tiles.h). */
 typedef enum CpuTiles {
     CPU_TILES_NONE,       /* not at all: bf16 is multiplied as fp32 */
-    CPU_TILES_AMX,        /* by the instructions */
+    CPU_TILES_AMX,        /* by instructions for tiles */
+    CPU_TILES_PAIRS,      /* in vectors, by instructions for products of pairs */
     CPU_TILES_WRITTEN_OUT /* in vectors, to test what is made of them */
 } CpuTiles;
+
+/* Whether instructions compute them, so that bf16 is faster than fp32. */
+static inline bool cpu_tiles_fast(CpuTiles tiles) {
+    return tiles == CPU_TILES_AMX || tiles == CPU_TILES_PAIRS;
+}
 
 /* What the emitter must know of the CPU it writes for. */
 typedef struct CpuTarget {
@@ -28,10 +34,12 @@ typedef struct CpuTarget {
 } CpuTarget;
 
 /* The host's CPU with the features that LLVM finds, or with `name` one of "x86-64-amx" (AVX-512 and
- * AMX with bf16), "x86-64-v4" (AVX-512), "x86-64-v3" (AVX2), "x86-64-v2" (SSE4.2), "x86-64" (SSE2),
- * "generic" of any other triple; "x86-64-v4-tiles" is x86-64-v4 with tiles written out. A CPU that
- * the host cannot run is a failure unless `cross` is set; AMX can be run if the system, which is
- * asked, lets this process. triple NULL: the host's. */
+ * AMX with bf16), "x86-64-v4-bf16" (AVX-512 with its products of bf16), "x86-64-v4" (AVX-512),
+ * "x86-64-v3" (AVX2), "x86-64-v2" (SSE4.2), "x86-64" (SSE2), "generic" of any other triple;
+ * "x86-64-v4-tiles" is x86-64-v4 with tiles written out. Without a name it is the best that the
+ * host can run, and products of bf16 where they are faster than fp32's. A CPU that the host cannot
+ * run is a failure unless `cross` is set; AMX can be run if the system, which is asked, lets this
+ * process. triple NULL: the host's. */
 Status cpu_target(Arena *arena, const char *triple, const char *name, bool cross,
                   CpuTarget *target);
 

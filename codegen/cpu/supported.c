@@ -9,7 +9,7 @@ typedef enum CpuidRegister { EAX, EBX, ECX, EDX } CpuidRegister;
 
 /* Bits of one register that cpuid must give. */
 typedef struct CpuidNeed {
-    uint32_t leaf;
+    uint32_t leaf, subleaf;
     CpuidRegister in;
     uint32_t bits;
 } CpuidNeed;
@@ -28,19 +28,21 @@ typedef struct LevelNeeds {
 static const LevelNeeds levels[] = {
     /* sse3 ssse3 cx16 sse4.1 sse4.2 popcnt; lahf */
     {"x86-64-v2",
-     {{1, ECX, 1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23},
-      {0x80000001u, ECX, 1u << 0}},
+     {{1, 0, ECX, 1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23},
+      {0x80000001u, 0, ECX, 1u << 0}},
      2,
      0},
     /* fma movbe osxsave avx f16c; bmi avx2 bmi2; lzcnt */
     {"x86-64-v3",
-     {{1, ECX, 1u << 12 | 1u << 22 | 1u << 27 | 1u << 28 | 1u << 29},
-      {7, EBX, 1u << 3 | 1u << 5 | 1u << 8},
-      {0x80000001u, ECX, 1u << 5}},
+     {{1, 0, ECX, 1u << 12 | 1u << 22 | 1u << 27 | 1u << 28 | 1u << 29},
+      {7, 0, EBX, 1u << 3 | 1u << 5 | 1u << 8},
+      {0x80000001u, 0, ECX, 1u << 5}},
      3,
      0x06},
     /* avx512 f dq cd bw vl */
-    {"x86-64-v4", {{7, EBX, 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31}}, 1, 0xe6},
+    {"x86-64-v4", {{7, 0, EBX, 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31}}, 1, 0xe6},
+    /* avx512_bf16 */
+    {"x86-64-v4-bf16", {{7, 1, EAX, 1u << 5}}, 1, 0},
 };
 
 /* The registers that an instruction leaves, as a structure of i32's. */
@@ -54,8 +56,8 @@ static LLVMValueRef emit_instruction(Emitter *e, const char *text, const char *c
     return LLVMBuildCall2(e->builder, type, code, arguments, (unsigned)count, "");
 }
 
-static LLVMValueRef emit_cpuid(Emitter *e, uint32_t leaf, CpuidRegister wanted) {
-    LLVMValueRef arguments[] = {emit_int32(e, (int32_t)leaf), emit_int32(e, 0)};
+static LLVMValueRef emit_cpuid(Emitter *e, uint32_t leaf, uint32_t subleaf, CpuidRegister wanted) {
+    LLVMValueRef arguments[] = {emit_int32(e, (int32_t)leaf), emit_int32(e, (int32_t)subleaf)};
     LLVMValueRef registers = emit_instruction(
         e, "cpuid", "={ax},={bx},={cx},={dx},{ax},{cx},~{dirflag},~{fpsr},~{flags}", 4, arguments,
         2);
@@ -67,12 +69,13 @@ static LLVMValueRef has_bits(Emitter *e, LLVMValueRef word, uint32_t bits) {
     return LLVMBuildICmp(e->builder, LLVMIntEQ, LLVMBuildAnd(e->builder, word, mask, ""), mask, "");
 }
 
-/* An i1: the leaf is there and has the bits. */
+/* An i1: the leaf is there and has the bits. A subleaf that is not there has none. */
 static LLVMValueRef emit_need(Emitter *e, const CpuidNeed *need) {
-    LLVMValueRef last = emit_cpuid(e, need->leaf & 0x80000000u, EAX);
+    LLVMValueRef last = emit_cpuid(e, need->leaf & 0x80000000u, 0, EAX);
     LLVMValueRef there =
         LLVMBuildICmp(e->builder, LLVMIntUGE, last, emit_int32(e, (int32_t)need->leaf), "");
-    LLVMValueRef has = has_bits(e, emit_cpuid(e, need->leaf, need->in), need->bits);
+    LLVMValueRef found = emit_cpuid(e, need->leaf, need->subleaf, need->in);
+    LLVMValueRef has = has_bits(e, found, need->bits);
     return LLVMBuildAnd(e->builder, there, has, "");
 }
 

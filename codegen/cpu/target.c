@@ -5,6 +5,9 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "base/text.h"
 #include "codegen/cpu/cpu.h"
@@ -26,6 +29,8 @@ typedef struct CpuLevel {
 static const CpuLevel levels[] = {
     {"x86-64-amx", "x86-64-v4", "x86_64", "+amx-tile,+amx-bf16," AVX512_NEEDS,
      "+amx-tile,+amx-bf16," AVX512_FEATURES, 16, 32, true, true, true, CPU_TILES_AMX},
+    {"x86-64-v4-bf16", "x86-64-v4", "x86_64", "+avx512bf16," AVX512_NEEDS,
+     "+avx512bf16," AVX512_FEATURES, 16, 32, true, true, true, CPU_TILES_PAIRS},
     {"x86-64-v4", "x86-64-v4", "x86_64", AVX512_NEEDS, AVX512_FEATURES, 16, 32, true, true, true,
      CPU_TILES_NONE},
     {"x86-64-v4-tiles", "x86-64-v4", "x86_64", AVX512_NEEDS, AVX512_FEATURES, 16, 32, true, true,
@@ -47,6 +52,20 @@ static bool may_use_tiles(void) {
 #if defined(__x86_64__) && defined(SYS_arch_prctl)
     enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
     return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
+
+/* Whether the processor starts products of pairs as often as fp32's multiply-adds, and so does twice
+ * the work: AMD's (Zen 4 and later) do. Intel's do half of fp32's work with them (docs/performance.md).
+ */
+static bool has_fast_pairs(void) {
+#if defined(__x86_64__)
+    static const char amd[] = "AuthenticAMD";
+    unsigned leaf, vendor[3];
+    return __get_cpuid(0, &leaf, &vendor[0], &vendor[2], &vendor[1]) &&
+           memcmp(vendor, amd, sizeof vendor) == 0;
 #else
     return false;
 #endif
@@ -75,11 +94,16 @@ static bool can_run(const CpuLevel *level, const char *features) {
            (level->tiles != CPU_TILES_AMX || may_use_tiles());
 }
 
+/* Whether a level is chosen where none is named. */
+static bool suits(const CpuLevel *level, const char *features) {
+    return can_run(level, features) && (level->tiles != CPU_TILES_PAIRS || has_fast_pairs());
+}
+
 static const CpuLevel *find_level(const char *triple, const char *name, const char *features) {
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         const CpuLevel *level = &levels[i];
         bool same = text_starts_with(triple, level->architecture);
-        if (same && (name ? strcmp(name, level->name) == 0 : can_run(level, features)))
+        if (same && (name ? strcmp(name, level->name) == 0 : suits(level, features)))
             return level;
     }
     return NULL;
@@ -113,8 +137,9 @@ Status cpu_target(Arena *arena, const char *triple, const char *name, bool cross
     const CpuLevel *level = find_level(target->triple, name, cross && !name ? "" : features);
     if (!level)
         return status_failure(arena,
-                              "no CPU is called %s for %s; x86-64-amx, x86-64-v4, x86-64-v3, "
-                              "x86-64-v2, x86-64 and, for other processors, generic are known",
+                              "no CPU is called %s for %s; x86-64-amx, x86-64-v4-bf16, x86-64-v4, "
+                              "x86-64-v3, x86-64-v2, x86-64 and, for other processors, generic are "
+                              "known",
                               name ? name : "", target->triple);
     if (!cross && !can_run(level, features))
         return status_failure(arena, "this machine cannot run %s: it needs %s", level->name,

@@ -1,6 +1,7 @@
 #include "codegen/cpu/tiles.h"
 
 #include "base/integer.h"
+#include "codegen/cpu/pairs.h"
 
 enum { ROW_BYTES = 64, TILES = 8, FIRST_A = 4, FIRST_B = 6, BLOCK = 2 };
 
@@ -8,6 +9,11 @@ enum { ROW_BYTES = 64, TILES = 8, FIRST_A = 4, FIRST_B = 6, BLOCK = 2 };
 
 static bool has_instructions(const Emitter *e) {
     return e->target->tiles == CPU_TILES_AMX;
+}
+
+/* Whether sums stay in vector registers instead of tiles. */
+static bool multiplies_pairs(const Emitter *e) {
+    return e->target->tiles == CPU_TILES_PAIRS;
 }
 
 static LLVMValueRef tile_number(Emitter *e, int tile) {
@@ -26,6 +32,8 @@ static LLVMValueRef emit_configuration(Emitter *e) {
 }
 
 Tiles tiles_begin(Emitter *e) {
+    if (multiplies_pairs(e))
+        return (Tiles){NULL};
     if (!has_instructions(e))
         return (Tiles){emit_array(e, e->i8, TILES * TILE_ROWS * ROW_BYTES)};
     LLVMValueRef configuration = emit_configuration(e);
@@ -125,12 +133,13 @@ static void multiply_tiles(Emitter *e, const Tiles *tiles, int c, int a, int b) 
 
 /* ---- Blocks of tiles ------------------------------------------------------------------------- */
 
-/* A block of `rows` x `columns` tiles of sums, at most BLOCK of each. */
+/* A block of `rows` x `columns` tiles of sums, at most BLOCK of each; or, of pairs, `pairs`. */
 typedef struct TileBlock {
     const Tiles *tiles;
     const TileOperands *operands;
     LLVMValueRef a, b, c, c_bytes; /* of the block's first row and step; from row to row of C */
     int rows, columns;
+    PairBlock pairs;
 } TileBlock;
 
 static LLVMValueRef c_place(Emitter *e, const TileBlock *block, int m, int v) {
@@ -138,15 +147,41 @@ static LLVMValueRef c_place(Emitter *e, const TileBlock *block, int m, int v) {
     return emit_at(e, e->i8, block->c, emit_add(e, row, emit_int(e, (int64_t)v * ROW_BYTES)));
 }
 
-static void begin_sums(Emitter *e, const TileBlock *block) {
-    Branch add = branch_begin(e, block->operands->accumulate);
+static void load_sums(Emitter *e, TileBlock *block) {
+    if (multiplies_pairs(e)) {
+        pairs_load(e, &block->pairs, block->c, block->c_bytes);
+        return;
+    }
     for (int m = 0; m < block->rows; m++)
         for (int v = 0; v < block->columns; v++)
             load_tile(e, block->tiles, m * BLOCK + v, c_place(e, block, m, v), block->c_bytes);
-    branch_else(e, &add);
+}
+
+static void clear_sums(Emitter *e, TileBlock *block) {
+    if (multiplies_pairs(e)) {
+        pairs_clear(e, &block->pairs);
+        return;
+    }
     for (int m = 0; m < block->rows; m++)
         for (int v = 0; v < block->columns; v++)
             clear_tile(e, block->tiles, m * BLOCK + v);
+}
+
+static void store_sums(Emitter *e, const TileBlock *block) {
+    if (multiplies_pairs(e)) {
+        pairs_store(e, &block->pairs, block->c, block->c_bytes);
+        return;
+    }
+    for (int m = 0; m < block->rows; m++)
+        for (int v = 0; v < block->columns; v++)
+            store_tile(e, block->tiles, m * BLOCK + v, c_place(e, block, m, v), block->c_bytes);
+}
+
+static void begin_sums(Emitter *e, TileBlock *block) {
+    Branch add = branch_begin(e, block->operands->accumulate);
+    load_sums(e, block);
+    branch_else(e, &add);
+    clear_sums(e, block);
     branch_end(e, &add);
 }
 
@@ -165,8 +200,21 @@ static void load_b(Emitter *e, const TileBlock *block, LLVMValueRef step, int v)
               emit_int(e, ROW_BYTES));
 }
 
-/* One step of the depth; a product waits only for the tiles that it needs. */
+/* One step of the depth. */
+static void multiply_pairs(Emitter *e, const TileBlock *block, LLVMValueRef step) {
+    int64_t bytes = (int64_t)block->columns * TILE_ROWS * ROW_BYTES;
+    pairs_multiply(e, &block->pairs,
+                   emit_at(e, e->i8, block->a, emit_mul(e, step, emit_int(e, ROW_BYTES))),
+                   block->operands->a_row,
+                   emit_at(e, e->i8, block->b, emit_mul(e, step, emit_int(e, bytes))));
+}
+
+/* The same by tiles; a product waits only for those that it needs. */
 static void multiply_step(Emitter *e, const TileBlock *block, LLVMValueRef step) {
+    if (multiplies_pairs(e)) {
+        multiply_pairs(e, block, step);
+        return;
+    }
     for (int m = 0; m < block->rows; m++) {
         load_a(e, block, step, m);
         for (int v = 0; v < block->columns; v++) {
@@ -197,23 +245,23 @@ static void multiply_taps(Emitter *e, const TileBlock *block) {
     loop_end(e, &taps);
 }
 
-static void emit_tile_block(Emitter *e, const TileBlock *block) {
+static void emit_tile_block(Emitter *e, TileBlock *block) {
     begin_sums(e, block);
     if (block->operands->taps)
         multiply_taps(e, block);
     else
         multiply_steps(e, block);
-    for (int m = 0; m < block->rows; m++)
-        for (int v = 0; v < block->columns; v++)
-            store_tile(e, block->tiles, m * BLOCK + v, c_place(e, block, m, v), block->c_bytes);
+    store_sums(e, block);
 }
 
-/* Blocks of `tall` tiles from row `first` to row `end`. */
+/* Blocks of `tall` tiles, or of pairs, from row `first` to row `end`. */
 static void emit_blocks(Emitter *e, const Tiles *tiles, const TileOperands *o, LLVMValueRef first,
                         LLVMValueRef end, int tall, int columns) {
     TileBlock block = {.tiles = tiles, .operands = o, .b = o->b, .rows = tall, .columns = columns};
+    block.pairs = pair_block(columns);
     block.c_bytes = emit_mul(e, o->c_row, emit_int(e, sizeof(float)));
-    Loop rows = loop_begin(e, first, end, emit_int(e, (int64_t)tall * TILE_ROWS));
+    int64_t height = multiplies_pairs(e) ? block.pairs.rows : tall * TILE_ROWS;
+    Loop rows = loop_begin(e, first, end, emit_int(e, height));
     block.a = emit_at(e, e->i8, o->a, emit_mul(e, rows.index, o->a_row));
     block.c = emit_at(e, e->i8, o->c, emit_mul(e, rows.index, block.c_bytes));
     emit_tile_block(e, &block);
@@ -222,6 +270,10 @@ static void emit_blocks(Emitter *e, const Tiles *tiles, const TileOperands *o, L
 
 static void emit_columns(Emitter *e, const Tiles *tiles, const TileOperands *o, LLVMValueRef rows,
                          int columns) {
+    if (multiplies_pairs(e)) {
+        emit_blocks(e, tiles, o, emit_int(e, 0), rows, 1, columns);
+        return;
+    }
     LLVMValueRef tall = emit_int(e, BLOCK * TILE_ROWS);
     LLVMValueRef whole = emit_mul(e, emit_div(e, rows, tall), tall);
     emit_blocks(e, tiles, o, emit_int(e, 0), whole, BLOCK, columns);
@@ -238,7 +290,23 @@ void emit_tile_panel(Emitter *e, const Tiles *tiles, const TileOperands *o, LLVM
     branch_end(e, &wide);
 }
 
+/* In vectors: the tile at `place`, which the sums come from, too, by itself. */
+static void emit_pair_peak(Emitter *e, LLVMValueRef count, LLVMValueRef place) {
+    PairBlock block = pair_block(1);
+    int64_t products = (int64_t)block.rows * TILE_COLUMNS * TILE_DEPTH;
+    pairs_load(e, &block, place, emit_int(e, ROW_BYTES));
+    Loop steps = loop_begin(e, emit_int(e, 0),
+                            emit_mul(e, count, emit_int(e, TILE_PEAK / products)), emit_int(e, 1));
+    pairs_multiply(e, &block, place, emit_int(e, ROW_BYTES), place);
+    loop_end(e, &steps);
+    pairs_store(e, &block, place, emit_int(e, ROW_BYTES));
+}
+
 void emit_tile_peak(Emitter *e, LLVMValueRef count, LLVMValueRef place) {
+    if (multiplies_pairs(e)) {
+        emit_pair_peak(e, count, place);
+        return;
+    }
     Tiles tiles = tiles_begin(e);
     for (int i = 0; i < TILES; i++)
         clear_tile(e, &tiles, i);

@@ -127,7 +127,7 @@ static const char *const own[] = {NULL};
 
 const char *const *compiled_cpus(int *count) {
     static const char *const levels[] = {"x86-64", "x86-64-v3", "x86-64-v4"};
-    *count = count_runnable(levels, 3);
+    *count = count_runnable(levels, sizeof levels / sizeof *levels);
     if (*count > 0)
         return levels;
     *count = 1;
@@ -135,9 +135,9 @@ const char *const *compiled_cpus(int *count) {
 }
 
 const char *const *compiled_bf16_cpus(int *count) {
-    static const char *const levels[] = {"x86-64", "x86-64-v3", "x86-64-v4", "x86-64-v4-tiles",
-                                         "x86-64-amx"};
-    *count = count_runnable(levels, 5);
+    static const char *const levels[] = {"x86-64",          "x86-64-v3",      "x86-64-v4",
+                                         "x86-64-v4-tiles", "x86-64-v4-bf16", "x86-64-amx"};
+    *count = count_runnable(levels, sizeof levels / sizeof *levels);
     if (*count > 0)
         return levels;
     *count = 1;

@@ -67,12 +67,12 @@ static bool multiplies_bf16(const Program *program) {
     return false;
 }
 
-/* The contractions are products of tiles, by instructions. */
+/* The contractions are products of tiles, by instructions for them. */
 static bool multiplies_tiles(const Bench *bench) {
     const BenchResult *result = bench->result;
     bool bf16 = result->given ? multiplies_bf16(result->given)
                               : bench->settings->run.precision == PRECISION_BF16;
-    return bf16 && result->target.tiles == CPU_TILES_AMX;
+    return bf16 && cpu_tiles_fast(result->target.tiles);
 }
 
 /* The best of some rounds. */

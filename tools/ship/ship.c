@@ -66,9 +66,11 @@ static bool is_known(const char *triple) {
     return processor && system && !narrow;
 }
 
-/* The best level up to x86-64-v4: a process has to ask its system for tiles, and nobody would. */
-static const char *level_of(const CpuTarget *host) {
-    return host->tiles == CPU_TILES_NONE ? host->cpu : "x86-64-v4";
+/* The best level without tiles: a process has to ask its system for them, and nobody would. One
+ * with products of bf16 only if they are wanted. */
+static const char *level_of(const CpuTarget *host, Precision precision) {
+    bool products = host->tiles == CPU_TILES_PAIRS && precision == PRECISION_BF16;
+    return products || host->tiles == CPU_TILES_NONE ? host->cpu : "x86-64-v4";
 }
 
 /* An object names a level of processors, never all that this one happens to have. */
@@ -84,12 +86,12 @@ static Status choose_target(Shipment *shipment) {
     status_return_if_failed(cpu_target(arena, NULL, NULL, false, &host));
     const char *cpu = settings->run.cpu;
     if (!cpu && !settings->triple)
-        cpu = level_of(&host);
+        cpu = level_of(&host, settings->run.precision);
     status_return_if_failed(cpu_target(arena, settings->triple, cpu, true, &shipment->target));
-    if (shipment->target.tiles != CPU_TILES_NONE)
+    if (shipment->target.tiles != CPU_TILES_NONE && shipment->target.tiles != CPU_TILES_PAIRS)
         return status_failure(arena,
-                              "not supported: objects that multiply tiles (--cpu %s); x86-64-v4 is "
-                              "the best level for them",
+                              "not supported: objects that multiply tiles (--cpu %s); x86-64-v4 "
+                              "and x86-64-v4-bf16 are the best levels for them",
                               cpu);
     Status runs = cpu_target(arena, NULL, shipment->target.cpu, false, &host);
     shipment->same_code = status_fine(runs) && strncmp(host.triple, shipment->target.triple,

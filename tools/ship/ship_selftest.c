@@ -17,8 +17,9 @@ enum {
 };
 
 /* How far other code may be off: a share of a buffer's largest number. Two targets' codes round
- * sums in another order; a wrong one is off by more than a thousand times what rounding makes. */
-static const float other_code_share = 1e-4F;
+ * sums in another order; a wrong one is off by far more than what rounding makes: 2^-24 of a sum in
+ * fp32, and in bf16 2^-9 of every map. */
+static const float other_code_share[] = {[PRECISION_FP32] = 1e-4F, [PRECISION_BF16] = 0x1p-5F};
 
 /* A number of a picture: from -2 to 2. */
 static uint32_t picture_word(uint64_t index) {
@@ -99,7 +100,8 @@ static void sample_buffer(Shipment *shipment, const PlanBuffer *buffer, int64_t 
     float largest = 0;
     for (int64_t i = 0; i < buffer->elements; i++)
         largest = fabsf(values[i]) > largest ? fabsf(values[i]) : largest;
-    float limit = shipment->same_code ? 0 : largest * other_code_share;
+    float share = other_code_share[shipment->settings->run.precision];
+    float limit = shipment->same_code ? 0 : largest * share;
     int64_t count = buffer->elements < most ? buffer->elements : most;
     for (int64_t i = 0; i < count; i++) {
         int64_t element = i * buffer->elements / count;
