@@ -103,7 +103,7 @@ static bool keeps_order(const Kernel *kernel, const ChoiceRow *row, int value) {
     int64_t in = kernel->contraction.in / kernel->contraction.groups;
     if (row->form != CHOICE_CONTRACT || row->name != CHOICE_DEPTH || !lines_share_rows(kernel))
         return true;
-    return integer_divide_up(in, value) == integer_divide_up(in, row->usual);
+    return integer_divide_up(in, value) == integer_divide_up(in, CHOICE_PACKED_DEPTH);
 }
 
 int choices_candidates(const Program *program, const Kernel *kernel, const CpuTarget *target,

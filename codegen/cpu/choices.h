@@ -33,6 +33,9 @@ enum { CHOICE_NAMES = CHOICE_STRETCH + 1 };
 /* Values of CHOICE_READ. */
 enum { CHOICE_PACKED = 1, CHOICE_IN_PLACE };
 
+/* CHOICE_DEPTH by default, of a contract whose rows are packed. */
+enum { CHOICE_PACKED_DEPTH = 256 };
+
 /* By ChoiceName; 0: the default. */
 typedef struct Choices {
     int value[CHOICE_NAMES];

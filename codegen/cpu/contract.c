@@ -16,7 +16,8 @@
 #include "codegen/cpu/tiles.h"
 
 enum {
-    PACKED_GAP = 16, /* from row to row is no power of two, to spread over the cache */
+    IN_PLACE_DEPTH = 1024, /* terms of a part, of rows that are read where they are */
+    PACKED_GAP = 16,       /* from row to row is no power of two, to spread over the cache */
     TILED_UNIT = 2 * TILE_ROWS,
     STRIP_DEPTH = 320,     /* of strips: terms of a part at most, a step of tiles at least */
     STRIP_SUMS = 64 << 10, /* sums of a chunk at most, */
@@ -37,9 +38,12 @@ static RowForm row_form(const Slots *slots, const Kernel *kernel, const CpuTarge
     return lines_share_rows(kernel) ? ROWS_SHARED : ROWS_PACKED;
 }
 
-static ContractCut find_cut(const Slots *slots, const Kernel *kernel, const CpuTarget *target) {
+static ContractCut find_cut(const Slots *slots, const Kernel *kernel, const CpuTarget *target,
+                            RowForm rows) {
     ChoiceForm form = choices_form(kernel, target);
-    ContractCut cut = {.depth = choices_value(slots->choices, form, CHOICE_DEPTH),
+    int depth = choices_value(slots->choices, form, CHOICE_DEPTH);
+    int usual_depth = rows == ROWS_IN_PLACE ? IN_PLACE_DEPTH : CHOICE_PACKED_DEPTH;
+    ContractCut cut = {.depth = depth ? depth : usual_depth,
                        .rows = choices_value(slots->choices, form, CHOICE_ROWS),
                        .columns = choices_value(slots->choices, form, CHOICE_COLUMNS)};
     invariant(cut.rows <= ROW_TABLE_ROWS, "a row table holds the rows of a chunk");
@@ -149,8 +153,8 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
     Kernel ordered = *kernel; /* its taps as a strip has them */
     Strip strip = {0};
     ContractSlots out = {.form = row_form(slots, kernel, target, &strip),
-                         .skips = kernel_skips_hidden(kernel),
-                         .cut = find_cut(slots, kernel, target)};
+                         .skips = kernel_skips_hidden(kernel)};
+    out.cut = find_cut(slots, kernel, target, out.form);
     bool tiled = contract_is_tiled(out.form), strips = out.form == ROWS_STRIP;
     out.packed_row = out.cut.depth + PACKED_GAP;
     int64_t in = c->in / c->groups, columns = c->out / c->groups;

@@ -293,6 +293,24 @@ static void find_rows(Emitter *e, const WeightBlock *block, LLVMValueRef first, 
     emit_row_pointers(e, &block->slots->source, &rows, block->pointers);
 }
 
+/* Has what the next stretch reads fetched: what the last tap finds so many rows further on. */
+static void fetch_ahead(Emitter *e, const WeightBlock *block, LLVMValueRef count) {
+    const WeightSlots *slots = block->slots;
+    LLVMValueRef last =
+        emit_sub(e, emit_sub(e, block->part.end_tap, block->part.first_tap), emit_int(e, 1));
+    LLVMValueRef found =
+        emit_at(e, e->pointer, block->pointers, emit_mul(e, last, emit_int(e, ROW_TABLE_ROWS)));
+    LLVMValueRef stretch =
+        emit_mul(e, emit_slot(e, slots->source.a.row_stride), emit_int(e, slots->stretch));
+    Loop row = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
+    LLVMValueRef place = emit_load(e, e->pointer, emit_at(e, e->pointer, found, row.index), 8);
+    place = emit_at(e, e->f32, place, emit_add(e, block->part.first, stretch));
+    Loop lane = loop_begin(e, emit_int(e, 0), block->part.count, emit_int(e, e->target->lanes));
+    emit_prefetch(e, emit_at(e, e->f32, place, lane.index));
+    loop_end(e, &lane);
+    loop_end(e, &row);
+}
+
 /* Packs them: [row][packed_row]. */
 static void pack_a(Emitter *e, const WeightBlock *block, LLVMValueRef count) {
     PackedTaps part = block->part;
@@ -305,7 +323,8 @@ static void pack_a(Emitter *e, const WeightBlock *block, LLVMValueRef count) {
     loop_end(e, &rows);
 }
 
-/* Packs rows [first, first + count) of the incoming gradient: [panel][row][columns of a panel]. */
+/* Packs rows [first, first + count) of the incoming gradient, [panel][row][columns of a panel], and
+ * has those of the next stretch fetched. */
 static void pack_b(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLVMValueRef count) {
     const WeightSlots *slots = block->slots;
     LLVMValueRef out_start = emit_add(e, emit_mul(e, block->group, emit_slot(e, slots->out)),
@@ -314,6 +333,8 @@ static void pack_b(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLV
     Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     RowPlace place = row_counter_take(e, &counter);
     LLVMValueRef source = emit_row_address(e, &slots->b, place.image, place.row);
+    LLVMValueRef next = emit_row_address(e, &slots->b, place.image,
+                                         emit_add(e, place.row, emit_int(e, slots->stretch)));
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
     LLVMValueRef column =
@@ -323,8 +344,9 @@ static void pack_b(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLV
     Loop lane = loop_begin(e, emit_int(e, 0), width, emit_int(e, e->target->lanes));
     LLVMValueRef here = emit_add(e, column, lane.index);
     LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->columns.column_count, here));
-    LLVMValueRef value =
-        emit_load_elements(e, slots->b.dtype, source, emit_add(e, out_start, here), mask);
+    LLVMValueRef channel = emit_add(e, out_start, here);
+    emit_prefetch(e, emit_at(e, emit_dtype(e, slots->b.dtype), next, channel));
+    LLVMValueRef value = emit_load_elements(e, slots->b.dtype, source, channel, mask);
     if (slots->source.bf16 && slots->b.dtype != DTYPE_BF16)
         value = emit_round_to_bf16(e, value);
     emit_store_vector(e, value,
@@ -642,6 +664,8 @@ static void sum_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef first
     }
     if (!slots->direct)
         pack_a(e, block, count);
+    else if (!slots->skips)
+        fetch_ahead(e, block, count);
     pack_b(e, block, first, count);
     multiply_stretch(e, block, count, accumulate);
 }

@@ -188,11 +188,32 @@ static void turn_positions(Emitter *e, const WeightStrip *block, LLVMValueRef fi
     }
 }
 
+/* Elements from a row to the one that has its place in the next strip. */
+static LLVMValueRef next_strip(Emitter *e, const StripWeightSlots *slots, const ViewSlots *view,
+                               const StripPlace *place) {
+    LLVMValueRef rows = emit_mul(e, place->lines, emit_slot(e, slots->strip.line));
+    return emit_mul(e, rows, emit_slot(e, view->row_stride));
+}
+
+/* Has `count` elements of a row brought near. */
+static void fetch_row(Emitter *e, DType dtype, LLVMValueRef row, LLVMValueRef count) {
+    Loop line = loop_begin(e, emit_int(e, 0), count, emit_int(e, TILE_DEPTH));
+    emit_prefetch(e, emit_at(e, emit_dtype(e, dtype), row, line.index));
+    loop_end(e, &line);
+}
+
+/* All positions; those of the next strip are fetched. */
 static void turn_strip(Emitter *e, const WeightStrip *block, const StripPlace *place) {
     const StripWeightSlots *slots = block->slots;
     LLVMValueRef zero = emit_int(e, 0), positions = emit_slot(e, slots->positions);
     emit_strip_pointers(e, &slots->source, &slots->strip, place, block->first, block->zeros,
                         block->pointers, positions);
+    LLVMValueRef ahead = next_strip(e, slots, &slots->source.a, place);
+    Loop fetched = loop_begin(e, zero, positions, emit_int(e, 1));
+    LLVMValueRef row = load_pointer(e, block->pointers, fetched.index);
+    fetch_row(e, slots->source.a.dtype,
+              emit_at(e, emit_dtype(e, slots->source.a.dtype), row, ahead), block->count);
+    loop_end(e, &fetched);
     Loop position = loop_begin(e, zero, positions, emit_int(e, TILE_DEPTH));
     Loop channel = loop_begin(e, zero, block->count, emit_int(e, TILE_ROWS));
     turn_positions(e, block, position.index, channel.index);
@@ -200,7 +221,8 @@ static void turn_strip(Emitter *e, const WeightStrip *block, const StripPlace *p
     loop_end(e, &position);
 }
 
-/* Pointers to the block's columns of the incoming gradient, for `depth` rows of the product. */
+/* Pointers to the block's columns of the incoming gradient, for `depth` rows of the product. Those
+ * of the next strip are fetched. */
 static void find_gradient(Emitter *e, const WeightStrip *block, const StripPlace *place,
                           LLVMValueRef depth) {
     const StripWeightSlots *slots = block->slots;
@@ -208,6 +230,7 @@ static void find_gradient(Emitter *e, const WeightStrip *block, const StripPlace
     Loop all = loop_begin(e, zero, depth, one);
     emit_store(e, block->zeros, emit_at(e, e->pointer, block->b_pointers, all.index), 8);
     loop_end(e, &all);
+    LLVMValueRef ahead = next_strip(e, slots, &slots->b, place);
     Loop line = loop_begin(e, zero, place->lines, one);
     LLVMValueRef first = emit_mul(e, line.index, emit_slot(e, slots->strip.width));
     Loop position = loop_begin(e, zero, emit_slot(e, slots->strip.line), one);
@@ -217,6 +240,8 @@ static void find_gradient(Emitter *e, const WeightStrip *block, const StripPlace
     address = emit_at(e, emit_dtype(e, slots->b.dtype), address, block->columns.first_column);
     LLVMValueRef number = emit_add(e, first, position.index);
     emit_store(e, address, emit_at(e, e->pointer, block->b_pointers, number), 8);
+    fetch_row(e, slots->b.dtype, emit_at(e, emit_dtype(e, slots->b.dtype), address, ahead),
+              block->columns.column_count);
     loop_end(e, &position);
     loop_end(e, &line);
 }

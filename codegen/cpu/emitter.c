@@ -249,6 +249,13 @@ LLVMValueRef emit_intrinsic(Emitter *e, const char *name, LLVMTypeRef *types, in
     return LLVMBuildCall2(e->builder, type, function, arguments, (unsigned)argument_count, "");
 }
 
+void emit_prefetch(Emitter *e, LLVMValueRef pointer) {
+    enum { READ = 0, SECOND_CACHE = 2, DATA = 1 };
+    LLVMValueRef arguments[] = {pointer, emit_int32(e, READ), emit_int32(e, SECOND_CACHE),
+                                emit_int32(e, DATA)};
+    emit_intrinsic(e, "llvm.prefetch", &e->pointer, 1, arguments, 4);
+}
+
 LLVMValueRef emit_fma(Emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
     LLVMTypeRef type = LLVMTypeOf(a);
     if (!e->target->fused)

@@ -109,6 +109,9 @@ LLVMValueRef emit_at(Emitter *emitter, LLVMTypeRef element, LLVMValueRef pointer
 LLVMValueRef emit_load(Emitter *emitter, LLVMTypeRef type, LLVMValueRef pointer, unsigned align);
 void emit_store(Emitter *emitter, LLVMValueRef value, LLVMValueRef pointer, unsigned align);
 
+/* Has the line at an address, any address, brought into the second cache while the code goes on. */
+void emit_prefetch(Emitter *emitter, LLVMValueRef pointer);
+
 /* An LLVM intrinsic, overloaded on `types`. */
 LLVMValueRef emit_intrinsic(Emitter *emitter, const char *name, LLVMTypeRef *types, int type_count,
                             LLVMValueRef *arguments, int argument_count);

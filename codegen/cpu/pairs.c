@@ -62,9 +62,9 @@ void pairs_multiply(Emitter *e, const PairBlock *block, LLVMValueRef a, LLVMValu
             for (int v = 0; v < block->columns; v++) {
                 LLVMValueRef variable = block->sums_[m * block->columns + v];
                 LLVMValueRef arguments[] = {emit_get(e, e->vector_f32, variable), left, right[v]};
-                emit_set(e, variable,
-                         emit_intrinsic(e, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, arguments,
-                                        3));
+                emit_set(
+                    e, variable,
+                    emit_intrinsic(e, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, arguments, 3));
             }
         }
     }

@@ -57,8 +57,9 @@ static bool may_use_tiles(void) {
 #endif
 }
 
-/* Whether the processor starts products of pairs as often as fp32's multiply-adds, and so does twice
- * the work: AMD's (Zen 4 and later) do. Intel's do half of fp32's work with them (docs/performance.md).
+/* Whether the processor starts products of pairs as often as fp32's multiply-adds, and so does
+ * twice the work: AMD's (Zen 4 and later) do. Intel's do half of fp32's work with them
+ * (docs/performance.md).
  */
 static bool has_fast_pairs(void) {
 #if defined(__x86_64__)

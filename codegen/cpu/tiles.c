@@ -203,10 +203,9 @@ static void load_b(Emitter *e, const TileBlock *block, LLVMValueRef step, int v)
 /* One step of the depth. */
 static void multiply_pairs(Emitter *e, const TileBlock *block, LLVMValueRef step) {
     int64_t bytes = (int64_t)block->columns * TILE_ROWS * ROW_BYTES;
-    pairs_multiply(e, &block->pairs,
-                   emit_at(e, e->i8, block->a, emit_mul(e, step, emit_int(e, ROW_BYTES))),
-                   block->operands->a_row,
-                   emit_at(e, e->i8, block->b, emit_mul(e, step, emit_int(e, bytes))));
+    pairs_multiply(
+        e, &block->pairs, emit_at(e, e->i8, block->a, emit_mul(e, step, emit_int(e, ROW_BYTES))),
+        block->operands->a_row, emit_at(e, e->i8, block->b, emit_mul(e, step, emit_int(e, bytes))));
 }
 
 /* The same by tiles; a product waits only for those that it needs. */
