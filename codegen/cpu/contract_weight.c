@@ -23,17 +23,18 @@
 enum {
     FLOAT_ROWS = 1024, /* rows that are summed in fp32 */
     BLOCK_ROWS =
-        384, /* of the weight's rows (tap, input channel); a multiple of every register block */
+        768, /* of the weight's rows (tap, input channel); a multiple of every register block */
+    TILED_BLOCK_ROWS = 384,
     BLOCK_COLUMNS = 256,   /* of a block; one that is wider is half as tall by default */
     PACKED_GAP = 16,       /* elements from row to row are not a power of two times a line */
     DIRECT_CHANNELS = 128, /* rows at most as long as this are read where they are, unless another
                               way is chosen: a stretch of longer ones falls on too few lines of the
                               first cache */
     TILED_STRETCH = ROW_TABLE_ROWS,
-    PANEL_ROWS = 2 * TILE_COLUMNS,           /* rows of the weight in a panel of tiles */
-    TURNED_ROW = TILED_STRETCH + TILE_DEPTH, /* bf16 elements from turned row to row, */
-    PAIRED_ROW = BLOCK_ROWS + 2 * TILE_DEPTH /* and of the rows that are going to be paired: not
-                                                a power of two times a line */
+    PANEL_ROWS = 2 * TILE_COLUMNS,                 /* rows of the weight in a panel of tiles */
+    TURNED_ROW = TILED_STRETCH + TILE_DEPTH,       /* bf16 elements from turned row to row, */
+    PAIRED_ROW = TILED_BLOCK_ROWS + 2 * TILE_DEPTH /* and of the rows that are going to be paired:
+                                                not a power of two times a line */
 };
 
 typedef struct WeightSlots {
@@ -91,8 +92,10 @@ typedef struct Blocks {
 
 /* The rows of the weight in a block: as chosen, or as suits its width. */
 static int64_t find_rows_of_block(const Choices *choices, bool tiled, const Panels *panels) {
-    int chosen = tiled ? 0 : choices_value(choices, CHOICE_WEIGHT, CHOICE_ROWS);
-    int usual = !tiled && panels->widest > BLOCK_COLUMNS ? BLOCK_ROWS / 2 : BLOCK_ROWS;
+    if (tiled)
+        return TILED_BLOCK_ROWS;
+    int chosen = choices_value(choices, CHOICE_WEIGHT, CHOICE_ROWS);
+    int usual = panels->widest > BLOCK_COLUMNS ? BLOCK_ROWS / 2 : BLOCK_ROWS;
     return chosen ? chosen : usual;
 }
 
@@ -194,7 +197,8 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     out.packed_b = slot_number(slots, out.tiled ? TILE_DEPTH * PAIRED_ROW / 2 : packed);
     if (out.tiled)
         slot_workspace(slots, &out, (TILE_DEPTH * PAIRED_ROW + panels.widest * TURNED_ROW) / 2,
-                       BLOCK_ROWS * TILED_STRETCH / 2, in + panels.widest, block, blocks.taps);
+                       TILED_BLOCK_ROWS * TILED_STRETCH / 2, in + panels.widest, block,
+                       blocks.taps);
     else
         slot_workspace(slots, &out, packed + out.stretch * panels.widest, 0, 0, block, blocks.taps);
     slot_parts(slots, &out, rows, blocks.count, cut_blocks(kernel, target, NULL).count, block,
@@ -543,7 +547,7 @@ static void multiply_tiles(Emitter *e, const WeightBlock *block, LLVMValueRef st
                       .b = emit_at(e, e->i16, block->pairs,
                                    emit_mul(e, panels.index, emit_int(e, TILED_STRETCH))),
                       .c = emit_at(e, e->f32, block->sums, panels.index),
-                      .c_row = emit_int(e, BLOCK_ROWS),
+                      .c_row = emit_int(e, TILED_BLOCK_ROWS),
                       .steps = steps,
                       .accumulate = accumulate};
     emit_tile_panel(e, &block->tiles, &o, rows, emit_int(e, PANEL_ROWS));
@@ -588,7 +592,8 @@ void emit_add_sums(Emitter *e, LLVMValueRef totals, LLVMValueRef sums, LLVMValue
 
 static void flush_sums(Emitter *e, const WeightBlock *block, LLVMValueRef first) {
     bool tiled = block->slots->tiled;
-    LLVMValueRef width = tiled ? emit_int(e, BLOCK_ROWS) : emit_slot(e, block->slots->block_row);
+    LLVMValueRef width =
+        tiled ? emit_int(e, TILED_BLOCK_ROWS) : emit_slot(e, block->slots->block_row);
     LLVMValueRef columns = block->columns.column_count;
     Loop rows = loop_begin(e, emit_int(e, 0), tiled ? columns : block->rows, emit_int(e, 1));
     LLVMValueRef start = emit_mul(e, rows.index, width);
@@ -643,7 +648,7 @@ static void store_block(Emitter *e, const WeightBlock *block, LLVMValueRef total
     Totals of_row = {.first = emit_at(e, e->f64, totals, emit_mul(e, rows.index, width)),
                      .parts = parts,
                      .part = step,
-                     .apart = slots->tiled ? emit_int(e, BLOCK_ROWS) : NULL,
+                     .apart = slots->tiled ? emit_int(e, TILED_BLOCK_ROWS) : NULL,
                      .count = block->columns.column_count};
     emit_store_totals(e, &of_row, emit_at(e, e->f32, row, block->columns.first_column));
     loop_end(e, &rows);
