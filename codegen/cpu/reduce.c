@@ -12,6 +12,9 @@ enum {
     SUM_TILE_ROWS = 1024,
     MOMENTS_TILE_ROWS = 128,
     ROWS_AT_ONCE = 4,        /* rows that are added to a sum between its load and its store */
+    NEXT_ROWS = 16,          /* rows are fetched so far ahead; */
+    NEXT_TILES = 2,          /* in the second pass, which finds its own in a cache, so many tiles */
+    FETCHED_BYTES = 1 << 18, /* ahead, if what lies between stays in the cache */
     MERGE_VECTORS = 4,       /* vectors of channels whose tiles are merged in a chunk */
     BLOCK_VECTORS = 8,       /* vectors of channels of a chunk at least, and whole blocks of them */
     ENOUGH_CHUNKS = 16,      /* so that threads end together */
@@ -27,6 +30,7 @@ typedef struct ReduceSlots {
     int tile_rows, tiles; /* per group; long rows: elements per tile */
     int channels;
     int channel_blocks, block_channels; /* of a tile's chunks */
+    int next_rows;                      /* that the second pass fetches ahead */
     int distances, squares;             /* offsets in the workspace, behind the sums */
     int outputs_per_group;
     int merge_count;         /* terms behind each pair that is merged */
@@ -114,6 +118,9 @@ static ReduceSlots slot_rows(Slots *slots, const Kernel *kernel, const CpuTarget
     out.channels = slot_number(slots, kernel->channels);
     int64_t partials = groups * tiles * kernel->channels * (int64_t)sizeof(float);
     out.partial = slot_shared(slots, partials);
+    int64_t next = NEXT_TILES * tile;
+    bool near = next * kernel->channels * (int64_t)sizeof(float) <= FETCHED_BYTES;
+    out.next_rows = slot_number(slots, near ? next : 0);
     if (out.moments)
         out.partial_m2 = slot_shared(slots, partials);
     int64_t blocks =
@@ -191,6 +198,22 @@ typedef struct Terms {
     int count;
 } Terms;
 
+/* Has what a row's operands have at `channel` some rows further on fetched. */
+static void fetch_ahead(Emitter *e, const Terms *terms, const ElementRow *row,
+                        LLVMValueRef channel) {
+    const Kernel *kernel = terms->tile->kernel;
+    const ReduceSlots *slots = terms->tile->slots;
+    LLVMValueRef ahead = terms->centred ? emit_slot(e, slots->next_rows) : emit_int(e, NEXT_ROWS);
+    for (int i = 0; i < kernel->operand_count; i++) {
+        const ViewSlots *view = &slots->elements.operands[i].view;
+        if (kernel->operands[i].kind != ACCESS_ELEMENT || view->channel_stride != 1)
+            continue;
+        LLVMValueRef element =
+            emit_add(e, emit_mul(e, emit_slot(e, view->row_stride), ahead), channel);
+        emit_prefetch(e, emit_at(e, emit_dtype(e, view->dtype), row->address[i], element));
+    }
+}
+
 static void add_terms(Emitter *e, void *context, LLVMValueRef channel, LLVMValueRef mask) {
     const Terms *terms = context;
     const Tile *tile = terms->tile;
@@ -201,6 +224,7 @@ static void add_terms(Emitter *e, void *context, LLVMValueRef channel, LLVMValue
         squares = load_sum(e, tile->squares, channel);
     }
     for (int r = 0; r < terms->count; r++) {
+        fetch_ahead(e, terms, &terms->rows[r], channel);
         elements_evaluate(e, &terms->rows[r], channel, mask, NULL, &term);
         if (terms->centred) {
             term = LLVMBuildFSub(e->builder, term, mean, "");
