@@ -12,9 +12,9 @@ enum {
     SUM_TILE_ROWS = 1024,
     MOMENTS_TILE_ROWS = 128,
     ROWS_AT_ONCE = 4,        /* rows that are added to a sum between its load and its store */
-    NEXT_ROWS = 16,          /* rows are fetched so far ahead; */
-    NEXT_TILES = 2,          /* in the second pass, which finds its own in a cache, so many tiles */
-    FETCHED_BYTES = 1 << 18, /* ahead, if what lies between stays in the cache */
+    NEXT_ROWS = 16,          /* fetched ahead; in a second pass, whose tile is in a cache, */
+    NEXT_TILES = 2,          /* so many tiles, */
+    FETCHED_BYTES = 1 << 18, /* if what lies between stays in the cache */
     MERGE_VECTORS = 4,       /* vectors of channels whose tiles are merged in a chunk */
     BLOCK_VECTORS = 8,       /* vectors of channels of a chunk at least, and whole blocks of them */
     ENOUGH_CHUNKS = 16,      /* so that threads end together */

@@ -3,8 +3,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/clock.h"
+#include "base/integer.h"
 #include "base/random.h"
 #include "ir/kernel_lives.h"
 #include "passes/plan_memory.h"
@@ -55,10 +57,18 @@ static void fill_buffer(const Buffer *buffer, char *region) {
         fill_numbers(buffer->dtype, region + buffer->offset, buffer->elements);
 }
 
+enum { LARGE_PAGE = 2 << 20 };
+
+/* Zeroed memory; much of it in large pages where the system has them, as a plan's regions are. */
 static char *allocate(int64_t bytes) {
-    size_t size = (size_t)plan_round_up(bytes + PLAN_ALIGNMENT);
-    char *memory = aligned_alloc(PLAN_ALIGNMENT, size);
-    return memory ? memset(memory, 0, size) : NULL;
+    int64_t unit = bytes >= LARGE_PAGE ? LARGE_PAGE : PLAN_ALIGNMENT;
+    size_t size = (size_t)integer_round_up(bytes + PLAN_ALIGNMENT, unit);
+    char *memory = aligned_alloc((size_t)unit, size);
+    if (!memory)
+        return NULL;
+    if (unit == LARGE_PAGE)
+        madvise(memory, size, MADV_HUGEPAGE);
+    return memset(memory, 0, size);
 }
 
 static Status out_of_memory(Arena *arena) {
