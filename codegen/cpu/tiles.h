@@ -39,7 +39,8 @@ void emit_tile_panel(Emitter *emitter, const Tiles *tiles, const TileOperands *o
                      LLVMValueRef rows, LLVMValueRef width);
 
 /* What tiles can do at most: `steps` times products into all four tiles of sums, which come from
- * nowhere (pairs: from `place`) and of which one goes to `place`. TILE_PEAK multiply-adds each time. */
+ * nowhere (pairs: from `place`) and of which one goes to `place`. TILE_PEAK multiply-adds each
+ * time. */
 enum { TILE_PEAK = 4 * TILE_ROWS * TILE_COLUMNS * TILE_DEPTH };
 void emit_tile_peak(Emitter *emitter, LLVMValueRef steps, LLVMValueRef place);
 
