@@ -1,6 +1,9 @@
 #include "tools/code_options.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "runtime/threads.h"
 #include "tools/options.h"
@@ -25,6 +28,17 @@ static const struct argp_option table[] = {
     {0},
 };
 
+/* A folder that files can be written to, made if it is missing; else the program ends. */
+static void make_folder(const struct argp_state *state, const char *path) {
+    struct stat found;
+    if ((mkdir(path, 0777) != 0 && errno != EEXIST) || stat(path, &found) != 0)
+        argp_failure(state, 1, errno, "%s", path);
+    if (!S_ISDIR(found.st_mode))
+        argp_failure(state, 1, ENOTDIR, "%s", path);
+    if (access(path, W_OK | X_OK) != 0)
+        argp_failure(state, 1, errno, "%s", path);
+}
+
 static error_t parse(int key, char *argument, struct argp_state *state) {
     CodeOptions *options = state->input;
     switch (key) {
@@ -44,6 +58,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         options->no_tuning = true;
         return 0;
     case KEY_DUMP:
+        make_folder(state, argument);
         options->run.dump_dir = argument;
         return 0;
     default:
