@@ -59,8 +59,7 @@ static bool may_use_tiles(void) {
 
 /* Whether the processor starts products of pairs as often as fp32's multiply-adds, and so does
  * twice the work: AMD's (Zen 4 and later) do. Intel's do half of fp32's work with them
- * (docs/performance.md).
- */
+ * (docs/performance.md). */
 static bool has_fast_pairs(void) {
 #if defined(__x86_64__)
     static const char amd[] = "AuthenticAMD";

@@ -93,9 +93,12 @@ static Status choose_target(Shipment *shipment) {
                               "not supported: objects that multiply tiles (--cpu %s); x86-64-v4 "
                               "and x86-64-v4-bf16 are the best levels for them",
                               cpu);
+    shipment->run_cpu = level_of(&host, PRECISION_FP32);
     Status runs = cpu_target(arena, NULL, shipment->target.cpu, false, &host);
     shipment->same_code = status_fine(runs) && strncmp(host.triple, shipment->target.triple,
                                                        strcspn(host.triple, "-") + 1) == 0;
+    if (shipment->same_code)
+        shipment->run_cpu = shipment->target.cpu;
     return STATUS_FINE;
 }
 
@@ -108,7 +111,7 @@ static Status compile_here(Shipment *shipment, const Graph *network, Diagnostics
     pass->training = ship_trains(shipment);
     if (pass->beta2 <= 0)
         pass->beta2 = network_uses_batch_norm(network) ? 0.95 : 0.999;
-    run.cpu = shipment->same_code ? shipment->target.cpu : NULL;
+    run.cpu = shipment->run_cpu;
     shipment->graph = graph_copy(network, shipment->arena);
     if (!passes_run(shipment->graph, pass, NULL, diagnostics, NULL, NULL))
         return status_failure(shipment->arena, "this network cannot be compiled for that entry");

@@ -73,6 +73,7 @@ typedef struct Shipment {
     CompiledProgram compiled;  /* as it runs here */
     CpuTarget target;          /* of the object */
     bool same_code;            /* the object is compiled for the target that runs here */
+    const char *run_cpu;       /* of the recorded run; not the same code: without tiles and pairs */
     ShipImage image;
     VECTOR(ArtefactConstant) constants;
     VECTOR(ArtefactRecord) records;
