@@ -147,14 +147,19 @@ static LLVMValueRef c_place(Emitter *e, const TileBlock *block, int m, int v) {
     return emit_at(e, e->i8, block->c, emit_add(e, row, emit_int(e, (int64_t)v * ROW_BYTES)));
 }
 
-static void load_sums(Emitter *e, TileBlock *block) {
+/* Loads the sums from C, or stores them there. */
+static void move_sums(Emitter *e, TileBlock *block, bool load) {
     if (multiplies_pairs(e)) {
-        pairs_load(e, &block->pairs, block->c, block->c_bytes);
+        if (load)
+            pairs_load(e, &block->pairs, block->c, block->c_bytes);
+        else
+            pairs_store(e, &block->pairs, block->c, block->c_bytes);
         return;
     }
     for (int m = 0; m < block->rows; m++)
         for (int v = 0; v < block->columns; v++)
-            load_tile(e, block->tiles, m * BLOCK + v, c_place(e, block, m, v), block->c_bytes);
+            move_tile(e, block->tiles, m * BLOCK + v, c_place(e, block, m, v), block->c_bytes,
+                      load);
 }
 
 static void clear_sums(Emitter *e, TileBlock *block) {
@@ -167,19 +172,9 @@ static void clear_sums(Emitter *e, TileBlock *block) {
             clear_tile(e, block->tiles, m * BLOCK + v);
 }
 
-static void store_sums(Emitter *e, const TileBlock *block) {
-    if (multiplies_pairs(e)) {
-        pairs_store(e, &block->pairs, block->c, block->c_bytes);
-        return;
-    }
-    for (int m = 0; m < block->rows; m++)
-        for (int v = 0; v < block->columns; v++)
-            store_tile(e, block->tiles, m * BLOCK + v, c_place(e, block, m, v), block->c_bytes);
-}
-
 static void begin_sums(Emitter *e, TileBlock *block) {
     Branch add = branch_begin(e, block->operands->accumulate);
-    load_sums(e, block);
+    move_sums(e, block, true);
     branch_else(e, &add);
     clear_sums(e, block);
     branch_end(e, &add);
@@ -250,7 +245,7 @@ static void emit_tile_block(Emitter *e, TileBlock *block) {
         multiply_taps(e, block);
     else
         multiply_steps(e, block);
-    store_sums(e, block);
+    move_sums(e, block, false);
 }
 
 /* Blocks of `tall` tiles, or of pairs, from row `first` to row `end`. */
