@@ -309,9 +309,7 @@ static void fetch_ahead(Emitter *e, const WeightBlock *block, LLVMValueRef count
     Loop row = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     LLVMValueRef place = emit_load(e, e->pointer, emit_at(e, e->pointer, found, row.index), 8);
     place = emit_at(e, e->f32, place, emit_add(e, block->part.first, stretch));
-    Loop lane = loop_begin(e, emit_int(e, 0), block->part.count, emit_int(e, e->target->lanes));
-    emit_prefetch(e, emit_at(e, e->f32, place, lane.index));
-    loop_end(e, &lane);
+    emit_fetch_row(e, DTYPE_F32, place, block->part.count);
     loop_end(e, &row);
 }
 

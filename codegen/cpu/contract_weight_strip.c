@@ -195,13 +195,6 @@ static LLVMValueRef next_strip(Emitter *e, const StripWeightSlots *slots, const 
     return emit_mul(e, rows, emit_slot(e, view->row_stride));
 }
 
-/* Has `count` elements of a row brought near. */
-static void fetch_row(Emitter *e, DType dtype, LLVMValueRef row, LLVMValueRef count) {
-    Loop line = loop_begin(e, emit_int(e, 0), count, emit_int(e, TILE_DEPTH));
-    emit_prefetch(e, emit_at(e, emit_dtype(e, dtype), row, line.index));
-    loop_end(e, &line);
-}
-
 /* All positions; those of the next strip are fetched. */
 static void turn_strip(Emitter *e, const WeightStrip *block, const StripPlace *place) {
     const StripWeightSlots *slots = block->slots;
@@ -211,8 +204,8 @@ static void turn_strip(Emitter *e, const WeightStrip *block, const StripPlace *p
     LLVMValueRef ahead = next_strip(e, slots, &slots->source.a, place);
     Loop fetched = loop_begin(e, zero, positions, emit_int(e, 1));
     LLVMValueRef row = load_pointer(e, block->pointers, fetched.index);
-    fetch_row(e, slots->source.a.dtype,
-              emit_at(e, emit_dtype(e, slots->source.a.dtype), row, ahead), block->count);
+    emit_fetch_row(e, slots->source.a.dtype,
+                   emit_at(e, emit_dtype(e, slots->source.a.dtype), row, ahead), block->count);
     loop_end(e, &fetched);
     Loop position = loop_begin(e, zero, positions, emit_int(e, TILE_DEPTH));
     Loop channel = loop_begin(e, zero, block->count, emit_int(e, TILE_ROWS));
@@ -240,8 +233,8 @@ static void find_gradient(Emitter *e, const WeightStrip *block, const StripPlace
     address = emit_at(e, emit_dtype(e, slots->b.dtype), address, block->columns.first_column);
     LLVMValueRef number = emit_add(e, first, position.index);
     emit_store(e, address, emit_at(e, e->pointer, block->b_pointers, number), 8);
-    fetch_row(e, slots->b.dtype, emit_at(e, emit_dtype(e, slots->b.dtype), address, ahead),
-              block->columns.column_count);
+    emit_fetch_row(e, slots->b.dtype, emit_at(e, emit_dtype(e, slots->b.dtype), address, ahead),
+                   block->columns.column_count);
     loop_end(e, &position);
     loop_end(e, &line);
 }

@@ -3,7 +3,7 @@
 #include "base/integer.h"
 #include "codegen/cpu/elements.h"
 
-enum { MAX_BLOCK_ROWS = 8, BLOCK_VECTORS = 3, DIRECT_CHANNELS = 8 };
+enum { MAX_BLOCK_ROWS = 8, BLOCK_VECTORS = 3, DIRECT_CHANNELS = 8, CACHE_LINE = 64 };
 
 GemmBlock gemm_block(const CpuTarget *target) {
     /* rows x vectors accumulators, `vectors` for B and one for the broadcast of A must fit. */
@@ -203,6 +203,15 @@ static void clear_vector(Emitter *e, void *context, LLVMValueRef channel, LLVMVa
 void emit_clear(Emitter *e, DType dtype, LLVMValueRef pointer, LLVMValueRef count) {
     Cleared cleared = {dtype, pointer};
     elements_each_vector(e, emit_int(e, 0), count, clear_vector, &cleared);
+}
+
+/* ---- What will be read ----------------------------------------------------------------------- */
+
+void emit_fetch_row(Emitter *e, DType dtype, LLVMValueRef row, LLVMValueRef count) {
+    int64_t step = CACHE_LINE / (int64_t)dtype_size(dtype);
+    Loop line = loop_begin(e, emit_int(e, 0), count, emit_int(e, step));
+    emit_prefetch(e, emit_at(e, emit_dtype(e, dtype), row, line.index));
+    loop_end(e, &line);
 }
 
 /* ---- Rows ------------------------------------------------------------------------------------ */

@@ -141,6 +141,9 @@ LLVMValueRef emit_present_rows(Emitter *emitter, LLVMValueRef pointers, LLVMValu
 void emit_even_pointers(Emitter *emitter, LLVMValueRef rows, int64_t step, LLVMValueRef count,
                         LLVMValueRef pointers);
 
+/* Has `count` elements of a row, wherever it is, brought into the second cache. */
+void emit_fetch_row(Emitter *emitter, DType dtype, LLVMValueRef row, LLVMValueRef count);
+
 /* Zeros at pointer[0 .. count). */
 void emit_clear(Emitter *emitter, DType dtype, LLVMValueRef pointer, LLVMValueRef count);
 
