@@ -19,10 +19,11 @@ enum {
     IN_PLACE_DEPTH = 1024, /* terms of a part, of rows that are read where they are */
     PACKED_GAP = 16,       /* from row to row is no power of two, to spread over the cache */
     TILED_UNIT = 2 * TILE_ROWS,
-    STRIP_DEPTH = 320,     /* of strips: terms of a part at most, a step of tiles at least */
-    STRIP_SUMS = 64 << 10, /* sums of a chunk at most, */
-    STRIP_ROWS = 1024,     /* and rows, */
-    ENOUGH_CHUNKS = 16     /* so that threads end together */
+    STRIP_DEPTH = 320,       /* of strips: terms of a part at most, a step of tiles at least */
+    STRIP_BYTES = 512 << 10, /* that are packed at most, if it is more than a part */
+    STRIP_SUMS = 64 << 10,   /* sums of a chunk at most, */
+    STRIP_ROWS = 1024,       /* and rows, */
+    ENOUGH_CHUNKS = 16       /* so that threads end together */
 };
 
 /* Fills in *strip where they are strips. */
@@ -96,21 +97,52 @@ static Parts cut_strip_depth(const Strip *strip, int64_t in) {
     return parts;
 }
 
+/* The channels of a strip that are packed together: whole parts, as many as fit. Where there are
+ * tiles, sums then stay in them; vectors rather have a short panel in the first cache. */
+static int64_t channels_at_once(const CpuTarget *target, const Parts *parts, const Strip *strip,
+                                int64_t in) {
+    int64_t part = parts->depth / strip->count * strip->positions * (int64_t)sizeof(uint16_t);
+    int64_t fit = target->tiles == CPU_TILES_PAIRS ? 1 : STRIP_BYTES / part;
+    int64_t groups = integer_divide_up(parts->channel_parts, fit > 1 ? fit : 1);
+    int64_t together = integer_divide_up(parts->channel_parts, groups) * parts->channels;
+    return together < in ? together : in;
+}
+
+/* How packed rows lie, in fp32 elements: of tiles and strips [step][row], or [row][step] where the
+ * steps of a row are made one behind the other. */
+typedef struct PackedRows {
+    int64_t row, step, size;
+} PackedRows;
+
+static PackedRows lay_rows(const ContractSlots *out, const Kernel *kernel, const Parts *parts,
+                           const Strip *strip, int64_t together) {
+    int64_t unit = TILE_DEPTH / 2, rows = out->cut.rows, in = kernel->contraction.in;
+    if (out->form == ROWS_STRIP) {
+        int64_t steps = integer_divide_up(strip->inner * together, TILE_DEPTH);
+        return (PackedRows){unit, strip->positions * unit, steps * strip->positions * unit};
+    }
+    if (out->form != ROWS_TILED) {
+        int64_t spread = out->form == ROWS_SHARED ? LINE_SPREAD : 0;
+        int64_t packed = out->form == ROWS_IN_PLACE ? 0 : rows + spread;
+        return (PackedRows){out->packed_row, 0, packed * out->packed_row};
+    }
+    if (kernel->contraction.prologue || in / kernel->contraction.groups % TILE_DEPTH != 0) {
+        int64_t row = parts->depth / 2 + TILE_COLUMNS;
+        return (PackedRows){row, unit, rows * row};
+    }
+    int64_t step = (rows + TILED_UNIT) * unit;
+    return (PackedRows){unit, step, parts->depth / TILE_DEPTH * step};
+}
+
 /* Where things are in the workspace; rows are packed, pointed to, or both. */
 static void slot_workspace(Slots *slots, ContractSlots *out, const Parts *parts, int64_t in,
-                           int64_t sums_row, const Strip *strip) {
-    bool tiled = out->form == ROWS_TILED, strips = out->form == ROWS_STRIP;
-    bool direct = out->form != ROWS_PACKED && !strips;
-    int64_t row = tiled    ? parts->depth / 2 + TILE_COLUMNS
-                  : strips ? parts->depth / strip->count / 2
-                           : out->packed_row;
-    int64_t rows = strips ? integer_divide_up(strip->rows, TILED_UNIT) * TILED_UNIT : out->cut.rows;
-    int64_t spread = out->form == ROWS_SHARED ? LINE_SPREAD : 0;
-    int64_t packed_rows = strips ? strip->positions : rows + spread;
-    int64_t packed = out->form == ROWS_IN_PLACE ? 0 : packed_rows * row;
+                           int64_t sums_row, int64_t rows, const PackedRows *lie) {
+    bool direct = out->form != ROWS_PACKED && out->form != ROWS_STRIP;
+    int64_t packed = lie->size;
     int64_t sums = (rows + out->skips) * sums_row; /* a spare one for what fills register blocks */
     int64_t zeros = direct ? integer_divide_up(in, 16) * 16 : 0, taps = parts->taps;
-    out->row_bytes = slot_number(slots, row * (int64_t)sizeof(float));
+    out->row_bytes = slot_number(slots, lie->row * (int64_t)sizeof(float));
+    out->step_bytes = slot_number(slots, lie->step * (int64_t)sizeof(float));
     int64_t table = packed + sums + zeros;
     int64_t pointers = table + ROW_TABLE_BYTES / (int64_t)sizeof(float);
     out->sums = slot_number(slots, packed);
@@ -186,7 +218,12 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
     out.row_blocks = slot_number(slots, row_blocks);
     out.taps_per_part = slot_number(slots, parts.taps);
     out.channels_per_part = slot_number(slots, parts.channels);
-    slot_workspace(slots, &out, &parts, in, panels.widest, &strip);
+    int64_t together = strips ? channels_at_once(target, &parts, &strip, in) : parts.channels;
+    out.channels_at_once = slot_number(slots, together);
+    PackedRows lie = lay_rows(&out, kernel, &parts, &strip, together);
+    slot_workspace(slots, &out, &parts, in, panels.widest,
+                   strips ? integer_divide_up(strip.rows, TILED_UNIT) * TILED_UNIT : out.cut.rows,
+                   &lie);
     int64_t packing = tiled ? parts.channel_parts * parts.tap_parts *
                                   integer_divide_up(panels.count, CONTRACT_PACKED_PANELS)
                             : panels.count;
@@ -229,9 +266,9 @@ static PartLoop part_loop_taps(Emitter *e, const ContractSlots *slots) {
     return loop;
 }
 
-/* Inside: over channels. */
+/* Inside: over channels; of strips, of some parts. */
 static void part_loop_channels(Emitter *e, const ContractSlots *slots, PartLoop *loop) {
-    LLVMValueRef in = emit_slot(e, slots->in), step = emit_slot(e, slots->channels_per_part);
+    LLVMValueRef in = emit_slot(e, slots->in), step = emit_slot(e, slots->channels_at_once);
     loop->channel = loop_begin(e, emit_int(e, 0), in, step);
     loop->part.first = loop->channel.index;
     loop->part.count = emit_min(e, step, emit_sub(e, in, loop->channel.index));
@@ -352,24 +389,30 @@ static LLVMValueRef find_rows(Emitter *e, const Block *block, LLVMValueRef first
                              block->slots->cut.rows);
 }
 
+/* From packed row to packed row; in strips steps lie apart, see lay_rows. */
+static LLVMValueRef packed_row_bytes(Emitter *e, const ContractSlots *slots) {
+    int64_t step = TILE_DEPTH * (int64_t)sizeof(uint16_t);
+    return slots->form == ROWS_STRIP ? emit_int(e, step) : emit_slot(e, slots->row_bytes);
+}
+
 /* The rows of one part of the depth as bf16; zeros where the last step of tiles goes beyond it. */
 static void pack_tile_rows(Emitter *e, const Block *block, const PackedTaps *part,
                            LLVMValueRef steps) {
     const ContractSlots *slots = block->slots;
-    LLVMValueRef last = emit_mul(e, emit_sub(e, steps, emit_int(e, 1)), emit_int(e, TILE_DEPTH));
-    LLVMValueRef row_bytes = emit_slot(e, slots->row_bytes);
+    StepRows packed = {block->packed_rows, emit_slot(e, slots->row_bytes),
+                       emit_slot(e, slots->step_bytes)};
+    LLVMValueRef last = emit_mul(e, emit_sub(e, steps, emit_int(e, 1)), packed.step);
     PackedTaps shifted = *part;
     shifted.first = emit_add(e, part->first, emit_mul(e, block->group, emit_slot(e, slots->in)));
     Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
-    LLVMValueRef target = emit_at(e, e->i8, block->packed_rows, emit_mul(e, rows.index, row_bytes));
+    LLVMValueRef target = emit_at(e, e->i8, packed.start, emit_mul(e, rows.index, packed.row));
     emit_store_vector(e, LLVMConstNull(LLVMVectorType(e->i16, TILE_DEPTH)),
-                      emit_at(e, e->i16, target, last), NULL);
+                      emit_at(e, e->i8, target, last), NULL);
     if (slots->source.prologue)
         emit_pack_row(e, &slots->source, &shifted, block->table, rows.index, target);
     loop_end(e, &rows);
     if (!slots->source.prologue)
-        emit_copy_rows(e, &slots->source, part, block->pointers, block->packed_rows, row_bytes,
-                       block->row_count);
+        emit_copy_rows(e, &slots->source, part, block->pointers, &packed, block->row_count);
 }
 
 /* True behind the first part of the depth. */
@@ -378,41 +421,57 @@ static LLVMValueRef is_later_part(Emitter *e, const PackedTaps *part) {
     return LLVMBuildICmp(e->builder, LLVMIntNE, either, emit_int(e, 0), "");
 }
 
-/* The strip at the channels of one part of the depth. */
+/* The strip at these channels. */
 static void pack_strip(Emitter *e, const Block *block, const PackedTaps *part) {
     const ContractSlots *slots = block->slots;
     LLVMValueRef count = emit_mul(e, part->count, emit_slot(e, slots->strip.inner));
-    LLVMValueRef size = emit_div(e, emit_slot(e, slots->row_bytes), emit_int(e, 2));
+    StepRows packed = {block->packed_rows, packed_row_bytes(e, slots),
+                       emit_slot(e, slots->step_bytes)};
     emit_pack_strip(e, &slots->source, &slots->strip, &block->strip,
-                    &(StripPart){part->first, count, size, block->packed_rows});
+                    &(StripPart){part->first, count, packed});
 }
 
-/* One part of the depth from tiles: packs the rows, sums += rows x panels. */
+/* Steps of a tap at `part`'s channels. */
+static LLVMValueRef tap_steps(Emitter *e, const ContractSlots *slots, const PackedTaps *part) {
+    return emit_div(e, contract_tap_depth(e, slots, part), emit_int(e, TILE_DEPTH));
+}
+
+/* Cuts the channels into parts. */
+static void cut_slices(Emitter *e, const ContractSlots *slots, const PackedTaps *all,
+                       TileOperands *o) {
+    LLVMValueRef size = emit_slot(e, slots->channels_per_part), one = emit_int(e, 1);
+    LLVMValueRef rest = emit_sub(e, all->count, one);
+    PackedTaps part = *all;
+    part.count = emit_min(e, size, all->count);
+    o->steps = tap_steps(e, slots, &part);
+    part.count = emit_add(e, emit_rem(e, rest, size), one);
+    o->last_steps = tap_steps(e, slots, &part);
+    o->slices = emit_add(e, emit_div(e, rest, size), one);
+    o->taps = emit_slot(e, slots->strip.count);
+    o->places = slots->strip.places;
+}
+
+/* One part of the depth, or some, from tiles: packs the rows, sums += rows x panels. */
 static void multiply_tiled(Emitter *e, const Block *block, const PackedTaps *part) {
     const ContractSlots *slots = block->slots;
-    bool strip = slots->form == ROWS_STRIP;
-    LLVMValueRef taps = emit_sub(e, part->end_tap, part->first_tap);
-    LLVMValueRef depth = strip ? contract_tap_depth(e, slots, part)
-                               : emit_round_up(e, emit_mul(e, taps, part->count), TILE_DEPTH);
-    LLVMValueRef steps = emit_div(e, depth, emit_int(e, TILE_DEPTH));
-    if (strip)
+    TileOperands o = {.a = block->packed_rows,
+                      .a_row = packed_row_bytes(e, slots),
+                      .a_step = emit_slot(e, slots->step_bytes),
+                      .c_row = emit_slot(e, slots->sums_row),
+                      .accumulate = is_later_part(e, part)};
+    if (slots->form == ROWS_STRIP) {
+        cut_slices(e, slots, part, &o);
         pack_strip(e, block, part);
-    else
-        pack_tile_rows(e, block, part, steps);
+    } else {
+        o.steps = tap_steps(e, slots, part);
+        pack_tile_rows(e, block, part, o.steps);
+    }
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
     LLVMValueRef column = emit_panel_start(e, &slots->panels, panels.index);
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
     LLVMValueRef panel = contract_packed_panel(e, slots, block->group, column);
-    TileOperands o = {
-        .a = block->packed_rows,
-        .a_row = emit_slot(e, slots->row_bytes),
-        .b = contract_packed_part(e, slots, panel, width, part),
-        .c = emit_at(e, e->f32, block->sums, emit_sub(e, column, block->columns.first_column)),
-        .c_row = emit_slot(e, slots->sums_row),
-        .steps = steps,
-        .taps = strip ? emit_slot(e, slots->strip.count) : NULL,
-        .places = slots->strip.places,
-        .accumulate = is_later_part(e, part)};
+    o.b = contract_packed_part(e, slots, panel, width, part);
+    o.c = emit_at(e, e->f32, block->sums, emit_sub(e, column, block->columns.first_column));
     emit_tile_panel(e, &block->tiles, &o, block->padded_rows, width);
     loop_end(e, &panels);
 }

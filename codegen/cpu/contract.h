@@ -34,14 +34,16 @@ typedef struct ContractSlots {
     ElementSlots elements;
     WeightViewSlots weight;
     PanelSlots panels;
-    int in, out, depth; /* channels per group; taps x in */
-    int packed;         /* pointer: [group][panel][depth][columns]; tiles: TileOperands.b */
-    int packed_group;   /* elements of a group there */
-    int part_depth;     /* tiles: terms of a part, each padded to whole tiles */
-    int channel_parts;  /* tiles: parts of the channels at a tap */
-    int parts;          /* tiles: of the whole depth */
-    int row_bytes;      /* tiles: from packed row to packed row; strips: of a position */
-    int rows;           /* of this phase, all images */
+    int in, out, depth;   /* channels per group; taps x in */
+    int packed;           /* pointer: [group][panel][depth][columns]; tiles: TileOperands.b */
+    int packed_group;     /* elements of a group there */
+    int part_depth;       /* tiles: terms of a part, each padded to whole tiles */
+    int channel_parts;    /* tiles: parts of the channels at a tap */
+    int parts;            /* tiles: of the whole depth */
+    int row_bytes;        /* tiles: from packed row, or position of a strip, to the next */
+    int step_bytes;       /* tiles: and from step to step of the depth */
+    int channels_at_once; /* of which rows are packed together: of some parts */
+    int rows;             /* of this phase, all images */
     int block_rows, row_blocks;
     int taps_per_part, channels_per_part;
     int sums, sums_row, zeros, table, pointers; /* offsets in the workspace: behind the packed rows

@@ -448,24 +448,22 @@ static void pack_pair_rows(Emitter *e, const WeightBlock *block, LLVMValueRef fi
                       target);
     loop_end(e, &rows);
     if (!slots->source.prologue)
-        emit_copy_rows(e, &slots->source, &part, emit_at(e, e->pointer, block->pointers, first),
-                       block->packed_a, emit_int(e, PAIRED_ROW * 2), count);
+        emit_copy_rows(
+            e, &slots->source, &part, emit_at(e, e->pointer, block->pointers, first),
+            &(StepRows){block->packed_a, emit_int(e, PAIRED_ROW * 2), emit_int(e, TILE_DEPTH * 2)},
+            count);
 }
 
 /* Two rows of a panel's columns as rows of pairs in both its tiles. */
 static void store_pairs(Emitter *e, LLVMValueRef const rows[2], LLVMValueRef tiles,
                         LLVMValueRef place) {
-    LLVMTypeRef wide = LLVMVectorType(e->i16, PANEL_ROWS);
-    LLVMValueRef even = emit_load_vector(e, wide, rows[0], NULL);
-    LLVMValueRef odd = emit_load_vector(e, wide, rows[1], NULL);
+    LLVMValueRef loaded[2], pairs[2];
+    for (int i = 0; i < 2; i++)
+        loaded[i] = emit_load_vector(e, LLVMVectorType(e->i16, PANEL_ROWS), rows[i], NULL);
+    emit_pair_rows(e, loaded, pairs);
     for (int half = 0; half < 2; half++) {
-        LLVMValueRef lanes[PANEL_ROWS];
-        for (int l = 0; l < PANEL_ROWS; l++)
-            lanes[l] = emit_int32(e, half * TILE_COLUMNS + l / 2 + (l % 2 ? PANEL_ROWS : 0));
-        LLVMValueRef pairs =
-            LLVMBuildShuffleVector(e->builder, even, odd, LLVMConstVector(lanes, PANEL_ROWS), "");
         LLVMValueRef tile = emit_add(e, place, emit_int(e, half * TILE_ELEMENTS));
-        emit_store_vector(e, pairs, emit_at(e, e->i16, tiles, tile), NULL);
+        emit_store_vector(e, pairs[half], emit_at(e, e->i16, tiles, tile), NULL);
     }
 }
 
@@ -542,6 +540,7 @@ static void multiply_tiles(Emitter *e, const WeightBlock *block, LLVMValueRef st
     Loop panels = loop_begin(e, emit_int(e, 0), block->rows, emit_int(e, PANEL_ROWS));
     TileOperands o = {.a = block->packed_b,
                       .a_row = emit_int(e, TURNED_ROW * 2),
+                      .a_step = emit_int(e, TILE_DEPTH * 2),
                       .b = emit_at(e, e->i16, block->pairs,
                                    emit_mul(e, panels.index, emit_int(e, TILED_STRETCH))),
                       .c = emit_at(e, e->f32, block->sums, panels.index),

@@ -1,8 +1,13 @@
 /* The gradient of a weight from tiles, by strips. A chunk owns some input channels at all taps and
- * some columns of the weight, and runs over its part of the strips. Of each it turns what the taps
- * read, [channel][position]: the rows of the weight's block at a tap are rows of it, from the tap's
- * place on, whatever the tap, so this is the left factor of all. The right one is the incoming
- * gradient, two rows beside each other, with zeros where positions hang over a line. */
+ * some columns of the weight, and runs over its part of the strips. It computes the transposed
+ * block, [tap][column][channel]. The left factor is the incoming gradient, turned, with zeros where
+ * positions hang over a line. The right one is what the taps read, two positions beside each other,
+ * once for all taps: a tap begins at the pair of its place. For a tap at an odd place the gradient
+ * is turned a second time, one position later, so that its pairs are those of an even place.
+ * Sums are fp32 over the rows of a part, at most 65,536, of which an instruction adds 32; parts are
+ * added in double, in order. */
+#include <math.h>
+
 #include "base/integer.h"
 #include "codegen/cpu/contract_weight.h"
 #include "codegen/cpu/kinds.h"
@@ -10,12 +15,20 @@
 #include "codegen/cpu/tiles.h"
 
 enum {
-    BLOCK_COLUMNS = 256,    /* columns of a chunk at most */
-    BLOCK_SUMS = 80 * 1024, /* sums of a chunk at most, if it has some channels more than a tile */
-    STRIP_ROWS = 512,       /* rows that are taken at a time, at most, if a line is not longer */
-    UNIT = 2 * TILE_ROWS,   /* channels of a block of tiles */
-    PANEL = 2 * TILE_COLUMNS
+    BLOCK_SUMS = 160 * 1024, /* sums of a chunk at most, if it has some blocks more than one */
+    TURNING_COST = 5,        /* of a column's gradients, in that of pairing a channel */
+    STRIP_ROWS = 512,        /* rows that are taken at a time, at most, if a line is not longer */
+    PART_ROWS = 65536,       /* that are summed in fp32, at most, if a strip has not more */
+    UNIT = 2 * TILE_ROWS     /* columns, and channels, of a block of tiles */
 };
+
+/* How the weight is cut. */
+typedef struct WeightCut {
+    int64_t channels, columns;             /* of a block */
+    int64_t channel_blocks, column_blocks; /* of the weight */
+    int64_t tap_rows, row, sums;           /* a block's sums: columns and channels, whole tiles, of
+                                              a tap; of all taps */
+} WeightCut;
 
 typedef struct StripWeightSlots {
     StripSlots strip;
@@ -23,61 +36,100 @@ typedef struct StripWeightSlots {
     SpaceSlots space;
     ViewSlots b;
     WeightViewSlots weight;
-    PanelSlots panels;
-    int in, channels, channel_blocks;  /* channels of a block */
-    int tap_rows;                      /* rows of the sums at a tap: channels, whole tiles */
-    int strips, part_strips, parts;    /* in all, of a part */
-    int float_strips;                  /* that are summed in fp32 */
-    int blocks, block_rows, block_row; /* of the weight; rows and columns of a block's sums */
-    int positions, turned_row, depth;  /* of a strip: whole tiles; from channel to channel; rows */
-    int pairs, sums, totals, pointers, zeros; /* offsets in the workspace; at 0 what is turned */
-    int part_totals; /* pointer: [part][block][block_rows][block_row] doubles */
+    int in, out;
+    int channels, columns, column_blocks; /* of a block; of the weight */
+    int blocks, tap_rows, row, block_sums;
+    int strips, part_strips, parts;         /* in all, of a part */
+    int positions, tile_bytes, block_bytes; /* of a strip, even; of its pairs in a tile of channels;
+                                               of what is turned of UNIT columns */
+    int later;                              /* bytes from what is turned to it one position later;
+                                               0: no tap asks for that */
+    int pairs, sums, pointers, zeros;       /* offsets in the workspace; at 0 what is turned */
+    int part_sums;                          /* pointer: [part][block][tap][tap_rows][row] */
 } StripWeightSlots;
-
-/* As many channels as sums stay near, in equal blocks. */
-static int64_t choose_channels(int64_t in, int64_t taps, int64_t columns) {
-    int64_t most = BLOCK_SUMS / (taps * columns) / UNIT * UNIT;
-    if (most < UNIT)
-        most = UNIT;
-    int64_t even = integer_divide_up(in, integer_divide_up(in, most));
-    return even < in ? integer_divide_up(even, UNIT) * UNIT : in;
-}
 
 static int64_t round_up(int64_t value, int64_t unit) {
     return integer_divide_up(value, unit) * unit;
 }
 
-/* The strips are cut into parts where there are few blocks. */
+/* At most `most` of `all`, in equal blocks of whole UNITs. */
+static int64_t even_blocks(int64_t all, int64_t most) {
+    int64_t fit = most < UNIT ? UNIT : most / UNIT * UNIT;
+    int64_t even = integer_divide_up(all, integer_divide_up(all, fit));
+    return even < all ? round_up(even, UNIT) : all;
+}
+
+/* As many columns and channels as sums stay near. Of each chunk's strips all columns are turned and
+ * all channels paired: least is done for a given product of both if both cost the same. */
+static WeightCut cut_weight(const Contraction *c) {
+    int64_t taps = c->taps.tap_count, most = BLOCK_SUMS / taps;
+    WeightCut cut = {.columns = even_blocks(c->out, (int64_t)sqrt((double)most / TURNING_COST))};
+    cut.tap_rows = round_up(cut.columns, TILE_ROWS);
+    cut.channels = even_blocks(c->in, most / cut.tap_rows);
+    cut.row = round_up(cut.channels, TILE_COLUMNS);
+    cut.channel_blocks = integer_divide_up(c->in, cut.channels);
+    cut.column_blocks = integer_divide_up(c->out, cut.columns);
+    cut.sums = taps * cut.tap_rows * cut.row;
+    return cut;
+}
+
+static void slot_cut(Slots *slots, StripWeightSlots *out, const Contraction *c,
+                     const WeightCut *cut) {
+    out->in = slot_number(slots, c->in);
+    out->out = slot_number(slots, c->out);
+    out->channels = slot_number(slots, cut->channels);
+    out->columns = slot_number(slots, cut->columns);
+    out->column_blocks = slot_number(slots, cut->column_blocks);
+    out->blocks = slot_number(slots, cut->channel_blocks * cut->column_blocks);
+    out->tap_rows = slot_number(slots, cut->tap_rows);
+    out->row = slot_number(slots, cut->row);
+    out->block_sums = slot_number(slots, cut->sums);
+}
+
+/* The strips are cut into parts where there are few blocks, or many rows. */
 static int64_t slot_strips(Slots *slots, StripWeightSlots *out, const Strip *strip, int64_t images,
                            int64_t blocks) {
     int64_t strips = images * strip->strips, wanted = WEIGHT_ENOUGH_CHUNKS / blocks;
     int64_t part = integer_divide_up(strips, wanted < 1 ? 1 : wanted < strips ? wanted : strips);
-    int64_t parts = integer_divide_up(strips, part), rows = strip->lines * strip->line;
-    int64_t together = WEIGHT_TILED_FLOAT_ROWS / rows;
+    int64_t fit = PART_ROWS / (strip->lines * strip->width);
+    if (part > fit)
+        part = fit < 1 ? 1 : fit;
+    int64_t parts = integer_divide_up(strips, part);
     out->strips = slot_number(slots, strips);
     out->part_strips = slot_number(slots, part);
     out->parts = slot_number(slots, parts);
-    out->float_strips = slot_number(slots, together < 1 ? 1 : together);
     return parts;
 }
 
+static bool has_odd_places(const Strip *strip) {
+    for (int64_t t = 0; t < strip->count; t++)
+        if (strip_place(strip, t) % 2 != 0)
+            return true;
+    return false;
+}
+
+/* In fp32 elements: what is turned, pairs, sums, pointers, zeros. */
 static void slot_workspace(Slots *slots, StripWeightSlots *out, const Strip *strip,
-                           int64_t channels, int64_t columns, int64_t sums) {
-    int64_t unit = TILE_DEPTH, positions = round_up(strip->positions, unit);
-    int64_t row = positions + (positions / unit % 2 == 0 ? unit : 2 * unit); /* odd lines */
-    int64_t depth = round_up(strip->rows, unit), pairs = round_up(channels, TILE_ROWS) * row / 2;
-    int64_t at = pairs + depth * columns / 2;
+                           const WeightCut *cut) {
+    int64_t row = TILE_DEPTH / 2, positions = round_up(strip->positions, TILE_DEPTH);
+    int64_t depth = round_up(strip->rows + 1, TILE_DEPTH), tile = positions / 2 * TILE_COLUMNS;
+    int64_t block = depth / TILE_DEPTH * UNIT * row;
+    int64_t turned = round_up(cut->columns, UNIT) / UNIT * block;
+    int64_t pairs = turned * (1 + has_odd_places(strip));
+    int64_t sums = pairs + round_up(cut->channels, UNIT) / TILE_COLUMNS * tile;
+    int64_t pointers = sums + cut->sums;
+    int64_t zeros = pointers + (positions + depth + 1) * (int64_t)(sizeof(void *) / sizeof(float));
+    zeros = round_up(zeros, row);
     out->positions = slot_number(slots, positions);
-    out->turned_row = slot_number(slots, row);
-    out->depth = slot_number(slots, depth);
+    out->tile_bytes = slot_number(slots, tile * (int64_t)sizeof(float));
+    out->block_bytes = slot_number(slots, block * (int64_t)sizeof(float));
+    out->later = slot_number(slots, (pairs - turned) * (int64_t)sizeof(float));
     out->pairs = slot_number(slots, pairs);
-    out->sums = slot_number(slots, at);
-    out->totals = slot_number(slots, at + sums);
-    out->pointers = slot_number(slots, at + 3 * sums);
-    int64_t pointers = (positions + depth) * (int64_t)(sizeof(void *) / sizeof(float));
-    out->zeros = slot_number(slots, at + 3 * sums + pointers);
-    int64_t zeros = round_up(channels > columns ? channels : columns, TILE_COLUMNS) + PANEL;
-    slots->workspace = (at + 3 * sums + pointers + zeros) * (int64_t)sizeof(float);
+    out->sums = slot_number(slots, sums);
+    out->pointers = slot_number(slots, pointers);
+    out->zeros = slot_number(slots, zeros);
+    slots->workspace =
+        (zeros + round_up(cut->channels + cut->columns, UNIT) + UNIT) * (int64_t)sizeof(float);
 }
 
 static StripWeightSlots slot_strip_weight(Slots *slots, const Kernel *kernel, int stage) {
@@ -88,28 +140,19 @@ static StripWeightSlots slot_strip_weight(Slots *slots, const Kernel *kernel, in
     strip_plan(slots->arena, slots->program, kernel, false, &strip);
     strip_cut(&strip, STRIP_ROWS, strip.height);
     ordered.contraction.taps = strip.taps;
-    Panels panels = tile_panels(c->out, BLOCK_COLUMNS);
-    int64_t taps = c->taps.tap_count, channels = choose_channels(c->in, taps, panels.widest);
-    int64_t tap_rows = round_up(channels, TILE_ROWS), sums = taps * tap_rows * panels.widest;
-    int64_t channel_blocks = integer_divide_up(c->in, channels);
-    int64_t blocks = channel_blocks * panels.blocks;
+    WeightCut cut = cut_weight(c);
+    int64_t blocks = cut.channel_blocks * cut.column_blocks;
     out.strip = slot_strip(slots, &strip);
     out.source = slot_packed_source(slots, &ordered, DTYPE_BF16);
     out.space = slot_space(slots, &kernel->space, false);
     out.b = slot_view(slots, &c->b);
     out.weight = slot_weight_view(slots, &c->weight);
-    out.panels = slot_panels(slots, &panels, c->out);
-    out.in = slot_number(slots, c->in);
-    out.channels = slot_number(slots, channels);
-    out.channel_blocks = slot_number(slots, channel_blocks);
-    out.tap_rows = slot_number(slots, tap_rows);
-    out.blocks = slot_number(slots, blocks);
-    out.block_rows = slot_number(slots, taps * tap_rows);
-    out.block_row = slot_number(slots, panels.widest);
-    slot_workspace(slots, &out, &strip, channels, panels.widest, sums);
+    slot_cut(slots, &out, c, &cut);
+    slot_workspace(slots, &out, &strip, &cut);
     int64_t images = space_images(&slots->program->geometry, &kernel->space);
     int64_t parts = slot_strips(slots, &out, &strip, images, blocks);
-    out.part_totals = slot_shared(slots, (parts > 1 ? parts * blocks * sums : 1) * 8);
+    int64_t shared = parts > 1 ? parts * blocks * cut.sums : 1;
+    out.part_sums = slot_shared(slots, shared * (int64_t)sizeof(float));
     slots->chunks = stage == 0 ? blocks * parts : parts > 1 ? blocks : 0;
     return out;
 }
@@ -124,18 +167,18 @@ void bind_weight_strips(Slots *slots, const Kernel *kernel, int stage) {
 typedef struct WeightStrip {
     const StripWeightSlots *slots;
     Tiles tiles;
-    PanelBlock columns;
-    LLVMValueRef first, count; /* channels */
-    LLVMValueRef turned, pairs, sums, totals, pointers, b_pointers, zeros;
+    LLVMValueRef channel, channels, column, columns; /* the first, and how many */
+    LLVMValueRef turned, pairs, sums, pointers, gradients, zeros;
 } WeightStrip;
 
 static WeightStrip find_block(Emitter *e, const StripWeightSlots *slots, LLVMValueRef number) {
-    LLVMValueRef column_blocks = emit_slot(e, slots->panels.blocks);
-    LLVMValueRef channels = emit_slot(e, slots->channels);
+    LLVMValueRef column_blocks = emit_slot(e, slots->column_blocks);
+    LLVMValueRef channels = emit_slot(e, slots->channels), columns = emit_slot(e, slots->columns);
     WeightStrip block = {.slots = slots};
-    block.columns = emit_panel_block(e, &slots->panels, emit_rem(e, number, column_blocks));
-    block.first = emit_mul(e, emit_div(e, number, column_blocks), channels);
-    block.count = emit_min(e, channels, emit_sub(e, emit_slot(e, slots->in), block.first));
+    block.column = emit_mul(e, emit_rem(e, number, column_blocks), columns);
+    block.columns = emit_min(e, columns, emit_sub(e, emit_slot(e, slots->out), block.column));
+    block.channel = emit_mul(e, emit_div(e, number, column_blocks), channels);
+    block.channels = emit_min(e, channels, emit_sub(e, emit_slot(e, slots->in), block.channel));
     return block;
 }
 
@@ -144,48 +187,23 @@ static void find_workspace(Emitter *e, WeightStrip *block) {
     block->turned = e->workspace;
     block->pairs = emit_workspace(e, slots->pairs);
     block->sums = emit_workspace(e, slots->sums);
-    block->totals = emit_workspace(e, slots->totals);
     block->pointers = emit_workspace(e, slots->pointers);
-    block->b_pointers = emit_at(e, e->pointer, block->pointers, emit_slot(e, slots->positions));
+    block->gradients = emit_at(e, e->pointer, block->pointers, emit_slot(e, slots->positions));
     block->zeros = emit_workspace(e, slots->zeros);
-    LLVMValueRef size = emit_max(e, emit_slot(e, slots->channels), emit_slot(e, slots->block_row));
-    emit_clear(e, DTYPE_F32, block->zeros, emit_add(e, size, emit_int(e, PANEL)));
+    LLVMValueRef both = emit_add(e, emit_slot(e, slots->channels), emit_slot(e, slots->columns));
+    emit_clear(e, DTYPE_F32, block->zeros, emit_add(e, both, emit_int(e, UNIT)));
 }
 
-/* The totals of block `block` in part `part` of the strips. */
-static LLVMValueRef part_totals(Emitter *e, const StripWeightSlots *slots, LLVMValueRef part,
-                                LLVMValueRef block) {
+/* The sums of block `block` in part `part` of the strips. */
+static LLVMValueRef part_sums(Emitter *e, const StripWeightSlots *slots, LLVMValueRef part,
+                              LLVMValueRef block) {
     LLVMValueRef number = emit_add(e, emit_mul(e, part, emit_slot(e, slots->blocks)), block);
-    LLVMValueRef size =
-        emit_mul(e, emit_slot(e, slots->block_rows), emit_slot(e, slots->block_row));
-    return emit_at(e, e->f64, emit_slot_pointer(e, slots->part_totals), emit_mul(e, number, size));
+    return emit_at(e, e->f32, emit_slot_pointer(e, slots->part_sums),
+                   emit_mul(e, number, emit_slot(e, slots->block_sums)));
 }
 
 static LLVMValueRef load_pointer(Emitter *e, LLVMValueRef table, LLVMValueRef number) {
     return emit_load(e, e->pointer, emit_at(e, e->pointer, table, number), 8);
-}
-
-/* TILE_DEPTH positions from number `first` on of 16 channels, turned. */
-static void turn_positions(Emitter *e, const WeightStrip *block, LLVMValueRef first,
-                           LLVMValueRef channel) {
-    const StripWeightSlots *slots = block->slots;
-    LLVMValueRef pairs[TILE_ROWS], row = emit_slot(e, slots->turned_row);
-    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->count, channel));
-    for (int i = 0; i < TILE_ROWS; i++) {
-        LLVMValueRef halves[2];
-        for (int half = 0; half < 2; half++) {
-            LLVMValueRef number = emit_add(e, first, emit_int(e, 2 * i + half));
-            halves[half] = emit_load_bf16(e, slots->source.a.dtype,
-                                          load_pointer(e, block->pointers, number), channel, mask);
-        }
-        pairs[i] = emit_pairs(e, halves[0], halves[1]);
-    }
-    emit_transpose(e, pairs);
-    LLVMValueRef target = emit_add(e, emit_mul(e, channel, row), first);
-    for (int i = 0; i < TILE_ROWS; i++) {
-        emit_store_vector(e, pairs[i], emit_at(e, e->i16, block->turned, target), NULL);
-        target = emit_add(e, target, row);
-    }
 }
 
 /* Elements from a row to the one that has its place in the next strip. */
@@ -195,196 +213,267 @@ static LLVMValueRef next_strip(Emitter *e, const StripWeightSlots *slots, const 
     return emit_mul(e, rows, emit_slot(e, view->row_stride));
 }
 
-/* All positions; those of the next strip are fetched. */
-static void turn_strip(Emitter *e, const WeightStrip *block, const StripPlace *place) {
+/* ---- What the taps read ---------------------------------------------------------------------- */
+
+/* Positions 2 * pair and 2 * pair + 1: right factors, [tile of channels][pair]. */
+static void pair_positions(Emitter *e, const WeightStrip *block, LLVMValueRef pair) {
     const StripWeightSlots *slots = block->slots;
-    LLVMValueRef zero = emit_int(e, 0), positions = emit_slot(e, slots->positions);
-    emit_strip_pointers(e, &slots->source, &slots->strip, place, block->first, block->zeros,
-                        block->pointers, positions);
-    LLVMValueRef ahead = next_strip(e, slots, &slots->source.a, place);
-    Loop fetched = loop_begin(e, zero, positions, emit_int(e, 1));
-    LLVMValueRef row = load_pointer(e, block->pointers, fetched.index);
-    emit_fetch_row(e, slots->source.a.dtype,
-                   emit_at(e, emit_dtype(e, slots->source.a.dtype), row, ahead), block->count);
-    loop_end(e, &fetched);
-    Loop position = loop_begin(e, zero, positions, emit_int(e, TILE_DEPTH));
-    Loop channel = loop_begin(e, zero, block->count, emit_int(e, TILE_ROWS));
-    turn_positions(e, block, position.index, channel.index);
+    LLVMValueRef first = emit_mul(e, pair, emit_int(e, 2)), rows[2];
+    LLVMValueRef tile_bytes = emit_slot(e, slots->tile_bytes);
+    for (int i = 0; i < 2; i++)
+        rows[i] = load_pointer(e, block->pointers, emit_add(e, first, emit_int(e, i)));
+    Loop channel = loop_begin(e, emit_int(e, 0), block->channels, emit_int(e, UNIT));
+    LLVMValueRef left = emit_sub(e, block->channels, channel.index), both[2], pairs[2];
+    for (int i = 0; i < 2; i++)
+        both[i] = emit_load_step(e, DTYPE_BF16, emit_at(e, e->i16, rows[i], channel.index), left);
+    emit_pair_rows(e, both, pairs);
+    LLVMValueRef tile = emit_div(e, channel.index, emit_int(e, TILE_COLUMNS));
+    LLVMValueRef target = emit_at(e, e->i8, block->pairs, emit_mul(e, tile, tile_bytes));
+    target = emit_at(e, e->i16, target, emit_mul(e, pair, emit_int(e, TILE_DEPTH)));
+    for (int i = 0; i < 2; i++)
+        emit_store_vector(e, pairs[i],
+                          emit_at(e, e->i8, target, emit_mul(e, tile_bytes, emit_int(e, i))), NULL);
     loop_end(e, &channel);
-    loop_end(e, &position);
 }
 
-/* Pointers to the block's columns of the incoming gradient, for `depth` rows of the product. Those
- * of the next strip are fetched. */
-static void find_gradient(Emitter *e, const WeightStrip *block, const StripPlace *place,
-                          LLVMValueRef depth) {
+/* All positions; those of the next strip are fetched. */
+static void pair_strip(Emitter *e, const WeightStrip *block, const StripPlace *place) {
     const StripWeightSlots *slots = block->slots;
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
-    Loop all = loop_begin(e, zero, depth, one);
-    emit_store(e, block->zeros, emit_at(e, e->pointer, block->b_pointers, all.index), 8);
+    LLVMValueRef positions = emit_slot(e, slots->positions);
+    emit_strip_pointers(e, &slots->source, &slots->strip, place, block->channel, block->zeros,
+                        block->pointers, positions);
+    LLVMValueRef ahead = next_strip(e, slots, &slots->source.a, place);
+    Loop fetched = loop_begin(e, zero, positions, one);
+    LLVMValueRef row = load_pointer(e, block->pointers, fetched.index);
+    emit_fetch_row(e, DTYPE_BF16, emit_at(e, e->i16, row, ahead), block->channels);
+    loop_end(e, &fetched);
+    Loop pair = loop_begin(e, zero, emit_div(e, positions, emit_int(e, 2)), one);
+    pair_positions(e, block, pair.index);
+    loop_end(e, &pair);
+}
+
+/* ---- The incoming gradient ------------------------------------------------------------------- */
+
+/* Pointers to the block's columns for `depth` rows of the product, behind one to zeros. Those of
+ * the next strip are fetched. */
+static void find_gradients(Emitter *e, const WeightStrip *block, const StripPlace *place,
+                           LLVMValueRef depth) {
+    const StripWeightSlots *slots = block->slots;
+    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
+    LLVMTypeRef element = emit_dtype(e, slots->b.dtype);
+    Loop all = loop_begin(e, zero, emit_add(e, depth, one), one);
+    emit_store(e, block->zeros, emit_at(e, e->pointer, block->gradients, all.index), 8);
     loop_end(e, &all);
     LLVMValueRef ahead = next_strip(e, slots, &slots->b, place);
     Loop line = loop_begin(e, zero, place->lines, one);
     LLVMValueRef first = emit_mul(e, line.index, emit_slot(e, slots->strip.width));
+    first = emit_add(e, first, one);
     Loop position = loop_begin(e, zero, emit_slot(e, slots->strip.line), one);
     RowPlace row =
         emit_strip_row(e, &slots->source.taps, &slots->space, place, line.index, position.index);
     LLVMValueRef address = emit_row_address(e, &slots->b, row.image, row.row);
-    address = emit_at(e, emit_dtype(e, slots->b.dtype), address, block->columns.first_column);
+    address = emit_at(e, element, address, block->column);
     LLVMValueRef number = emit_add(e, first, position.index);
-    emit_store(e, address, emit_at(e, e->pointer, block->b_pointers, number), 8);
-    emit_fetch_row(e, slots->b.dtype, emit_at(e, emit_dtype(e, slots->b.dtype), address, ahead),
-                   block->columns.column_count);
+    emit_store(e, address, emit_at(e, e->pointer, block->gradients, number), 8);
+    emit_fetch_row(e, slots->b.dtype, emit_at(e, element, address, ahead), block->columns);
     loop_end(e, &position);
     loop_end(e, &line);
 }
 
-/* 16 columns of a pair of its rows, from column `column` of the block on. */
-static void pack_pair(Emitter *e, const WeightStrip *block, LLVMValueRef row, LLVMValueRef column,
+/* A step of 16 columns, turned, from pointer number `first` on. */
+static void turn_tile(Emitter *e, const WeightStrip *block, LLVMValueRef first, LLVMValueRef column,
                       LLVMValueRef target) {
-    LLVMValueRef halves[2];
-    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->columns.column_count, column));
-    for (int i = 0; i < 2; i++)
-        halves[i] = emit_load_bf16(
-            e, block->slots->b.dtype,
-            load_pointer(e, block->b_pointers, emit_add(e, row, emit_int(e, i))), column, mask);
-    emit_store_vector(e, emit_pairs(e, halves[0], halves[1]), target, NULL);
+    LLVMValueRef pairs[TILE_ROWS];
+    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->columns, column));
+    for (int i = 0; i < TILE_ROWS; i++) {
+        LLVMValueRef halves[2];
+        for (int half = 0; half < 2; half++) {
+            LLVMValueRef number = emit_add(e, first, emit_int(e, 2 * i + half));
+            LLVMValueRef row = load_pointer(e, block->gradients, number);
+            halves[half] = emit_load_bf16(e, block->slots->b.dtype, row, column, mask);
+        }
+        pairs[i] = emit_pairs(e, halves[0], halves[1]);
+    }
+    emit_transpose(e, pairs);
+    for (int i = 0; i < TILE_ROWS; i++)
+        emit_store_vector(e, pairs[i],
+                          emit_at(e, e->i16, target, emit_int(e, (int64_t)i * TILE_DEPTH)), NULL);
 }
 
-/* A panel of the block in code: its first column there, its width, its pairs. */
-typedef struct PanelCode {
-    LLVMValueRef column, width, pairs;
-} PanelCode;
-
-static PanelCode find_panel(Emitter *e, const WeightStrip *block, LLVMValueRef number) {
+/* All columns: left factors, [UNIT of columns][step][column]; one position later if `later`. */
+static void turn_gradients(Emitter *e, const WeightStrip *block, LLVMValueRef steps, bool later) {
     const StripWeightSlots *slots = block->slots;
-    PanelCode panel = {.width = emit_panel_width(e, &slots->panels, number)};
-    panel.column =
-        emit_sub(e, emit_panel_start(e, &slots->panels, number), block->columns.first_column);
-    panel.pairs =
-        emit_at(e, e->i16, block->pairs, emit_mul(e, panel.column, emit_slot(e, slots->depth)));
-    return panel;
+    LLVMValueRef zero = emit_int(e, 0), unit = emit_int(e, UNIT);
+    Loop step = loop_begin(e, zero, steps, emit_int(e, 1));
+    LLVMValueRef first = emit_mul(e, step.index, emit_int(e, TILE_DEPTH));
+    first = emit_add(e, first, emit_int(e, !later));
+    Loop column = loop_begin(e, zero, block->columns, emit_int(e, TILE_ROWS));
+    LLVMValueRef place =
+        emit_mul(e, emit_div(e, column.index, unit), emit_slot(e, slots->block_bytes));
+    LLVMValueRef row = emit_add(e, emit_mul(e, step.index, unit), emit_rem(e, column.index, unit));
+    place = emit_add(e, place, emit_mul(e, row, emit_int(e, TILE_DEPTH * (int)sizeof(uint16_t))));
+    if (later)
+        place = emit_add(e, place, emit_slot(e, slots->later));
+    turn_tile(e, block, first, column.index, emit_at(e, e->i8, block->turned, place));
+    loop_end(e, &column);
+    loop_end(e, &step);
 }
 
-/* Right factors: [panel][step][tile]. */
-static void pair_gradient(Emitter *e, const WeightStrip *block, LLVMValueRef depth) {
-    LLVMValueRef zero = emit_int(e, 0), whole = emit_int(e, TILE_DEPTH);
-    Loop row = loop_begin(e, zero, depth, emit_int(e, 2));
-    LLVMValueRef step = emit_div(e, row.index, whole), within = emit_rem(e, row.index, whole);
-    within = emit_div(e, within, emit_int(e, 2));
-    Loop number = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
-    PanelCode panel = find_panel(e, block, number.index);
-    LLVMValueRef tiles = emit_mul(e, step, emit_mul(e, panel.width, whole));
-    Loop lane = loop_begin(e, zero, panel.width, emit_int(e, TILE_COLUMNS));
-    LLVMValueRef place = emit_add(e, tiles, emit_mul(e, emit_add(e, lane.index, within), whole));
-    pack_pair(e, block, row.index, emit_add(e, panel.column, lane.index),
-              emit_at(e, e->i16, panel.pairs, place));
-    loop_end(e, &lane);
-    loop_end(e, &number);
-    loop_end(e, &row);
+static void turn_strip(Emitter *e, const WeightStrip *block, const StripPlace *place,
+                       LLVMValueRef steps) {
+    LLVMValueRef later = emit_slot(e, block->slots->later);
+    find_gradients(e, block, place, emit_mul(e, steps, emit_int(e, TILE_DEPTH)));
+    turn_gradients(e, block, steps, false);
+    Branch odd = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntNE, later, emit_int(e, 0), ""));
+    turn_gradients(e, block, steps, true);
+    branch_end(e, &odd);
 }
 
-/* Sums += the turned channels from `channel` on, at all taps, x a panel. */
-static void multiply_taps(Emitter *e, const WeightStrip *block, const PanelCode *panel,
+/* ---- Products -------------------------------------------------------------------------------- */
+
+/* Sums += the turned columns from `column` on, a UNIT of them, x the channels from `channel` on, at
+ * all taps. */
+static void multiply_taps(Emitter *e, const WeightStrip *block, LLVMValueRef column,
                           LLVMValueRef channel, LLVMValueRef steps, LLVMValueRef accumulate) {
     const StripWeightSlots *slots = block->slots;
-    LLVMValueRef turned_row = emit_slot(e, slots->turned_row),
-                 width = emit_slot(e, slots->block_row);
-    LLVMValueRef tap_rows = emit_slot(e, slots->tap_rows);
-    LLVMValueRef rows = emit_min(e, emit_sub(e, emit_round_up(e, block->count, TILE_ROWS), channel),
-                                 emit_int(e, UNIT));
-    Loop tap = loop_begin(e, emit_int(e, 0), emit_slot(e, slots->strip.count), emit_int(e, 1));
+    LLVMValueRef one = emit_int(e, 1), unit = emit_int(e, UNIT), row = emit_slot(e, slots->row);
+    LLVMValueRef bytes = emit_int(e, TILE_DEPTH * (int)sizeof(uint16_t));
+    LLVMValueRef rows = emit_round_up(e, emit_sub(e, block->columns, column), TILE_ROWS);
+    LLVMValueRef width = emit_round_up(e, emit_sub(e, block->channels, channel), TILE_COLUMNS);
+    LLVMValueRef turned = emit_mul(e, emit_div(e, column, unit), emit_slot(e, slots->block_bytes));
+    LLVMValueRef tile = emit_div(e, channel, emit_int(e, TILE_COLUMNS));
+    LLVMValueRef pairs = emit_mul(e, tile, emit_slot(e, slots->tile_bytes));
+    Loop tap = loop_begin(e, emit_int(e, 0), emit_slot(e, slots->strip.count), one);
     LLVMValueRef place = emit_table_entry(e, slots->strip.places, tap.index);
-    LLVMValueRef a = emit_add(e, emit_mul(e, channel, turned_row), place);
-    LLVMValueRef row = emit_add(e, emit_mul(e, tap.index, tap_rows), channel);
-    LLVMValueRef c = emit_add(e, emit_mul(e, row, width), panel->column);
-    TileOperands o = {.a = emit_at(e, e->i16, block->turned, a),
-                      .a_row = emit_mul(e, turned_row, emit_int(e, 2)),
-                      .b = panel->pairs,
+    LLVMValueRef odd = LLVMBuildAnd(e->builder, place, one, "");
+    LLVMValueRef pair = emit_mul(e, emit_div(e, place, emit_int(e, 2)), bytes);
+    LLVMValueRef c = emit_add(e, emit_mul(e, tap.index, emit_slot(e, slots->tap_rows)), column);
+    c = emit_add(e, emit_mul(e, c, row), channel);
+    LLVMValueRef a = emit_add(e, turned, emit_mul(e, odd, emit_slot(e, slots->later)));
+    TileOperands o = {.a = emit_at(e, e->i8, block->turned, a),
+                      .a_row = bytes,
+                      .a_step = emit_mul(e, unit, bytes),
+                      .b = emit_at(e, e->i8, block->pairs, emit_add(e, pairs, pair)),
+                      .b_tile = emit_slot(e, slots->tile_bytes),
                       .c = emit_at(e, e->f32, block->sums, c),
-                      .c_row = width,
+                      .c_row = row,
                       .steps = steps,
                       .accumulate = accumulate};
-    emit_tile_panel(e, &block->tiles, &o, rows, panel->width);
+    emit_tile_panel(e, &block->tiles, &o, emit_min(e, rows, unit), emit_min(e, width, unit));
     loop_end(e, &tap);
 }
 
 static void sum_strip(Emitter *e, const WeightStrip *block, LLVMValueRef strip,
                       LLVMValueRef accumulate) {
     const StripWeightSlots *slots = block->slots;
-    LLVMValueRef zero = emit_int(e, 0), whole = emit_int(e, TILE_DEPTH);
+    LLVMValueRef zero = emit_int(e, 0), unit = emit_int(e, UNIT);
     StripPlace place = emit_strip_place(e, &slots->strip, &slots->source.taps, strip);
-    LLVMValueRef depth = emit_round_up(e, place.rows, TILE_DEPTH);
-    turn_strip(e, block, &place);
-    find_gradient(e, block, &place, depth);
-    pair_gradient(e, block, depth);
-    Loop channel = loop_begin(e, zero, block->count, emit_int(e, UNIT));
-    Loop number = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
-    PanelCode panel = find_panel(e, block, number.index);
-    multiply_taps(e, block, &panel, channel.index, emit_div(e, depth, whole), accumulate);
-    loop_end(e, &number);
+    LLVMValueRef depth = emit_round_up(e, emit_add(e, place.rows, emit_int(e, 1)), TILE_DEPTH);
+    LLVMValueRef steps = emit_div(e, depth, emit_int(e, TILE_DEPTH));
+    pair_strip(e, block, &place);
+    turn_strip(e, block, &place, steps);
+    Loop column = loop_begin(e, zero, block->columns, unit);
+    Loop channel = loop_begin(e, zero, block->channels, unit);
+    multiply_taps(e, block, column.index, channel.index, steps, accumulate);
     loop_end(e, &channel);
+    loop_end(e, &column);
 }
 
-static void flush_sums(Emitter *e, const WeightStrip *block, LLVMValueRef first) {
-    LLVMValueRef size =
-        emit_mul(e, emit_slot(e, block->slots->block_rows), emit_slot(e, block->slots->block_row));
-    emit_add_sums(e, block->totals, block->sums, size, first);
+/* ---- What is stored -------------------------------------------------------------------------- */
+
+/* Sums of all parts, a strip's or `step` elements apart. */
+typedef struct PartSums {
+    LLVMValueRef first, count, step;
+} PartSums;
+
+/* 16 channels of a column, added up. */
+static LLVMValueRef add_parts(Emitter *e, const PartSums *parts, LLVMValueRef place) {
+    LLVMValueRef all = emit_variable(e, e->vector_f64, LLVMConstNull(e->vector_f64));
+    Loop part = loop_begin(e, emit_int(e, 0), parts->count, emit_int(e, 1));
+    LLVMValueRef from = emit_add(e, place, emit_mul(e, part.index, parts->step));
+    LLVMValueRef sum =
+        emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, parts->first, from), NULL);
+    sum = LLVMBuildFPExt(e->builder, sum, e->vector_f64, "");
+    emit_set(e, all, LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f64, all), sum, ""));
+    loop_end(e, &part);
+    return LLVMBuildFPTrunc(e->builder, emit_get(e, e->vector_f64, all), e->vector_f32, "");
 }
 
-/* Writes the block of the weight: the sum of `parts` totals, `step` doubles apart. */
-static void store_block(Emitter *e, const WeightStrip *block, LLVMValueRef totals,
-                        LLVMValueRef parts, LLVMValueRef step) {
+/* 16 x 16 elements of the weight, at tap number `tap`, from this channel and column of the block
+ * on. `tile`: memory for as many. */
+static void store_tile(Emitter *e, const WeightStrip *block, const PartSums *parts,
+                       LLVMValueRef tile, LLVMValueRef tap, LLVMValueRef channel,
+                       LLVMValueRef column) {
     const StripWeightSlots *slots = block->slots;
-    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
-    Loop tap = loop_begin(e, zero, emit_slot(e, slots->strip.count), one);
-    LLVMValueRef weight = emit_tap_weight(e, &slots->source.taps, tap.index);
-    Loop channel = loop_begin(e, zero, block->count, one);
-    LLVMValueRef target = emit_weight_address(e, &slots->weight, weight, zero,
-                                              emit_add(e, block->first, channel.index));
-    LLVMValueRef row =
-        emit_add(e, emit_mul(e, tap.index, emit_slot(e, slots->tap_rows)), channel.index);
-    LLVMValueRef first =
-        emit_at(e, e->f64, totals, emit_mul(e, row, emit_slot(e, slots->block_row)));
-    Totals of_row = {first, parts, step, NULL, block->columns.column_count};
-    emit_store_totals(e, &of_row, emit_at(e, e->f32, target, block->columns.first_column));
+    LLVMValueRef one = emit_int(e, 1), zero = emit_int(e, 0), row = emit_slot(e, slots->row);
+    LLVMValueRef first = emit_add(e, emit_mul(e, tap, emit_slot(e, slots->tap_rows)), column);
+    Loop rows = loop_begin(e, zero, emit_int(e, TILE_ROWS), one);
+    LLVMValueRef place = emit_mul(e, emit_add(e, first, rows.index), row);
+    LLVMValueRef sum = add_parts(e, parts, emit_add(e, place, channel));
+    emit_store_vector(
+        e, sum, emit_at(e, e->f32, tile, emit_mul(e, rows.index, emit_int(e, TILE_COLUMNS))), NULL);
+    loop_end(e, &rows);
+    LLVMValueRef turned[TILE_ROWS];
+    for (int i = 0; i < TILE_ROWS; i++)
+        turned[i] = emit_load_vector(
+            e, e->vector_i32, emit_at(e, e->f32, tile, emit_int(e, (int64_t)i * TILE_COLUMNS)),
+            NULL);
+    emit_transpose(e, turned);
+    for (int i = 0; i < TILE_ROWS; i++)
+        emit_store_vector(e, turned[i],
+                          emit_at(e, e->f32, tile, emit_int(e, (int64_t)i * TILE_COLUMNS)), NULL);
+    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->columns, column));
+    LLVMValueRef weight = emit_tap_weight(e, &slots->source.taps, tap);
+    LLVMValueRef left = emit_sub(e, block->channels, channel);
+    Loop stored = loop_begin(e, zero, emit_min(e, left, emit_int(e, TILE_ROWS)), one);
+    LLVMValueRef number = emit_add(e, emit_add(e, block->channel, channel), stored.index);
+    LLVMValueRef target = emit_weight_address(e, &slots->weight, weight, zero, number);
+    LLVMValueRef from =
+        emit_at(e, e->f32, tile, emit_mul(e, stored.index, emit_int(e, TILE_COLUMNS)));
+    emit_store_vector(e, emit_load_vector(e, e->vector_f32, from, NULL),
+                      emit_at(e, e->f32, target, emit_add(e, block->column, column)), mask);
+    loop_end(e, &stored);
+}
+
+/* Writes the block of the weight. */
+static void store_block(Emitter *e, const WeightStrip *block, const PartSums *parts) {
+    LLVMValueRef zero = emit_int(e, 0), tile = emit_array(e, e->f32, TILE_ROWS * TILE_COLUMNS);
+    Loop tap = loop_begin(e, zero, emit_slot(e, block->slots->strip.count), emit_int(e, 1));
+    Loop channel = loop_begin(e, zero, block->channels, emit_int(e, TILE_COLUMNS));
+    Loop column = loop_begin(e, zero, block->columns, emit_int(e, TILE_ROWS));
+    store_tile(e, block, parts, tile, tap.index, channel.index, column.index);
+    loop_end(e, &column);
     loop_end(e, &channel);
     loop_end(e, &tap);
 }
 
 static void emit_sums(Emitter *e, const StripWeightSlots *slots) {
-    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), blocks = emit_slot(e, slots->blocks);
+    LLVMValueRef one = emit_int(e, 1), blocks = emit_slot(e, slots->blocks);
     LLVMValueRef part = emit_div(e, e->chunk, blocks), nth = emit_rem(e, e->chunk, blocks);
     WeightStrip block = find_block(e, slots, nth);
     find_workspace(e, &block);
     LLVMValueRef whole = LLVMBuildICmp(e->builder, LLVMIntEQ, emit_slot(e, slots->parts), one, "");
-    block.totals =
-        LLVMBuildSelect(e->builder, whole, block.totals, part_totals(e, slots, part, nth), "");
+    block.sums = LLVMBuildSelect(e->builder, whole, block.sums, part_sums(e, slots, part, nth), "");
     LLVMValueRef count = emit_slot(e, slots->part_strips), first = emit_mul(e, part, count);
     LLVMValueRef last = emit_min(e, emit_add(e, first, count), emit_slot(e, slots->strips));
-    LLVMValueRef together = emit_slot(e, slots->float_strips);
     block.tiles = tiles_begin(e);
-    Loop group = loop_begin(e, first, last, together);
-    Loop strip =
-        loop_begin(e, group.index, emit_min(e, emit_add(e, group.index, together), last), one);
+    Loop strip = loop_begin(e, first, last, one);
     sum_strip(e, &block, strip.index,
-              LLVMBuildICmp(e->builder, LLVMIntSGT, strip.index, group.index, ""));
+              LLVMBuildICmp(e->builder, LLVMIntSGT, strip.index, first, ""));
     loop_end(e, &strip);
-    flush_sums(e, &block, LLVMBuildICmp(e->builder, LLVMIntEQ, group.index, first, ""));
-    loop_end(e, &group);
     tiles_end(e);
     Branch store = branch_begin(e, whole);
-    store_block(e, &block, block.totals, one, zero);
+    store_block(e, &block, &(PartSums){block.sums, one, emit_int(e, 0)});
     branch_end(e, &store);
 }
 
 static void emit_merge(Emitter *e, const StripWeightSlots *slots) {
-    LLVMValueRef zero = emit_int(e, 0), blocks = emit_slot(e, slots->blocks);
+    LLVMValueRef zero = emit_int(e, 0), sums = emit_slot(e, slots->block_sums);
     WeightStrip block = find_block(e, slots, e->chunk);
-    LLVMValueRef size =
-        emit_mul(e, emit_slot(e, slots->block_rows), emit_slot(e, slots->block_row));
-    store_block(e, &block, part_totals(e, slots, zero, e->chunk), emit_slot(e, slots->parts),
-                emit_mul(e, size, blocks));
+    PartSums parts = {part_sums(e, slots, zero, e->chunk), emit_slot(e, slots->parts),
+                      emit_mul(e, sums, emit_slot(e, slots->blocks))};
+    store_block(e, &block, &parts);
 }
 
 void emit_weight_strips(Emitter *e, const Program *program, const Kernel *kernel, int stage) {

@@ -3,7 +3,13 @@
 #include "base/integer.h"
 #include "codegen/cpu/elements.h"
 
-enum { MAX_BLOCK_ROWS = 8, BLOCK_VECTORS = 3, DIRECT_CHANNELS = 8, CACHE_LINE = 64 };
+enum {
+    MAX_BLOCK_ROWS = 8,
+    BLOCK_VECTORS = 3,
+    DIRECT_CHANNELS = 8,
+    CACHE_LINE = 64,
+    STEP_TERMS = 32
+};
 
 GemmBlock gemm_block(const CpuTarget *target) {
     /* rows x vectors accumulators, `vectors` for B and one for the broadcast of A must fit. */
@@ -421,8 +427,7 @@ static LLVMValueRef wide_mask(Emitter *e, LLVMValueRef count) {
     return LLVMBuildICmp(e->builder, LLVMIntSLT, LLVMConstVector(numbers, width), limit, "");
 }
 
-/* Twice `lanes` elements as bf16, of which there are `count`; zeros behind them. */
-static LLVMValueRef load_wide(Emitter *e, DType dtype, LLVMValueRef address, LLVMValueRef count) {
+LLVMValueRef emit_load_step(Emitter *e, DType dtype, LLVMValueRef address, LLVMValueRef count) {
     LLVMValueRef halves[2], numbers[128];
     int lanes = e->target->lanes;
     if (dtype == DTYPE_BF16)
@@ -440,8 +445,7 @@ static LLVMValueRef load_wide(Emitter *e, DType dtype, LLVMValueRef address, LLV
 }
 
 void emit_copy_rows(Emitter *e, const PackedSource *source, const PackedTaps *part,
-                    LLVMValueRef pointers, LLVMValueRef target, LLVMValueRef row_bytes,
-                    LLVMValueRef count) {
+                    LLVMValueRef pointers, const StepRows *target, LLVMValueRef count) {
     DType dtype = source->a.dtype;
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
     Loop tap = loop_begin(e, part->first_tap, part->end_tap, one);
@@ -451,12 +455,15 @@ void emit_copy_rows(Emitter *e, const PackedSource *source, const PackedTaps *pa
     LLVMValueRef start = emit_mul(e, nth, part->count);
     Loop channel = loop_begin(e, zero, part->count, emit_int(e, 2 * (int64_t)e->target->lanes));
     LLVMValueRef from = emit_add(e, part->first, channel.index);
-    LLVMValueRef to = emit_at(e, e->i16, target, emit_add(e, start, channel.index));
+    LLVMValueRef number = emit_add(e, start, channel.index), step = emit_int(e, STEP_TERMS);
+    LLVMValueRef to =
+        emit_at(e, e->i8, target->start, emit_mul(e, emit_div(e, number, step), target->step));
+    to = emit_at(e, e->i16, to, emit_rem(e, number, step));
     LLVMValueRef left = emit_sub(e, part->count, channel.index);
     Loop row = loop_begin(e, zero, count, one);
     LLVMValueRef place = emit_at(e, emit_dtype(e, dtype), load_pointer(e, table, row.index), from);
-    emit_store_vector(e, load_wide(e, dtype, place, left),
-                      emit_at(e, e->i8, to, emit_mul(e, row.index, row_bytes)), NULL);
+    emit_store_vector(e, emit_load_step(e, dtype, place, left),
+                      emit_at(e, e->i8, to, emit_mul(e, row.index, target->row)), NULL);
     loop_end(e, &row);
     loop_end(e, &channel);
     loop_end(e, &tap);

@@ -125,11 +125,22 @@ typedef struct RowPointers {
 void emit_row_pointers(Emitter *emitter, const PackedSource *source, const RowPointers *rows,
                        LLVMValueRef pointers);
 
-/* Copies what such pointers point at, `count` rows, as emit_pack_row does, as bf16; row m to target
- * + m * row_bytes. Up to 31 elements behind a row become zero. */
+/* How rows of bf16 lie for tiles: elements 32 s .. 32 s + 31 of row m at start + m * row + s * step
+ * bytes. */
+typedef struct StepRows {
+    LLVMValueRef start, row, step;
+} StepRows;
+
+/* A step of a row, as bf16: 32 elements of `address` on, of which there are `count`; zeros behind
+ * them. For a target of 16 lanes. */
+LLVMValueRef emit_load_step(Emitter *emitter, DType dtype, LLVMValueRef address,
+                            LLVMValueRef count);
+
+/* Copies what such pointers point at, `count` rows, as emit_pack_row does, as bf16. Up to 31
+ * elements behind a row become zero. Where the channels of a tap are no whole steps, the steps of a
+ * row lie one behind the other. */
 void emit_copy_rows(Emitter *emitter, const PackedSource *source, const PackedTaps *part,
-                    LLVMValueRef pointers, LLVMValueRef target, LLVMValueRef row_bytes,
-                    LLVMValueRef count);
+                    LLVMValueRef pointers, const StepRows *target, LLVMValueRef count);
 
 /* Of `count` pointers to rows as emit_row_pointers makes them for a tap, those that are not `zeros`
  * move to the front, in order; `numbers` (i64) tells where each was. Both are filled up to a whole

@@ -2,7 +2,7 @@
 
 #include "codegen/cpu/tiles.h"
 
-enum { PAIRS = TILE_DEPTH / 2, VECTOR_BYTES = 64, TILE_BYTES = PAIRS * VECTOR_BYTES };
+enum { PAIRS = TILE_DEPTH / 2, VECTOR_BYTES = 64 };
 
 PairBlock pair_block(int columns) {
     return (PairBlock){.rows = PAIR_BLOCK_SUMS / columns, .columns = columns};
@@ -47,12 +47,12 @@ static LLVMValueRef as_bf16(Emitter *e, LLVMValueRef lanes) {
 }
 
 void pairs_multiply(Emitter *e, const PairBlock *block, LLVMValueRef a, LLVMValueRef a_row,
-                    LLVMValueRef b) {
+                    LLVMValueRef b, LLVMValueRef b_tile) {
     LLVMValueRef right[PAIR_BLOCK_SUMS];
     for (int k = 0; k < PAIRS; k++) {
         for (int v = 0; v < block->columns; v++) {
-            int64_t offset = (int64_t)v * TILE_BYTES + (int64_t)k * VECTOR_BYTES;
-            LLVMValueRef place = emit_at(e, e->i8, b, emit_int(e, offset));
+            LLVMValueRef tile = emit_at(e, e->i8, b, emit_mul(e, b_tile, emit_int(e, v)));
+            LLVMValueRef place = emit_at(e, e->i8, tile, emit_int(e, (int64_t)k * VECTOR_BYTES));
             right[v] = as_bf16(e, emit_load_vector(e, e->vector_i32, place, NULL));
         }
         for (int m = 0; m < block->rows; m++) {

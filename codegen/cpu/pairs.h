@@ -22,9 +22,9 @@ void pairs_load(Emitter *emitter, PairBlock *block, LLVMValueRef c, LLVMValueRef
 void pairs_clear(Emitter *emitter, PairBlock *block);
 void pairs_store(Emitter *emitter, const PairBlock *block, LLVMValueRef c, LLVMValueRef c_bytes);
 
-/* Adds the product over 32 terms: of a, bf16 rows `a_row` bytes apart, and of b, the block's tiles
- * one behind the other, each 16 rows of 16 pairs. */
+/* Adds the product over 32 terms: of a, bf16 rows `a_row` bytes apart, and of b, the block's tiles,
+ * `b_tile` bytes apart, each 16 rows of 16 pairs. */
 void pairs_multiply(Emitter *emitter, const PairBlock *block, LLVMValueRef a, LLVMValueRef a_row,
-                    LLVMValueRef b);
+                    LLVMValueRef b, LLVMValueRef b_tile);
 
 #endif

@@ -153,6 +153,14 @@ void strip_cut(Strip *strip, int64_t rows, int64_t lines) {
     strip->positions += SLACK;
 }
 
+int64_t strip_place(const Strip *strip, int64_t tap) {
+    Strip found = *strip;
+    int64_t quotient[2];
+    const StripBlock *block = block_of(&found, &strip->taps.taps[tap * strip->inner], quotient);
+    return block->start + (quotient[0] - block->least[0]) * strip->width + quotient[1] -
+           block->least[1];
+}
+
 /* ---- Slots ----------------------------------------------------------------------------------- */
 
 StripSlots slot_strip(Slots *slots, const Strip *strip) {
@@ -172,13 +180,8 @@ StripSlots slot_strip(Slots *slots, const Strip *strip) {
         slot_table_entry(slots, block->start);
     }
     out.places = slot_table(slots);
-    for (int64_t t = 0; t < strip->taps.tap_count; t += strip->inner) {
-        Strip found = *strip;
-        int64_t quotient[2];
-        const StripBlock *block = block_of(&found, &strip->taps.taps[t], quotient);
-        slot_table_entry(slots, block->start + (quotient[0] - block->least[0]) * strip->width +
-                                    quotient[1] - block->least[1]);
-    }
+    for (int64_t t = 0; t < strip->count; t++)
+        slot_table_entry(slots, strip_place(strip, t));
     return out;
 }
 
@@ -212,7 +215,7 @@ typedef struct StripLine {
     LLVMValueRef source;      /* its first element; nothing is read if it is outside */
     LLVMValueRef all;         /* how many it has; 0 outside */
     LLVMValueRef start, step; /* the element of the first position; from one to the next */
-    LLVMValueRef target;      /* of the first position */
+    LLVMValueRef target;      /* of the first position, at its first step */
 } StripLine;
 
 /* The lanes [from, to) of a vector. */
@@ -246,14 +249,16 @@ static void copy_vector(Emitter *e, const StripLine *line, LLVMValueRef start, L
         mask = lanes_between(e, emit_sub(e, emit_int(e, 0), from), end);
     }
     LLVMValueRef value = emit_load_vector(e, vector, emit_at(e, e->i16, line->source, from), mask);
-    emit_store_vector(e, value, emit_at(e, e->i16, target, channel), NULL);
+    LLVMValueRef step = emit_div(e, channel, emit_int(e, VECTOR));
+    LLVMValueRef place = emit_mul(e, step, line->part->target.step);
+    emit_store_vector(e, value, emit_at(e, e->i8, target, place), NULL);
 }
 
 static void copy_position(Emitter *e, const StripLine *line, LLVMValueRef position) {
     const StripPart *part = line->part;
     LLVMValueRef zero = emit_int(e, 0), step = emit_int(e, VECTOR);
     LLVMValueRef start = emit_add(e, line->start, emit_mul(e, position, line->step));
-    LLVMValueRef target = emit_at(e, e->i16, line->target, emit_mul(e, position, part->size));
+    LLVMValueRef target = emit_at(e, e->i8, line->target, emit_mul(e, position, part->target.row));
     LLVMValueRef inside = LLVMBuildAnd(
         e->builder, LLVMBuildICmp(e->builder, LLVMIntSGE, start, zero, ""),
         LLVMBuildICmp(e->builder, LLVMIntSLE, emit_add(e, start, part->count), line->all, ""), "");
@@ -320,13 +325,13 @@ void emit_pack_strip(Emitter *e, const PackedSource *source, const StripSlots *s
     const FoundLine *found = &lines.found;
     LLVMValueRef zero = emit_int(e, 0), in = emit_slot(e, source->a.row_stride);
     LLVMValueRef all = emit_mul(e, emit_slot(e, taps->source.extent[1]), in);
-    StripLine line = {
-        .part = part,
-        .source = emit_row_address(e, &source->a, place->image, found->row),
-        .all = LLVMBuildSelect(e->builder, found->there, all, zero, ""),
-        .start = emit_add(e, emit_mul(e, found->column, in), part->first),
-        .step = emit_mul(e, emit_slot(e, taps->scale[1]), in),
-        .target = emit_at(e, e->i16, part->target, emit_mul(e, found->position, part->size))};
+    StripLine line = {.part = part,
+                      .source = emit_row_address(e, &source->a, place->image, found->row),
+                      .all = LLVMBuildSelect(e->builder, found->there, all, zero, ""),
+                      .start = emit_add(e, emit_mul(e, found->column, in), part->first),
+                      .step = emit_mul(e, emit_slot(e, taps->scale[1]), in),
+                      .target = emit_at(e, e->i8, part->target.start,
+                                        emit_mul(e, found->position, part->target.row))};
     Loop positions = loop_begin(e, zero, emit_slot(e, slots->width), emit_int(e, 1));
     copy_position(e, &line, positions.index);
     loop_end(e, &positions);

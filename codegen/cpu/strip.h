@@ -42,6 +42,9 @@ bool contraction_takes_strips(const Program *program, const Kernel *kernel,
 /* Cuts images into strips of at most `rows` rows and `lines` lines, but one line at least. */
 void strip_cut(Strip *strip, int64_t rows, int64_t lines);
 
+/* Positions from a row to what tap number `tap` of a strip that is cut reads. */
+int64_t strip_place(const Strip *strip, int64_t tap);
+
 typedef struct StripSlots {
     int inner, count, line, width, lines, strips;
     int block_count, blocks; /* a table: four numbers each */
@@ -59,11 +62,12 @@ typedef struct StripPlace {
 StripPlace emit_strip_place(Emitter *emitter, const StripSlots *slots, const TapSlots *taps,
                             LLVMValueRef number);
 
-/* Copies channels [first, first + count) of the source to `target`, for one position behind the
- * other `size` bf16 elements: whole vectors of TILE_DEPTH, zeros where less is there. Of positions
- * with several taps all channels, and `count` is that of all taps. */
+/* Copies channels [first, first + count) of the source, as the rows of the positions: whole steps,
+ * zeros where less is there. Of positions with several taps all channels, and `count` is that of
+ * all taps. */
 typedef struct StripPart {
-    LLVMValueRef first, count, size, target;
+    LLVMValueRef first, count;
+    StepRows target;
 } StripPart;
 
 void emit_pack_strip(Emitter *emitter, const PackedSource *source, const StripSlots *slots,

@@ -3,7 +3,15 @@
 #include "base/integer.h"
 #include "codegen/cpu/pairs.h"
 
-enum { ROW_BYTES = 64, TILES = 8, FIRST_A = 4, FIRST_B = 6, BLOCK = 2 };
+enum {
+    ROW_BYTES = 64,
+    TILES = 8,
+    FIRST_A = 4,
+    FIRST_B = 6,
+    FACTORS = 2, /* tiles of A, and of B */
+    SUMS = 4,    /* tiles of sums: as many products are under way */
+    BLOCK = 2    /* columns of tiles in a panel */
+};
 
 /* ---- Single tiles ---------------------------------------------------------------------------- */
 
@@ -133,7 +141,7 @@ static void multiply_tiles(Emitter *e, const Tiles *tiles, int c, int a, int b) 
 
 /* ---- Blocks of tiles ------------------------------------------------------------------------- */
 
-/* A block of `rows` x `columns` tiles of sums, at most BLOCK of each; or, of pairs, `pairs`. */
+/* A block of `rows` x `columns` tiles of sums, at most SUMS; or, of pairs, `pairs`. */
 typedef struct TileBlock {
     const Tiles *tiles;
     const TileOperands *operands;
@@ -158,8 +166,8 @@ static void move_sums(Emitter *e, TileBlock *block, bool load) {
     }
     for (int m = 0; m < block->rows; m++)
         for (int v = 0; v < block->columns; v++)
-            move_tile(e, block->tiles, m * BLOCK + v, c_place(e, block, m, v), block->c_bytes,
-                      load);
+            move_tile(e, block->tiles, m * block->columns + v, c_place(e, block, m, v),
+                      block->c_bytes, load);
 }
 
 static void clear_sums(Emitter *e, TileBlock *block) {
@@ -169,7 +177,7 @@ static void clear_sums(Emitter *e, TileBlock *block) {
     }
     for (int m = 0; m < block->rows; m++)
         for (int v = 0; v < block->columns; v++)
-            clear_tile(e, block->tiles, m * BLOCK + v);
+            clear_tile(e, block->tiles, m * block->columns + v);
 }
 
 static void begin_sums(Emitter *e, TileBlock *block) {
@@ -180,27 +188,38 @@ static void begin_sums(Emitter *e, TileBlock *block) {
     branch_end(e, &add);
 }
 
+static LLVMValueRef a_place(Emitter *e, const TileBlock *block, LLVMValueRef step) {
+    return emit_at(e, e->i8, block->a, emit_mul(e, step, block->operands->a_step));
+}
+
+static LLVMValueRef b_place(Emitter *e, const TileBlock *block, LLVMValueRef step) {
+    int64_t tiles = block->operands->b_tile ? 1 : block->columns;
+    return emit_at(e, e->i8, block->b, emit_mul(e, step, emit_int(e, tiles * TILE_BYTES)));
+}
+
+static LLVMValueRef b_tile_step(Emitter *e, const TileBlock *block) {
+    LLVMValueRef apart = block->operands->b_tile;
+    return apart ? apart : emit_int(e, TILE_BYTES);
+}
+
 static void load_a(Emitter *e, const TileBlock *block, LLVMValueRef step, int m) {
     LLVMValueRef row = block->operands->a_row;
-    LLVMValueRef place = emit_add(e, emit_mul(e, row, emit_int(e, (int64_t)m * TILE_ROWS)),
-                                  emit_mul(e, step, emit_int(e, ROW_BYTES)));
-    load_tile(e, block->tiles, FIRST_A + m, emit_at(e, e->i8, block->a, place), row);
+    LLVMValueRef first = emit_mul(e, row, emit_int(e, (int64_t)m * TILE_ROWS));
+    load_tile(e, block->tiles, FIRST_A + m % FACTORS,
+              emit_at(e, e->i8, a_place(e, block, step), first), row);
 }
 
 static void load_b(Emitter *e, const TileBlock *block, LLVMValueRef step, int v) {
-    int64_t tile = TILE_ROWS * ROW_BYTES;
-    LLVMValueRef place =
-        emit_add(e, emit_mul(e, step, emit_int(e, block->columns * tile)), emit_int(e, v * tile));
-    load_tile(e, block->tiles, FIRST_B + v, emit_at(e, e->i8, block->b, place),
+    LLVMValueRef tile = emit_mul(e, b_tile_step(e, block), emit_int(e, v));
+    load_tile(e, block->tiles, FIRST_B + v, emit_at(e, e->i8, b_place(e, block, step), tile),
               emit_int(e, ROW_BYTES));
 }
 
 /* One step of the depth. */
 static void multiply_pairs(Emitter *e, const TileBlock *block, LLVMValueRef step) {
-    int64_t bytes = (int64_t)block->columns * TILE_ROWS * ROW_BYTES;
-    pairs_multiply(
-        e, &block->pairs, emit_at(e, e->i8, block->a, emit_mul(e, step, emit_int(e, ROW_BYTES))),
-        block->operands->a_row, emit_at(e, e->i8, block->b, emit_mul(e, step, emit_int(e, bytes))));
+    const TileOperands *o = block->operands;
+    pairs_multiply(e, &block->pairs, a_place(e, block, step), o->a_row, b_place(e, block, step),
+                   b_tile_step(e, block));
 }
 
 /* The same by tiles; a product waits only for those that it needs. */
@@ -214,52 +233,68 @@ static void multiply_step(Emitter *e, const TileBlock *block, LLVMValueRef step)
         for (int v = 0; v < block->columns; v++) {
             if (m == 0)
                 load_b(e, block, step, v);
-            multiply_tiles(e, block->tiles, m * BLOCK + v, FIRST_A + m, FIRST_B + v);
+            multiply_tiles(e, block->tiles, m * block->columns + v, FIRST_A + m % FACTORS,
+                           FIRST_B + v);
         }
     }
 }
 
-/* The steps of one tap, or all. */
-static void multiply_steps(Emitter *e, const TileBlock *block) {
-    Loop steps = loop_begin(e, emit_int(e, 0), block->operands->steps, emit_int(e, 1));
+/* The steps of one tap of a slice, or all. */
+static void multiply_steps(Emitter *e, const TileBlock *block, LLVMValueRef count) {
+    Loop steps = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     multiply_step(e, block, steps.index);
     loop_end(e, &steps);
 }
 
-static void multiply_taps(Emitter *e, const TileBlock *block) {
+static void multiply_taps(Emitter *e, const TileBlock *block, LLVMValueRef steps) {
     const TileOperands *o = block->operands;
-    int64_t step = (int64_t)block->columns * TILE_ROWS * ROW_BYTES;
     Loop taps = loop_begin(e, emit_int(e, 0), o->taps, emit_int(e, 1));
     TileBlock tap = *block;
     LLVMValueRef row = emit_table_entry(e, o->places, taps.index);
-    LLVMValueRef before = emit_mul(e, taps.index, emit_mul(e, o->steps, emit_int(e, step)));
     tap.a = emit_at(e, e->i8, block->a, emit_mul(e, row, o->a_row));
-    tap.b = emit_at(e, e->i8, block->b, before);
-    multiply_steps(e, &tap);
+    tap.b = b_place(e, block, emit_mul(e, taps.index, steps));
+    multiply_steps(e, &tap, steps);
     loop_end(e, &taps);
+}
+
+static void multiply_slices(Emitter *e, const TileBlock *block) {
+    const TileOperands *o = block->operands;
+    LLVMValueRef one = emit_int(e, 1), last = emit_sub(e, o->slices, one);
+    Loop slices = loop_begin(e, emit_int(e, 0), o->slices, one);
+    TileBlock slice = *block;
+    LLVMValueRef before = emit_mul(e, slices.index, o->steps);
+    slice.a = a_place(e, block, before);
+    slice.b = b_place(e, block, emit_mul(e, before, o->taps));
+    LLVMValueRef more = emit_less(e, slices.index, last);
+    multiply_taps(e, &slice, LLVMBuildSelect(e->builder, more, o->steps, o->last_steps, ""));
+    loop_end(e, &slices);
 }
 
 static void emit_tile_block(Emitter *e, TileBlock *block) {
     begin_sums(e, block);
     if (block->operands->taps)
-        multiply_taps(e, block);
+        multiply_slices(e, block);
     else
-        multiply_steps(e, block);
+        multiply_steps(e, block, block->operands->steps);
     move_sums(e, block, false);
 }
 
-/* Blocks of `tall` tiles, or of pairs, from row `first` to row `end`. */
-static void emit_blocks(Emitter *e, const Tiles *tiles, const TileOperands *o, LLVMValueRef first,
-                        LLVMValueRef end, int tall, int columns) {
+/* Blocks of `tall` tiles, or of pairs, from row `first` on, as many as fit. Returns the row behind
+ * them. */
+static LLVMValueRef emit_blocks(Emitter *e, const Tiles *tiles, const TileOperands *o,
+                                LLVMValueRef first, LLVMValueRef all, int tall, int columns) {
     TileBlock block = {.tiles = tiles, .operands = o, .b = o->b, .rows = tall, .columns = columns};
     block.pairs = pair_block(columns);
     block.c_bytes = emit_mul(e, o->c_row, emit_int(e, sizeof(float)));
-    int64_t height = multiplies_pairs(e) ? block.pairs.rows : tall * TILE_ROWS;
-    Loop rows = loop_begin(e, first, end, emit_int(e, height));
+    LLVMValueRef height = emit_int(e, multiplies_pairs(e) ? block.pairs.rows : tall * TILE_ROWS);
+    LLVMValueRef fit = emit_mul(e, emit_div(e, emit_sub(e, all, first), height), height);
+    LLVMValueRef end = emit_add(e, first, fit);
+    Loop rows = loop_begin(e, first, end, height);
     block.a = emit_at(e, e->i8, o->a, emit_mul(e, rows.index, o->a_row));
     block.c = emit_at(e, e->i8, o->c, emit_mul(e, rows.index, block.c_bytes));
     emit_tile_block(e, &block);
     loop_end(e, &rows);
+    return end;
 }
 
 static void emit_columns(Emitter *e, const Tiles *tiles, const TileOperands *o, LLVMValueRef rows,
@@ -268,10 +303,9 @@ static void emit_columns(Emitter *e, const Tiles *tiles, const TileOperands *o, 
         emit_blocks(e, tiles, o, emit_int(e, 0), rows, 1, columns);
         return;
     }
-    LLVMValueRef tall = emit_int(e, BLOCK * TILE_ROWS);
-    LLVMValueRef whole = emit_mul(e, emit_div(e, rows, tall), tall);
-    emit_blocks(e, tiles, o, emit_int(e, 0), whole, BLOCK, columns);
-    emit_blocks(e, tiles, o, whole, rows, 1, columns);
+    LLVMValueRef first = emit_int(e, 0);
+    for (int tall = SUMS / columns; tall > 0; tall /= 2)
+        first = emit_blocks(e, tiles, o, first, rows, tall, columns);
 }
 
 void emit_tile_panel(Emitter *e, const Tiles *tiles, const TileOperands *o, LLVMValueRef rows,
@@ -291,7 +325,7 @@ static void emit_pair_peak(Emitter *e, LLVMValueRef count, LLVMValueRef place) {
     pairs_load(e, &block, place, emit_int(e, ROW_BYTES));
     Loop steps = loop_begin(e, emit_int(e, 0),
                             emit_mul(e, count, emit_int(e, TILE_PEAK / products)), emit_int(e, 1));
-    pairs_multiply(e, &block, place, emit_int(e, ROW_BYTES), place);
+    pairs_multiply(e, &block, place, emit_int(e, ROW_BYTES), place, emit_int(e, TILE_BYTES));
     loop_end(e, &steps);
     pairs_store(e, &block, place, emit_int(e, ROW_BYTES));
 }
@@ -328,6 +362,16 @@ Panels tile_panels(int64_t columns, int64_t most) {
 LLVMValueRef emit_pairs(Emitter *e, LLVMValueRef low, LLVMValueRef high) {
     LLVMValueRef shift = emit_splat(e, emit_int32(e, 16));
     return LLVMBuildOr(e->builder, low, LLVMBuildShl(e->builder, high, shift, ""), "");
+}
+
+void emit_pair_rows(Emitter *e, LLVMValueRef const rows[2], LLVMValueRef pairs[2]) {
+    for (int half = 0; half < 2; half++) {
+        LLVMValueRef lanes[TILE_DEPTH];
+        for (int l = 0; l < TILE_DEPTH; l++)
+            lanes[l] = emit_int32(e, half * TILE_COLUMNS + l / 2 + (l % 2 ? TILE_DEPTH : 0));
+        pairs[half] = LLVMBuildShuffleVector(e->builder, rows[0], rows[1],
+                                             LLVMConstVector(lanes, TILE_DEPTH), "");
+    }
 }
 
 /* Lane l of `first` where l has not the bit, of `second` where it has; from the lane that has the

@@ -9,7 +9,7 @@
 
 /* Elements of a tile: of sums, rows x columns; of the left factor, rows x depth; of the right one,
  * depth / 2 rows of `columns` pairs: numbers 2k and 2k + 1 of a column lie side by side. */
-enum { TILE_ROWS = 16, TILE_COLUMNS = 16, TILE_DEPTH = 32, TILE_ELEMENTS = 512 };
+enum { TILE_ROWS = 16, TILE_COLUMNS = 16, TILE_DEPTH = 32, TILE_ELEMENTS = 512, TILE_BYTES = 1024 };
 
 /* The tiles of the function that is being emitted. */
 typedef struct Tiles {
@@ -24,13 +24,16 @@ void tiles_end(Emitter *emitter);
  * columns. */
 Panels tile_panels(int64_t columns, int64_t most);
 
-/* C[rows x columns] = [C +] A B for a panel of B. A: bf16 rows, `a_row` bytes from one to the next.
- * B: for each of `steps` steps of the depth, the panel's tiles one behind the other. C: fp32, row m
- * at c + m * c_row elements. `accumulate` (i1): whether C is read.
- * With `taps` (NULL: none) the depth is so many times `steps`: for tap t row m of A is row m +
- * entry t of the table `places`. */
+/* C[rows x columns] = [C +] A B for a panel of B, in `steps` steps of TILE_DEPTH. A: step s of row
+ * m is 32 bf16 numbers at a + s * a_step + m * a_row bytes. B: the tiles of a step lie one behind
+ * the other, and so do the steps; if `b_tile` is not NULL, the steps of one tile do, and the next
+ * tile begins so many bytes further on. C: fp32, row m at c + m * c_row elements. `accumulate`
+ * (i1): whether C is read. With `taps` (NULL: none) the depth is `slices` times `taps` times
+ * `steps` steps, `last_steps` in the last slice, as they lie in B; in A tap t of a slice reads its
+ * steps at row m + entry t of the table `places`. */
 typedef struct TileOperands {
-    LLVMValueRef a, a_row, b, c, c_row, steps, accumulate, taps;
+    LLVMValueRef a, a_row, a_step, b, b_tile, c, c_row, steps, accumulate;
+    LLVMValueRef taps, slices, last_steps;
     int places;
 } TileOperands;
 
@@ -47,6 +50,10 @@ void emit_tile_peak(Emitter *emitter, LLVMValueRef steps, LLVMValueRef place);
 /* In the lanes of 32 bits: the bf16 numbers of `low` (each in the low half, the upper one zero)
  * beside those of `high`. */
 LLVMValueRef emit_pairs(Emitter *emitter, LLVMValueRef low, LLVMValueRef high);
+
+/* Two rows of 32 bf16 numbers as rows of pairs, each for 16 columns: numbers of one column lie side
+ * by side. */
+void emit_pair_rows(Emitter *emitter, LLVMValueRef const rows[2], LLVMValueRef pairs[2]);
 
 /* Turns 16 vectors of 16 lanes of 32 bits: lane j of vector i becomes lane i of vector j. */
 void emit_transpose(Emitter *emitter, LLVMValueRef vectors[TILE_ROWS]);
