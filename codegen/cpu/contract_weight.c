@@ -8,7 +8,7 @@
  * From tiles, where strips (contract_weight_strip.c) are not possible, the transposed block is
  * computed, [columns][rows of the weight]: its left factor is the incoming gradient, turned, and
  * what the taps read, which is larger, has only to be paired. A tile adds 32 rows to a sum at a
- * time, so 4,096 rows are no more terms than 1,024 one by one. */
+ * time, so sums are fp32 over all rows of a part, at most 65,536. */
 #include "codegen/cpu/contract_weight.h"
 
 #include "base/fatal.h"
@@ -54,8 +54,8 @@ typedef struct WeightSlots {
     int block_elements;
     int packed_b, pairs, zeros, sums, totals, table, pointers, numbers; /* offsets in the workspace,
                                                                   in fp32 elements */
-    int part_totals; /* pointer: [part][block][row of the weight][block_row] doubles; tiles: turned
-                      */
+    int part_sums; /* pointer: [part][block][row of the weight][block_row] doubles; tiles: fp32,
+                      [part][block][column][TILED_BLOCK_ROWS] */
 } WeightSlots;
 
 /* Whether what the taps read is multiplied where it is: whole register blocks of channels. */
@@ -133,6 +133,9 @@ static void slot_parts(Slots *slots, WeightSlots *out, int64_t rows, int64_t blo
                        int64_t usual_blocks, int64_t block_elements, int stage) {
     int64_t unit = FLOAT_ROWS, most = integer_divide_up(rows, unit);
     int64_t wanted = integer_divide_up(WEIGHT_ENOUGH_CHUNKS, usual_blocks);
+    int64_t least = out->tiled ? integer_divide_up(rows, WEIGHT_PART_ROWS) : 1;
+    if (wanted < least)
+        wanted = least;
     int64_t parts = wanted < most ? wanted : most;
     int64_t part_rows = integer_divide_up(integer_divide_up(rows, parts), unit) * unit;
     parts = integer_divide_up(rows, part_rows);
@@ -141,7 +144,8 @@ static void slot_parts(Slots *slots, WeightSlots *out, int64_t rows, int64_t blo
     out->blocks = slot_number(slots, blocks);
     out->parts = slot_number(slots, parts);
     int64_t totals = parts > 1 ? parts * blocks * block_elements : 1;
-    out->part_totals = slot_shared(slots, totals * (int64_t)sizeof(double));
+    size_t element = out->tiled ? sizeof(float) : sizeof(double);
+    out->part_sums = slot_shared(slots, totals * (int64_t)element);
     slots->chunks = stage == 0 ? blocks * parts : parts > 1 ? blocks : 0;
 }
 
@@ -154,10 +158,11 @@ static void slot_blocks(Slots *slots, WeightSlots *out, int64_t taps, int64_t ch
     out->channel_blocks = slot_number(slots, integer_divide_up(in, channels));
 }
 
-/* `packed`, `pairs`: fp32 elements of what is packed; behind them a block's sums and totals. */
+/* `packed`, `pairs`: fp32 elements of what is packed; behind them a block's sums and, but for
+ * tiles, totals. */
 static void slot_workspace(Slots *slots, WeightSlots *out, int64_t packed, int64_t pairs,
                            int64_t zeros, int64_t block, int64_t taps) {
-    int64_t sums = packed + pairs + zeros, table = sums + 3 * block;
+    int64_t sums = packed + pairs + zeros, table = sums + (out->tiled ? 1 : 3) * block;
     int64_t pointers = table + ROW_TABLE_BYTES / (int64_t)sizeof(float);
     out->pairs = slot_number(slots, packed);
     out->zeros = slot_number(slots, packed + pairs);
@@ -226,12 +231,13 @@ typedef struct WeightBlock {
     LLVMValueRef packed_a, packed_b, pairs, sums, totals, zeros, table, pointers, numbers;
 } WeightBlock;
 
-/* The totals of a block in a part of the rows. */
-static LLVMValueRef part_totals(Emitter *e, const WeightSlots *slots, LLVMValueRef part,
-                                LLVMValueRef block) {
+/* The totals, or turned sums, of a block in a part of the rows. */
+static LLVMValueRef part_sums(Emitter *e, const WeightSlots *slots, LLVMValueRef part,
+                              LLVMValueRef block) {
     LLVMValueRef number = emit_add(e, emit_mul(e, part, emit_slot(e, slots->blocks)), block);
     LLVMValueRef first = emit_mul(e, number, emit_slot(e, slots->block_elements));
-    return emit_at(e, e->f64, emit_slot_pointer(e, slots->part_totals), first);
+    return emit_at(e, slots->tiled ? e->f32 : e->f64, emit_slot_pointer(e, slots->part_sums),
+                   first);
 }
 
 /* Block number `number` of the weight. */
@@ -565,89 +571,43 @@ static void sum_tiled_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef
 
 /* ---- Sums and totals ------------------------------------------------------------------------- */
 
-typedef struct Flush {
-    LLVMValueRef sums, totals, first;
-} Flush;
-
-static void flush_vector(Emitter *e, void *context, LLVMValueRef column, LLVMValueRef mask) {
-    const Flush *flush = context;
-    (void)mask;
-    LLVMValueRef sum =
-        emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, flush->sums, column), NULL);
-    LLVMValueRef place = emit_at(e, e->f64, flush->totals, column);
-    LLVMValueRef total = emit_load(e, e->vector_f64, place, 8);
-    total = LLVMBuildSelect(e->builder, flush->first, LLVMConstNull(e->vector_f64), total, "");
-    sum = LLVMBuildFPExt(e->builder, sum, e->vector_f64, "");
-    emit_store(e, LLVMBuildFAdd(e->builder, total, sum, ""), place, 8);
-}
-
-void emit_add_sums(Emitter *e, LLVMValueRef totals, LLVMValueRef sums, LLVMValueRef count,
-                   LLVMValueRef first) {
-    Flush flush = {sums, totals, first};
-    elements_each_vector(e, emit_int(e, 0), count, flush_vector, &flush);
-}
-
 static void flush_sums(Emitter *e, const WeightBlock *block, LLVMValueRef first) {
-    bool tiled = block->slots->tiled;
-    LLVMValueRef width =
-        tiled ? emit_int(e, TILED_BLOCK_ROWS) : emit_slot(e, block->slots->block_row);
-    LLVMValueRef columns = block->columns.column_count;
-    Loop rows = loop_begin(e, emit_int(e, 0), tiled ? columns : block->rows, emit_int(e, 1));
+    LLVMValueRef width = emit_slot(e, block->slots->block_row);
+    Loop rows = loop_begin(e, emit_int(e, 0), block->rows, emit_int(e, 1));
     LLVMValueRef start = emit_mul(e, rows.index, width);
     emit_add_sums(e, emit_at(e, e->f64, block->totals, start),
-                  emit_at(e, e->f32, block->sums, start), tiled ? block->rows : columns, first);
+                  emit_at(e, e->f32, block->sums, start), block->columns.column_count, first);
     loop_end(e, &rows);
 }
 
-typedef struct StoredTotals {
-    const Totals *totals;
-    LLVMValueRef target;
-} StoredTotals;
-
-static LLVMValueRef load_totals(Emitter *e, const Totals *totals, LLVMValueRef column,
-                                LLVMValueRef part, LLVMValueRef mask) {
-    LLVMValueRef start = emit_at(e, e->f64, totals->first, emit_mul(e, part, totals->part));
-    if (!totals->apart)
-        return emit_load(e, e->vector_f64, emit_at(e, e->f64, start, column), 8);
-    LLVMValueRef step = emit_splat(e, totals->apart);
-    LLVMValueRef places = LLVMBuildMul(e->builder, emit_lane_numbers(e, column), step, "");
-    return emit_gather(e, e->vector_f64, emit_at(e, e->f64, start, places), mask);
-}
-
-static void store_vector(Emitter *e, void *context, LLVMValueRef column, LLVMValueRef mask) {
-    const StoredTotals *stored = context;
-    LLVMValueRef all = emit_variable(e, e->vector_f64, LLVMConstNull(e->vector_f64));
-    Loop part = loop_begin(e, emit_int(e, 0), stored->totals->parts, emit_int(e, 1));
-    LLVMValueRef total = load_totals(e, stored->totals, column, part.index, mask);
-    emit_set(e, all, LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f64, all), total, ""));
-    loop_end(e, &part);
-    total = LLVMBuildFPTrunc(e->builder, emit_get(e, e->vector_f64, all), e->vector_f32, "");
-    emit_store_vector(e, total, emit_at(e, e->f32, stored->target, column), mask);
-}
-
-void emit_store_totals(Emitter *e, const Totals *totals, LLVMValueRef target) {
-    StoredTotals stored = {totals, target};
-    elements_each_vector(e, emit_int(e, 0), totals->count, store_vector, &stored);
-}
-
-/* Writes the block of the weight: the sum of `parts` totals, `step` doubles apart. */
-static void store_block(Emitter *e, const WeightBlock *block, LLVMValueRef totals,
-                        LLVMValueRef parts, LLVMValueRef step) {
+/* Where row number `row` of the block is in the weight, at the block's first column. */
+static LLVMValueRef weight_row(Emitter *e, const void *context, LLVMValueRef row) {
+    const WeightBlock *block = context;
     const WeightSlots *slots = block->slots;
-    Loop rows = loop_begin(e, emit_int(e, 0), block->rows, emit_int(e, 1));
-    LLVMValueRef tap =
-        emit_add(e, block->part.first_tap, emit_div(e, rows.index, block->part.count));
-    LLVMValueRef channel =
-        emit_add(e, block->part.first, emit_rem(e, rows.index, block->part.count));
+    LLVMValueRef tap = emit_add(e, block->part.first_tap, emit_div(e, row, block->part.count));
+    LLVMValueRef channel = emit_add(e, block->part.first, emit_rem(e, row, block->part.count));
     LLVMValueRef number = emit_tap_weight(e, &slots->source.taps, tap);
-    LLVMValueRef row = emit_weight_address(e, &slots->weight, number, block->group, channel);
-    LLVMValueRef width = slots->tiled ? emit_int(e, 1) : emit_slot(e, slots->block_row);
-    Totals of_row = {.first = emit_at(e, e->f64, totals, emit_mul(e, rows.index, width)),
+    return emit_at(e, e->f32, emit_weight_address(e, &slots->weight, number, block->group, channel),
+                   block->columns.first_column);
+}
+
+/* Writes the block of the weight: the sum of `parts` totals, or turned sums, `step` elements apart.
+ */
+static void store_block(Emitter *e, const WeightBlock *block, LLVMValueRef first,
+                        LLVMValueRef parts, LLVMValueRef step) {
+    LLVMValueRef columns = block->columns.column_count;
+    if (block->slots->tiled) {
+        TurnedSums sums = {first, emit_int(e, TILED_BLOCK_ROWS), parts, step};
+        emit_store_turned(e, &sums, block->rows, columns, weight_row, block);
+        return;
+    }
+    Loop rows = loop_begin(e, emit_int(e, 0), block->rows, emit_int(e, 1));
+    LLVMValueRef width = emit_slot(e, block->slots->block_row);
+    Totals of_row = {.first = emit_at(e, e->f64, first, emit_mul(e, rows.index, width)),
                      .parts = parts,
                      .part = step,
-                     .apart = slots->tiled ? emit_int(e, TILED_BLOCK_ROWS) : NULL,
-                     .count = block->columns.column_count};
-    emit_store_totals(e, &of_row, emit_at(e, e->f32, row, block->columns.first_column));
+                     .count = columns};
+    emit_store_totals(e, &of_row, weight_row(e, block, rows.index));
     loop_end(e, &rows);
 }
 
@@ -672,42 +632,56 @@ static void sum_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef first
     multiply_stretch(e, block, count, accumulate);
 }
 
+/* The rows [first, last): totals of what is summed in fp32. */
+static void sum_rows(Emitter *e, const WeightBlock *block, LLVMValueRef first, LLVMValueRef last) {
+    LLVMValueRef together = emit_int(e, FLOAT_ROWS), step = emit_int(e, block->slots->stretch);
+    Loop part = loop_begin(e, first, last, together);
+    LLVMValueRef part_end = emit_min(e, emit_add(e, part.index, together), last);
+    Loop stretch = loop_begin(e, part.index, part_end, step);
+    LLVMValueRef end = emit_min(e, emit_add(e, stretch.index, step), part_end);
+    sum_stretch(e, block, stretch.index, end,
+                LLVMBuildICmp(e->builder, LLVMIntSGT, stretch.index, part.index, ""));
+    loop_end(e, &stretch);
+    flush_sums(e, block, LLVMBuildICmp(e->builder, LLVMIntEQ, part.index, first, ""));
+    loop_end(e, &part);
+}
+
+/* The same from tiles: turned sums. */
+static void sum_tiled_rows(Emitter *e, WeightBlock *block, LLVMValueRef first, LLVMValueRef last) {
+    LLVMValueRef step = emit_int(e, block->slots->stretch);
+    block->tiles = tiles_begin(e);
+    Loop stretch = loop_begin(e, first, last, step);
+    LLVMValueRef end = emit_min(e, emit_add(e, stretch.index, step), last);
+    sum_stretch(e, block, stretch.index, end,
+                LLVMBuildICmp(e->builder, LLVMIntSGT, stretch.index, first, ""));
+    loop_end(e, &stretch);
+    tiles_end(e);
+}
+
 static void emit_sums(Emitter *e, const WeightSlots *slots) {
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), blocks = emit_slot(e, slots->blocks);
     LLVMValueRef part_number = emit_div(e, e->chunk, blocks), nth = emit_rem(e, e->chunk, blocks);
     WeightBlock block = find_block(e, slots, nth);
     find_workspace(e, &block);
     LLVMValueRef whole = LLVMBuildICmp(e->builder, LLVMIntEQ, emit_slot(e, slots->parts), one, "");
-    block.totals = LLVMBuildSelect(e->builder, whole, block.totals,
-                                   part_totals(e, slots, part_number, nth), "");
+    LLVMValueRef *kept = slots->tiled ? &block.sums : &block.totals;
+    *kept = LLVMBuildSelect(e->builder, whole, *kept, part_sums(e, slots, part_number, nth), "");
     LLVMValueRef size = emit_slot(e, slots->part_rows), first = emit_mul(e, part_number, size);
     LLVMValueRef last = emit_min(e, emit_add(e, first, size), emit_slot(e, slots->rows));
-    LLVMValueRef float_rows = emit_int(e, slots->tiled ? WEIGHT_TILED_FLOAT_ROWS : FLOAT_ROWS);
-    LLVMValueRef step = emit_int(e, slots->stretch);
     if (slots->tiled)
-        block.tiles = tiles_begin(e);
-    Loop part = loop_begin(e, first, last, float_rows);
-    LLVMValueRef part_end = emit_min(e, emit_add(e, part.index, float_rows), last);
-    Loop stretch = loop_begin(e, part.index, part_end, step);
-    LLVMValueRef end = emit_min(e, emit_add(e, stretch.index, step), part_end);
-    sum_stretch(e, &block, stretch.index, end,
-                LLVMBuildICmp(e->builder, LLVMIntSGT, stretch.index, part.index, ""));
-    loop_end(e, &stretch);
-    flush_sums(e, &block, LLVMBuildICmp(e->builder, LLVMIntEQ, part.index, first, ""));
-    loop_end(e, &part);
-    if (slots->tiled)
-        tiles_end(e);
+        sum_tiled_rows(e, &block, first, last);
+    else
+        sum_rows(e, &block, first, last);
     Branch store = branch_begin(e, whole);
-    store_block(e, &block, block.totals, one, zero);
+    store_block(e, &block, *kept, one, zero);
     branch_end(e, &store);
 }
 
 static void emit_merge(Emitter *e, const WeightSlots *slots) {
-    LLVMValueRef zero = emit_int(e, 0), first = part_totals(e, slots, zero, zero);
     WeightBlock block = find_block(e, slots, e->chunk);
-    LLVMValueRef size = emit_slot(e, slots->block_elements);
-    store_block(e, &block, emit_at(e, e->f64, first, emit_mul(e, e->chunk, size)),
-                emit_slot(e, slots->parts), emit_mul(e, size, emit_slot(e, slots->blocks)));
+    store_block(e, &block, part_sums(e, slots, emit_int(e, 0), e->chunk),
+                emit_slot(e, slots->parts),
+                emit_mul(e, emit_slot(e, slots->block_elements), emit_slot(e, slots->blocks)));
 }
 
 static void emit_weight(Emitter *e, const Program *program, const Kernel *kernel, int stage) {

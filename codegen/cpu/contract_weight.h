@@ -5,8 +5,8 @@
 #include "codegen/cpu/gemm.h"
 
 enum {
-    WEIGHT_ENOUGH_CHUNKS = 16,     /* so that threads end together */
-    WEIGHT_TILED_FLOAT_ROWS = 4096 /* rows that are summed in fp32: a tile adds 32 at a time */
+    WEIGHT_ENOUGH_CHUNKS = 16, /* so that threads end together */
+    WEIGHT_PART_ROWS = 65536   /* from tiles: rows that are summed in fp32 at most, 32 at a time */
 };
 
 /* totals[i] += sums[i], doubles and fp32, for i < count; both are padded to whole vectors. `first`
@@ -15,13 +15,26 @@ void emit_add_sums(Emitter *emitter, LLVMValueRef totals, LLVMValueRef sums, LLV
                    LLVMValueRef first);
 
 /* Totals of the parts of the rows, of `count` columns of a row of the weight: `parts` times, `part`
- * doubles from one to the next; from column to column 1, or `apart` doubles if that is not NULL. */
+ * doubles from one to the next. */
 typedef struct Totals {
-    LLVMValueRef first, parts, part, apart, count;
+    LLVMValueRef first, parts, part, count;
 } Totals;
 
 /* Their sums, in order, as fp32 to `target`. */
 void emit_store_totals(Emitter *emitter, const Totals *totals, LLVMValueRef target);
+
+/* Sums in fp32 that are [column][row of the weight], `row` elements from column to column; `parts`
+ * times, `part` elements from one to the next. Rows and columns are whole tiles of them. */
+typedef struct TurnedSums {
+    LLVMValueRef first, row, parts, part;
+} TurnedSums;
+
+/* Where row number `row` of a block is in the weight, at the block's first column. */
+typedef LLVMValueRef WeightRow(Emitter *emitter, const void *context, LLVMValueRef row);
+
+/* Stores `rows` x `columns` of them in the weight, all parts added up, in order, in double. */
+void emit_store_turned(Emitter *emitter, const TurnedSums *sums, LLVMValueRef rows,
+                       LLVMValueRef columns, WeightRow *weight_row, const void *context);
 
 /* The gradient from tiles where contraction_takes_strips: bind and emit of a KernelEmitter. */
 void bind_weight_strips(Slots *slots, const Kernel *kernel, int stage);

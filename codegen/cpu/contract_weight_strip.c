@@ -16,9 +16,8 @@
 
 enum {
     BLOCK_SUMS = 160 * 1024, /* sums of a chunk at most, if it has some blocks more than one */
-    TURNING_COST = 5,        /* of a column's gradients, in that of pairing a channel */
-    STRIP_ROWS = 512,        /* rows that are taken at a time, at most, if a line is not longer */
-    PART_ROWS = 65536,       /* that are summed in fp32, at most, if a strip has not more */
+    TURNING_COST = 4,        /* of a column's gradients, in that of pairing a channel */
+    STRIP_ROWS = 1024,       /* rows that are taken at a time, at most, if a line is not longer */
     UNIT = 2 * TILE_ROWS     /* columns, and channels, of a block of tiles */
 };
 
@@ -52,9 +51,9 @@ static int64_t round_up(int64_t value, int64_t unit) {
     return integer_divide_up(value, unit) * unit;
 }
 
-/* At most `most` of `all`, in equal blocks of whole UNITs. */
+/* About `most` of `all` at most, in equal blocks of whole UNITs. */
 static int64_t even_blocks(int64_t all, int64_t most) {
-    int64_t fit = most < UNIT ? UNIT : most / UNIT * UNIT;
+    int64_t nearest = (most + TILE_ROWS) / UNIT * UNIT, fit = nearest < UNIT ? UNIT : nearest;
     int64_t even = integer_divide_up(all, integer_divide_up(all, fit));
     return even < all ? round_up(even, UNIT) : all;
 }
@@ -91,7 +90,7 @@ static int64_t slot_strips(Slots *slots, StripWeightSlots *out, const Strip *str
                            int64_t blocks) {
     int64_t strips = images * strip->strips, wanted = WEIGHT_ENOUGH_CHUNKS / blocks;
     int64_t part = integer_divide_up(strips, wanted < 1 ? 1 : wanted < strips ? wanted : strips);
-    int64_t fit = PART_ROWS / (strip->lines * strip->width);
+    int64_t fit = WEIGHT_PART_ROWS / (strip->lines * strip->width);
     if (part > fit)
         part = fit < 1 ? 1 : fit;
     int64_t parts = integer_divide_up(strips, part);
@@ -215,25 +214,38 @@ static LLVMValueRef next_strip(Emitter *e, const StripWeightSlots *slots, const 
 
 /* ---- What the taps read ---------------------------------------------------------------------- */
 
-/* Positions 2 * pair and 2 * pair + 1: right factors, [tile of channels][pair]. */
-static void pair_positions(Emitter *e, const WeightStrip *block, LLVMValueRef pair) {
-    const StripWeightSlots *slots = block->slots;
-    LLVMValueRef first = emit_mul(e, pair, emit_int(e, 2)), rows[2];
-    LLVMValueRef tile_bytes = emit_slot(e, slots->tile_bytes);
-    for (int i = 0; i < 2; i++)
-        rows[i] = load_pointer(e, block->pointers, emit_add(e, first, emit_int(e, i)));
-    Loop channel = loop_begin(e, emit_int(e, 0), block->channels, emit_int(e, UNIT));
-    LLVMValueRef left = emit_sub(e, block->channels, channel.index), both[2], pairs[2];
-    for (int i = 0; i < 2; i++)
-        both[i] = emit_load_step(e, DTYPE_BF16, emit_at(e, e->i16, rows[i], channel.index), left);
+/* A UNIT of channels of two positions, `left` of them if not NULL; to `target`, and a tile on. */
+static void pair_channels(Emitter *e, const WeightStrip *block, LLVMValueRef const rows[2],
+                          LLVMValueRef channel, LLVMValueRef left, LLVMValueRef target) {
+    LLVMValueRef tile_bytes = emit_slot(e, block->slots->tile_bytes), both[2], pairs[2];
+    LLVMTypeRef vector = LLVMVectorType(e->i16, UNIT);
+    for (int i = 0; i < 2; i++) {
+        LLVMValueRef place = emit_at(e, e->i16, rows[i], channel);
+        both[i] = left ? emit_load_step(e, DTYPE_BF16, place, left)
+                       : emit_load_vector(e, vector, place, NULL);
+    }
     emit_pair_rows(e, both, pairs);
-    LLVMValueRef tile = emit_div(e, channel.index, emit_int(e, TILE_COLUMNS));
-    LLVMValueRef target = emit_at(e, e->i8, block->pairs, emit_mul(e, tile, tile_bytes));
-    target = emit_at(e, e->i16, target, emit_mul(e, pair, emit_int(e, TILE_DEPTH)));
+    LLVMValueRef tile = emit_div(e, channel, emit_int(e, TILE_COLUMNS));
+    target = emit_at(e, e->i8, target, emit_mul(e, tile, tile_bytes));
     for (int i = 0; i < 2; i++)
         emit_store_vector(e, pairs[i],
                           emit_at(e, e->i8, target, emit_mul(e, tile_bytes, emit_int(e, i))), NULL);
+}
+
+/* Positions 2 * pair and 2 * pair + 1: right factors, [tile of channels][pair]. */
+static void pair_positions(Emitter *e, const WeightStrip *block, LLVMValueRef pair) {
+    LLVMValueRef first = emit_mul(e, pair, emit_int(e, 2)), rows[2], unit = emit_int(e, UNIT);
+    for (int i = 0; i < 2; i++)
+        rows[i] = load_pointer(e, block->pointers, emit_add(e, first, emit_int(e, i)));
+    LLVMValueRef target =
+        emit_at(e, e->i16, block->pairs, emit_mul(e, pair, emit_int(e, TILE_DEPTH)));
+    LLVMValueRef whole = emit_mul(e, emit_div(e, block->channels, unit), unit);
+    Loop channel = loop_begin(e, emit_int(e, 0), whole, unit);
+    pair_channels(e, block, rows, channel.index, NULL, target);
     loop_end(e, &channel);
+    Branch more = branch_begin(e, emit_less(e, whole, block->channels));
+    pair_channels(e, block, rows, whole, emit_sub(e, block->channels, whole), target);
+    branch_end(e, &more);
 }
 
 /* All positions; those of the next strip are fetched. */
@@ -382,69 +394,31 @@ static void sum_strip(Emitter *e, const WeightStrip *block, LLVMValueRef strip,
 
 /* ---- What is stored -------------------------------------------------------------------------- */
 
-/* Sums of all parts, a strip's or `step` elements apart. */
-typedef struct PartSums {
-    LLVMValueRef first, count, step;
-} PartSums;
+/* The channels of a block at a tap. */
+typedef struct TapChannels {
+    const WeightStrip *block;
+    LLVMValueRef weight;
+} TapChannels;
 
-/* 16 channels of a column, added up. */
-static LLVMValueRef add_parts(Emitter *e, const PartSums *parts, LLVMValueRef place) {
-    LLVMValueRef all = emit_variable(e, e->vector_f64, LLVMConstNull(e->vector_f64));
-    Loop part = loop_begin(e, emit_int(e, 0), parts->count, emit_int(e, 1));
-    LLVMValueRef from = emit_add(e, place, emit_mul(e, part.index, parts->step));
-    LLVMValueRef sum =
-        emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, parts->first, from), NULL);
-    sum = LLVMBuildFPExt(e->builder, sum, e->vector_f64, "");
-    emit_set(e, all, LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f64, all), sum, ""));
-    loop_end(e, &part);
-    return LLVMBuildFPTrunc(e->builder, emit_get(e, e->vector_f64, all), e->vector_f32, "");
+static LLVMValueRef weight_row(Emitter *e, const void *context, LLVMValueRef row) {
+    const TapChannels *at = context;
+    LLVMValueRef channel = emit_add(e, at->block->channel, row);
+    LLVMValueRef place =
+        emit_weight_address(e, &at->block->slots->weight, at->weight, emit_int(e, 0), channel);
+    return emit_at(e, e->f32, place, at->block->column);
 }
 
-/* 16 x 16 elements of the weight, at tap number `tap`, from this channel and column of the block
- * on. `tile`: memory for as many. */
-static void store_tile(Emitter *e, const WeightStrip *block, const PartSums *parts,
-                       LLVMValueRef tile, LLVMValueRef tap, LLVMValueRef channel,
-                       LLVMValueRef column) {
+/* Writes the block of the weight: what is summed at `sums`, `parts` times, `step` elements apart.
+ */
+static void store_block(Emitter *e, const WeightStrip *block, LLVMValueRef sums, LLVMValueRef parts,
+                        LLVMValueRef step) {
     const StripWeightSlots *slots = block->slots;
-    LLVMValueRef one = emit_int(e, 1), zero = emit_int(e, 0), row = emit_slot(e, slots->row);
-    LLVMValueRef first = emit_add(e, emit_mul(e, tap, emit_slot(e, slots->tap_rows)), column);
-    Loop rows = loop_begin(e, zero, emit_int(e, TILE_ROWS), one);
-    LLVMValueRef place = emit_mul(e, emit_add(e, first, rows.index), row);
-    LLVMValueRef sum = add_parts(e, parts, emit_add(e, place, channel));
-    emit_store_vector(
-        e, sum, emit_at(e, e->f32, tile, emit_mul(e, rows.index, emit_int(e, TILE_COLUMNS))), NULL);
-    loop_end(e, &rows);
-    LLVMValueRef turned[TILE_ROWS];
-    for (int i = 0; i < TILE_ROWS; i++)
-        turned[i] = emit_load_vector(
-            e, e->vector_i32, emit_at(e, e->f32, tile, emit_int(e, (int64_t)i * TILE_COLUMNS)),
-            NULL);
-    emit_transpose(e, turned);
-    for (int i = 0; i < TILE_ROWS; i++)
-        emit_store_vector(e, turned[i],
-                          emit_at(e, e->f32, tile, emit_int(e, (int64_t)i * TILE_COLUMNS)), NULL);
-    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->columns, column));
-    LLVMValueRef weight = emit_tap_weight(e, &slots->source.taps, tap);
-    LLVMValueRef left = emit_sub(e, block->channels, channel);
-    Loop stored = loop_begin(e, zero, emit_min(e, left, emit_int(e, TILE_ROWS)), one);
-    LLVMValueRef number = emit_add(e, emit_add(e, block->channel, channel), stored.index);
-    LLVMValueRef target = emit_weight_address(e, &slots->weight, weight, zero, number);
-    LLVMValueRef from =
-        emit_at(e, e->f32, tile, emit_mul(e, stored.index, emit_int(e, TILE_COLUMNS)));
-    emit_store_vector(e, emit_load_vector(e, e->vector_f32, from, NULL),
-                      emit_at(e, e->f32, target, emit_add(e, block->column, column)), mask);
-    loop_end(e, &stored);
-}
-
-/* Writes the block of the weight. */
-static void store_block(Emitter *e, const WeightStrip *block, const PartSums *parts) {
-    LLVMValueRef zero = emit_int(e, 0), tile = emit_array(e, e->f32, TILE_ROWS * TILE_COLUMNS);
-    Loop tap = loop_begin(e, zero, emit_slot(e, block->slots->strip.count), emit_int(e, 1));
-    Loop channel = loop_begin(e, zero, block->channels, emit_int(e, TILE_COLUMNS));
-    Loop column = loop_begin(e, zero, block->columns, emit_int(e, TILE_ROWS));
-    store_tile(e, block, parts, tile, tap.index, channel.index, column.index);
-    loop_end(e, &column);
-    loop_end(e, &channel);
+    LLVMValueRef row = emit_slot(e, slots->row);
+    Loop tap = loop_begin(e, emit_int(e, 0), emit_slot(e, slots->strip.count), emit_int(e, 1));
+    LLVMValueRef first = emit_mul(e, tap.index, emit_mul(e, emit_slot(e, slots->tap_rows), row));
+    TurnedSums turned = {emit_at(e, e->f32, sums, first), row, parts, step};
+    TapChannels at = {block, emit_tap_weight(e, &slots->source.taps, tap.index)};
+    emit_store_turned(e, &turned, block->channels, block->columns, weight_row, &at);
     loop_end(e, &tap);
 }
 
@@ -464,16 +438,15 @@ static void emit_sums(Emitter *e, const StripWeightSlots *slots) {
     loop_end(e, &strip);
     tiles_end(e);
     Branch store = branch_begin(e, whole);
-    store_block(e, &block, &(PartSums){block.sums, one, emit_int(e, 0)});
+    store_block(e, &block, block.sums, one, emit_int(e, 0));
     branch_end(e, &store);
 }
 
 static void emit_merge(Emitter *e, const StripWeightSlots *slots) {
     LLVMValueRef zero = emit_int(e, 0), sums = emit_slot(e, slots->block_sums);
     WeightStrip block = find_block(e, slots, e->chunk);
-    PartSums parts = {part_sums(e, slots, zero, e->chunk), emit_slot(e, slots->parts),
-                      emit_mul(e, sums, emit_slot(e, slots->blocks))};
-    store_block(e, &block, &parts);
+    store_block(e, &block, part_sums(e, slots, zero, e->chunk), emit_slot(e, slots->parts),
+                emit_mul(e, sums, emit_slot(e, slots->blocks)));
 }
 
 void emit_weight_strips(Emitter *e, const Program *program, const Kernel *kernel, int stage) {

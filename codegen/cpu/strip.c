@@ -62,7 +62,7 @@ static StripBlock *block_of(Strip *strip, const Tap *tap, int64_t quotient[2]) {
 
 static void find_blocks(Strip *strip) {
     int64_t hang = 0;
-    for (int64_t t = 0; t < strip->taps.tap_count; t += strip->inner) {
+    for (int64_t t = 0; t < strip->taps.tap_count; t++) {
         int64_t quotient[2];
         StripBlock *block = block_of(strip, &strip->taps.taps[t], quotient);
         for (int d = 0; d < 2; d++) {
@@ -94,7 +94,7 @@ static bool suits(const Program *program, const Kernel *kernel) {
            phase_extent(kernel, 1) > 0;
 }
 
-bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, bool beside,
+bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, bool may_be_dense,
                 Strip *strip) {
     const Contraction *c = &kernel->contraction;
     if (!suits(program, kernel))
@@ -107,7 +107,9 @@ bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, bool
     strip->taps.taps = arena_new_array(arena, Tap, count);
     memcpy(strip->taps.taps, c->taps.taps, count * sizeof(Tap));
     qsort(strip->taps.taps, count, sizeof(Tap), compare_taps);
-    if (beside && c->in % TILE_DEPTH != 0)
+    strip->dense =
+        may_be_dense && c->in % TILE_DEPTH != 0 && c->in % 2 == 0 && c->taps.scale[1] == 1;
+    if (strip->dense)
         strip->inner = side_by_side(&strip->taps);
     strip->count = c->taps.tap_count / strip->inner;
     strip->blocks = arena_new_array(arena, StripBlock, count);
@@ -237,39 +239,74 @@ static LLVMValueRef lanes_between(Emitter *e, LLVMValueRef from, LLVMValueRef to
     return LLVMBuildAnd(e->builder, within[0], within[1], "");
 }
 
-/* The vector of a position that starts at element `start` of the line, from channel `channel` on;
- * `whole`: all of it is there. */
-static void copy_vector(Emitter *e, const StripLine *line, LLVMValueRef start, LLVMValueRef target,
-                        LLVMValueRef channel, bool whole) {
-    LLVMTypeRef vector = LLVMVectorType(e->i16, VECTOR);
-    LLVMValueRef from = emit_add(e, start, channel), mask = NULL;
-    if (!whole) {
-        LLVMValueRef end =
-            emit_min(e, emit_sub(e, line->part->count, channel), emit_sub(e, line->all, from));
-        mask = lanes_between(e, emit_sub(e, emit_int(e, 0), from), end);
-    }
-    LLVMValueRef value = emit_load_vector(e, vector, emit_at(e, e->i16, line->source, from), mask);
+/* Where vector `channel` of the elements at `target` lies. */
+static LLVMValueRef step_place(Emitter *e, const StripLine *line, LLVMValueRef target,
+                               LLVMValueRef channel) {
     LLVMValueRef step = emit_div(e, channel, emit_int(e, VECTOR));
-    LLVMValueRef place = emit_mul(e, step, line->part->target.step);
-    emit_store_vector(e, value, emit_at(e, e->i8, target, place), NULL);
+    return emit_at(e, e->i8, target, emit_mul(e, step, line->part->target.step));
 }
 
-static void copy_position(Emitter *e, const StripLine *line, LLVMValueRef position) {
-    const StripPart *part = line->part;
-    LLVMValueRef zero = emit_int(e, 0), step = emit_int(e, VECTOR);
-    LLVMValueRef start = emit_add(e, line->start, emit_mul(e, position, line->step));
-    LLVMValueRef target = emit_at(e, e->i8, line->target, emit_mul(e, position, part->target.row));
-    LLVMValueRef inside = LLVMBuildAnd(
-        e->builder, LLVMBuildICmp(e->builder, LLVMIntSGE, start, zero, ""),
-        LLVMBuildICmp(e->builder, LLVMIntSLE, emit_add(e, start, part->count), line->all, ""), "");
-    LLVMValueRef whole = emit_mul(e, emit_div(e, part->count, step), step);
-    whole = LLVMBuildSelect(e->builder, inside, whole, zero, "");
-    Loop fast = loop_begin(e, zero, whole, step);
-    copy_vector(e, line, start, target, fast.index, true);
-    loop_end(e, &fast);
-    Loop rest = loop_begin(e, whole, part->count, step);
-    copy_vector(e, line, start, target, rest.index, false);
-    loop_end(e, &rest);
+/* The vector of the elements from number `from` of the line on, where `mask` (NULL: all) is. */
+static void copy_vector(Emitter *e, const StripLine *line, LLVMValueRef from, LLVMValueRef target,
+                        LLVMValueRef channel, LLVMValueRef mask) {
+    LLVMTypeRef vector = LLVMVectorType(e->i16, VECTOR);
+    LLVMValueRef value = emit_load_vector(e, vector, emit_at(e, e->i16, line->source, from), mask);
+    emit_store_vector(e, value, step_place(e, line, target, channel), NULL);
+}
+
+/* A position whose elements are all in the line. */
+static void copy_inside(Emitter *e, const StripLine *line, LLVMValueRef start,
+                        LLVMValueRef target) {
+    LLVMValueRef zero = emit_int(e, 0), step = emit_int(e, VECTOR), count = line->part->count;
+    LLVMValueRef whole = emit_mul(e, emit_div(e, count, step), step);
+    LLVMValueRef rest = lanes_between(e, zero, emit_sub(e, count, whole));
+    Loop channel = loop_begin(e, zero, whole, step);
+    copy_vector(e, line, emit_add(e, start, channel.index), target, channel.index, NULL);
+    loop_end(e, &channel);
+    Branch more = branch_begin(e, emit_less(e, whole, count));
+    copy_vector(e, line, emit_add(e, start, whole), target, whole, rest);
+    branch_end(e, &more);
+}
+
+/* A position of which any may be outside. */
+static void copy_across(Emitter *e, const StripLine *line, LLVMValueRef start,
+                        LLVMValueRef target) {
+    LLVMValueRef zero = emit_int(e, 0), count = line->part->count;
+    Loop channel = loop_begin(e, zero, count, emit_int(e, VECTOR));
+    LLVMValueRef from = emit_add(e, start, channel.index);
+    LLVMValueRef end = emit_min(e, emit_sub(e, count, channel.index), emit_sub(e, line->all, from));
+    LLVMValueRef mask = lanes_between(e, emit_sub(e, zero, from), end);
+    copy_vector(e, line, from, target, channel.index, mask);
+    loop_end(e, &channel);
+}
+
+/* Positions [first, end) of the line, all inside or not. */
+static void copy_positions(Emitter *e, const StripLine *line, LLVMValueRef first, LLVMValueRef end,
+                           bool inside) {
+    Loop position = loop_begin(e, first, end, emit_int(e, 1));
+    LLVMValueRef start = emit_add(e, line->start, emit_mul(e, position.index, line->step));
+    LLVMValueRef target =
+        emit_at(e, e->i8, line->target, emit_mul(e, position.index, line->part->target.row));
+    if (inside)
+        copy_inside(e, line, start, target);
+    else
+        copy_across(e, line, start, target);
+    loop_end(e, &position);
+}
+
+/* All `width` positions: those that begin before the line, those inside, those that end behind it.
+ */
+static void copy_line(Emitter *e, const StripLine *line, LLVMValueRef width) {
+    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
+    LLVMValueRef before = emit_max(e, emit_sub(e, zero, line->start), zero);
+    before = emit_add(e, before, emit_sub(e, line->step, one));
+    LLVMValueRef first = emit_min(e, emit_div(e, before, line->step), width);
+    LLVMValueRef left = emit_sub(e, emit_sub(e, line->all, line->part->count), line->start);
+    LLVMValueRef fit = emit_div(e, emit_max(e, emit_add(e, left, line->step), zero), line->step);
+    LLVMValueRef end = emit_max(e, emit_min(e, fit, width), first);
+    copy_positions(e, line, zero, first, false);
+    copy_positions(e, line, first, end, true);
+    copy_positions(e, line, end, width, false);
 }
 
 /* A line of a block of a strip: whether it is in the picture; its first row there; the source's
@@ -318,23 +355,44 @@ static void line_loop_end(Emitter *e, LineLoop *loop) {
     loop_end(e, &loop->block);
 }
 
+/* A line that was found, from element `first` of its first position on; where its first position
+ * goes is left open. */
+static StripLine strip_line(Emitter *e, const PackedSource *source, const StripPlace *place,
+                            const FoundLine *found, const StripPart *part) {
+    const TapSlots *taps = &source->taps;
+    LLVMValueRef in = emit_slot(e, source->a.row_stride);
+    LLVMValueRef all = emit_mul(e, emit_slot(e, taps->source.extent[1]), in);
+    return (StripLine){.part = part,
+                       .source = emit_row_address(e, &source->a, place->image, found->row),
+                       .all = LLVMBuildSelect(e->builder, found->there, all, emit_int(e, 0), ""),
+                       .start = emit_add(e, emit_mul(e, found->column, in), part->first),
+                       .step = emit_mul(e, emit_slot(e, taps->scale[1]), in)};
+}
+
 void emit_pack_strip(Emitter *e, const PackedSource *source, const StripSlots *slots,
                      const StripPlace *place, const StripPart *part) {
-    const TapSlots *taps = &source->taps;
-    LineLoop lines = line_loop_begin(e, taps, slots, place);
-    const FoundLine *found = &lines.found;
-    LLVMValueRef zero = emit_int(e, 0), in = emit_slot(e, source->a.row_stride);
-    LLVMValueRef all = emit_mul(e, emit_slot(e, taps->source.extent[1]), in);
-    StripLine line = {.part = part,
-                      .source = emit_row_address(e, &source->a, place->image, found->row),
-                      .all = LLVMBuildSelect(e->builder, found->there, all, zero, ""),
-                      .start = emit_add(e, emit_mul(e, found->column, in), part->first),
-                      .step = emit_mul(e, emit_slot(e, taps->scale[1]), in),
-                      .target = emit_at(e, e->i8, part->target.start,
-                                        emit_mul(e, found->position, part->target.row))};
-    Loop positions = loop_begin(e, zero, emit_slot(e, slots->width), emit_int(e, 1));
-    copy_position(e, &line, positions.index);
-    loop_end(e, &positions);
+    LineLoop lines = line_loop_begin(e, &source->taps, slots, place);
+    StripLine line = strip_line(e, source, place, &lines.found, part);
+    line.target =
+        emit_at(e, e->i8, part->target.start, emit_mul(e, lines.found.position, part->target.row));
+    copy_line(e, &line, emit_slot(e, slots->width));
+    line_loop_end(e, &lines);
+}
+
+/* A line is copied as if each vector of it were a position. What that writes behind it is zero, or
+ * what lies there in the source; the next line comes there, if there is one. */
+void emit_pack_dense_strip(Emitter *e, const PackedSource *source, const StripSlots *slots,
+                           const StripPlace *place, const StepRows *target) {
+    LLVMValueRef vector = emit_int(e, VECTOR), bytes = emit_int(e, VECTOR * (int)sizeof(uint16_t));
+    StripPart part = {emit_int(e, 0), vector, {target->start, bytes, bytes}};
+    LineLoop lines = line_loop_begin(e, &source->taps, slots, place);
+    StripLine line = strip_line(e, source, place, &lines.found, &part);
+    line.target = emit_at(e, e->i8, target->start, emit_mul(e, lines.found.position, target->row));
+    LLVMValueRef count = emit_mul(e, emit_slot(e, slots->width), line.step);
+    emit_store_vector(e, LLVMConstNull(LLVMVectorType(e->i16, VECTOR)),
+                      emit_at(e, e->i16, line.target, count), NULL);
+    line.step = vector;
+    copy_line(e, &line, emit_div(e, emit_round_up(e, count, VECTOR), vector));
     line_loop_end(e, &lines);
 }
 
