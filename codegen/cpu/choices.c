@@ -71,6 +71,12 @@ int choices_value(const Choices *choices, ChoiceForm form, ChoiceName name) {
     return row->usual;
 }
 
+int choices_columns(const Choices *choices, const Kernel *kernel, ChoiceForm form) {
+    int value = choices_value(choices, form, CHOICE_COLUMNS);
+    int suits = kernel->contraction.prologue ? CHOICE_PROLOGUE_COLUMNS : CHOICE_TILED_COLUMNS;
+    return value ? value : suits;
+}
+
 /* ---- What is legal --------------------------------------------------------------------------- */
 
 bool choices_may_read_in_place(const Program *program, const Kernel *kernel,

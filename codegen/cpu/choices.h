@@ -41,12 +41,18 @@ typedef struct Choices {
     int value[CHOICE_NAMES];
 } Choices;
 
+/* CHOICE_COLUMNS by default, of tiles; behind a prologue, which each block of columns evaluates. */
+enum { CHOICE_TILED_COLUMNS = 256, CHOICE_PROLOGUE_COLUMNS = 384 };
+
 /* Which choices a kernel has. */
 ChoiceForm choices_form(const Kernel *kernel, const CpuTarget *target);
 
 /* What is chosen: the value, or the form's default (CHOICE_READ: 0, what suits). `choices` NULL:
  * all defaults. */
 int choices_value(const Choices *choices, ChoiceForm form, ChoiceName name);
+
+/* CHOICE_COLUMNS of a contraction: the value, or what suits it. */
+int choices_columns(const Choices *choices, const Kernel *kernel, ChoiceForm form);
 
 /* The longest rows, in channels, that contract_weight may read in place. */
 enum { CHOICE_MOST_IN_PLACE = 512 };

@@ -47,7 +47,7 @@ static ContractCut find_cut(const Slots *slots, const Kernel *kernel, const CpuT
     int usual_depth = rows == ROWS_IN_PLACE ? IN_PLACE_DEPTH : CHOICE_PACKED_DEPTH;
     ContractCut cut = {.depth = depth ? depth : usual_depth,
                        .rows = choices_value(slots->choices, form, CHOICE_ROWS),
-                       .columns = choices_value(slots->choices, form, CHOICE_COLUMNS)};
+                       .columns = choices_columns(slots->choices, kernel, form)};
     invariant(cut.rows <= ROW_TABLE_ROWS, "a row table holds the rows of a chunk");
     return cut;
 }

@@ -110,7 +110,7 @@ static Blocks cut_blocks(const Kernel *kernel, const CpuTarget *target, const Ch
     const Contraction *c = &kernel->contraction;
     ChoiceForm form = choices_form(kernel, target);
     bool tiled = form == CHOICE_WEIGHT_TILED;
-    int64_t columns = choices_value(choices, form, CHOICE_COLUMNS);
+    int64_t columns = choices_columns(choices, kernel, form);
     Panels panels = tiled ? tile_panels(c->out / c->groups, columns)
                           : gemm_panels(target, c->out / c->groups, columns);
     int64_t rows = find_rows_of_block(choices, tiled, &panels);
