@@ -38,13 +38,15 @@ typedef struct StripWeightSlots {
     int in, out;
     int channels, columns, column_blocks; /* of a block; of the weight */
     int blocks, tap_rows, row, block_sums;
-    int strips, part_strips, parts;         /* in all, of a part */
-    int positions, tile_bytes, block_bytes; /* of a strip, even; of its pairs in a tile of channels;
-                                               of what is turned of UNIT columns */
-    int later;                              /* bytes from what is turned to it one position later;
-                                               0: no tap asks for that */
-    int pairs, sums, pointers, zeros;       /* offsets in the workspace; at 0 what is turned */
-    int part_sums;                          /* pointer: [part][block][tap][tap_rows][row] */
+    int strips, part_strips, parts;   /* in all, of a part */
+    int together;                     /* strips that are multiplied at a time */
+    int positions, slice_bytes;       /* of a strip, even; of its pairs in a tile of channels */
+    int tile_bytes, block_bytes;      /* of all strips: of pairs in a tile of channels, of what
+                                         is turned of UNIT columns */
+    int later;                        /* bytes from what is turned to it one position later;
+                                         0: no tap asks for that */
+    int pairs, sums, pointers, zeros; /* offsets in the workspace; at 0 what is turned */
+    int part_sums;                    /* pointer: [part][block][tap][tap_rows][row] */
 } StripWeightSlots;
 
 static int64_t round_up(int64_t value, int64_t unit) {
@@ -87,13 +89,14 @@ static void slot_cut(Slots *slots, StripWeightSlots *out, const Contraction *c,
 
 /* The strips are cut into parts where there are few blocks, or many rows. */
 static int64_t slot_strips(Slots *slots, StripWeightSlots *out, const Strip *strip, int64_t images,
-                           int64_t blocks) {
+                           int64_t blocks, int64_t together) {
     int64_t strips = images * strip->strips, wanted = WEIGHT_ENOUGH_CHUNKS / blocks;
     int64_t part = integer_divide_up(strips, wanted < 1 ? 1 : wanted < strips ? wanted : strips);
     int64_t fit = WEIGHT_PART_ROWS / (strip->lines * strip->width);
     if (part > fit)
         part = fit < 1 ? 1 : fit;
     int64_t parts = integer_divide_up(strips, part);
+    out->together = slot_number(slots, together);
     out->strips = slot_number(slots, strips);
     out->part_strips = slot_number(slots, part);
     out->parts = slot_number(slots, parts);
@@ -107,12 +110,21 @@ static bool has_odd_places(const Strip *strip) {
     return false;
 }
 
+/* How many strips are multiplied at a time: of small pictures some, whose rows are as many then as
+ * those of a strip. */
+static int64_t count_together(const Strip *strip, int64_t images) {
+    int64_t depth = round_up(strip->rows + 1, TILE_DEPTH), fit = STRIP_ROWS / depth;
+    if (strip->strips > 1 || fit < 1)
+        return 1;
+    return fit < images ? fit : images;
+}
+
 /* In fp32 elements: what is turned, pairs, sums, pointers, zeros. */
 static void slot_workspace(Slots *slots, StripWeightSlots *out, const Strip *strip,
-                           const WeightCut *cut) {
+                           const WeightCut *cut, int64_t together) {
     int64_t row = TILE_DEPTH / 2, positions = round_up(strip->positions, TILE_DEPTH);
-    int64_t depth = round_up(strip->rows + 1, TILE_DEPTH), tile = positions / 2 * TILE_COLUMNS;
-    int64_t block = depth / TILE_DEPTH * UNIT * row;
+    int64_t depth = round_up(strip->rows + 1, TILE_DEPTH), slice = positions / 2 * TILE_COLUMNS;
+    int64_t block = together * (depth / TILE_DEPTH) * UNIT * row, tile = together * slice;
     int64_t turned = round_up(cut->columns, UNIT) / UNIT * block;
     int64_t pairs = turned * (1 + has_odd_places(strip));
     int64_t sums = pairs + round_up(cut->channels, UNIT) / TILE_COLUMNS * tile;
@@ -120,6 +132,7 @@ static void slot_workspace(Slots *slots, StripWeightSlots *out, const Strip *str
     int64_t zeros = pointers + (positions + depth + 1) * (int64_t)(sizeof(void *) / sizeof(float));
     zeros = round_up(zeros, row);
     out->positions = slot_number(slots, positions);
+    out->slice_bytes = slot_number(slots, slice * (int64_t)sizeof(float));
     out->tile_bytes = slot_number(slots, tile * (int64_t)sizeof(float));
     out->block_bytes = slot_number(slots, block * (int64_t)sizeof(float));
     out->later = slot_number(slots, (pairs - turned) * (int64_t)sizeof(float));
@@ -147,9 +160,10 @@ static StripWeightSlots slot_strip_weight(Slots *slots, const Kernel *kernel, in
     out.b = slot_view(slots, &c->b);
     out.weight = slot_weight_view(slots, &c->weight);
     slot_cut(slots, &out, c, &cut);
-    slot_workspace(slots, &out, &strip, &cut);
     int64_t images = space_images(&slots->program->geometry, &kernel->space);
-    int64_t parts = slot_strips(slots, &out, &strip, images, blocks);
+    int64_t together = count_together(&strip, images);
+    slot_workspace(slots, &out, &strip, &cut, together);
+    int64_t parts = slot_strips(slots, &out, &strip, images, blocks, together);
     int64_t shared = parts > 1 ? parts * blocks * cut.sums : 1;
     out.part_sums = slot_shared(slots, shared * (int64_t)sizeof(float));
     slots->chunks = stage == 0 ? blocks * parts : parts > 1 ? blocks : 0;
@@ -232,13 +246,13 @@ static void pair_channels(Emitter *e, const WeightStrip *block, LLVMValueRef con
                           emit_at(e, e->i8, target, emit_mul(e, tile_bytes, emit_int(e, i))), NULL);
 }
 
-/* Positions 2 * pair and 2 * pair + 1: right factors, [tile of channels][pair]. */
-static void pair_positions(Emitter *e, const WeightStrip *block, LLVMValueRef pair) {
+/* Positions 2 * pair and 2 * pair + 1: right factors, [tile of channels][strip][pair]. */
+static void pair_positions(Emitter *e, const WeightStrip *block, LLVMValueRef pairs,
+                           LLVMValueRef pair) {
     LLVMValueRef first = emit_mul(e, pair, emit_int(e, 2)), rows[2], unit = emit_int(e, UNIT);
     for (int i = 0; i < 2; i++)
         rows[i] = load_pointer(e, block->pointers, emit_add(e, first, emit_int(e, i)));
-    LLVMValueRef target =
-        emit_at(e, e->i16, block->pairs, emit_mul(e, pair, emit_int(e, TILE_DEPTH)));
+    LLVMValueRef target = emit_at(e, e->i16, pairs, emit_mul(e, pair, emit_int(e, TILE_DEPTH)));
     LLVMValueRef whole = emit_mul(e, emit_div(e, block->channels, unit), unit);
     Loop channel = loop_begin(e, emit_int(e, 0), whole, unit);
     pair_channels(e, block, rows, channel.index, NULL, target);
@@ -248,8 +262,10 @@ static void pair_positions(Emitter *e, const WeightStrip *block, LLVMValueRef pa
     branch_end(e, &more);
 }
 
-/* All positions; those of the next strip are fetched. */
-static void pair_strip(Emitter *e, const WeightStrip *block, const StripPlace *place) {
+/* All positions of strip number `nth` of those that are taken together; those of the next strip are
+ * fetched. */
+static void pair_strip(Emitter *e, const WeightStrip *block, const StripPlace *place,
+                       LLVMValueRef nth) {
     const StripWeightSlots *slots = block->slots;
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
     LLVMValueRef positions = emit_slot(e, slots->positions);
@@ -260,8 +276,10 @@ static void pair_strip(Emitter *e, const WeightStrip *block, const StripPlace *p
     LLVMValueRef row = load_pointer(e, block->pointers, fetched.index);
     emit_fetch_row(e, DTYPE_BF16, emit_at(e, e->i16, row, ahead), block->channels);
     loop_end(e, &fetched);
+    LLVMValueRef pairs =
+        emit_at(e, e->i8, block->pairs, emit_mul(e, nth, emit_slot(e, slots->slice_bytes)));
     Loop pair = loop_begin(e, zero, emit_div(e, positions, emit_int(e, 2)), one);
-    pair_positions(e, block, pair.index);
+    pair_positions(e, block, pairs, pair.index);
     loop_end(e, &pair);
 }
 
@@ -313,8 +331,10 @@ static void turn_tile(Emitter *e, const WeightStrip *block, LLVMValueRef first, 
                           emit_at(e, e->i16, target, emit_int(e, (int64_t)i * TILE_DEPTH)), NULL);
 }
 
-/* All columns: left factors, [UNIT of columns][step][column]; one position later if `later`. */
-static void turn_gradients(Emitter *e, const WeightStrip *block, LLVMValueRef steps, bool later) {
+/* All columns: left factors, [UNIT of columns][strip][step][column]; one position later if `later`.
+ */
+static void turn_gradients(Emitter *e, const WeightStrip *block, LLVMValueRef nth,
+                           LLVMValueRef steps, bool later) {
     const StripWeightSlots *slots = block->slots;
     LLVMValueRef zero = emit_int(e, 0), unit = emit_int(e, UNIT);
     Loop step = loop_begin(e, zero, steps, emit_int(e, 1));
@@ -323,7 +343,8 @@ static void turn_gradients(Emitter *e, const WeightStrip *block, LLVMValueRef st
     Loop column = loop_begin(e, zero, block->columns, emit_int(e, TILE_ROWS));
     LLVMValueRef place =
         emit_mul(e, emit_div(e, column.index, unit), emit_slot(e, slots->block_bytes));
-    LLVMValueRef row = emit_add(e, emit_mul(e, step.index, unit), emit_rem(e, column.index, unit));
+    LLVMValueRef number = emit_add(e, emit_mul(e, nth, steps), step.index);
+    LLVMValueRef row = emit_add(e, emit_mul(e, number, unit), emit_rem(e, column.index, unit));
     place = emit_add(e, place, emit_mul(e, row, emit_int(e, TILE_DEPTH * (int)sizeof(uint16_t))));
     if (later)
         place = emit_add(e, place, emit_slot(e, slots->later));
@@ -333,21 +354,27 @@ static void turn_gradients(Emitter *e, const WeightStrip *block, LLVMValueRef st
 }
 
 static void turn_strip(Emitter *e, const WeightStrip *block, const StripPlace *place,
-                       LLVMValueRef steps) {
+                       LLVMValueRef nth, LLVMValueRef steps) {
     LLVMValueRef later = emit_slot(e, block->slots->later);
     find_gradients(e, block, place, emit_mul(e, steps, emit_int(e, TILE_DEPTH)));
-    turn_gradients(e, block, steps, false);
+    turn_gradients(e, block, nth, steps, false);
     Branch odd = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntNE, later, emit_int(e, 0), ""));
-    turn_gradients(e, block, steps, true);
+    turn_gradients(e, block, nth, steps, true);
     branch_end(e, &odd);
 }
 
 /* ---- Products -------------------------------------------------------------------------------- */
 
+/* The strips that are packed: how many, the steps of each. */
+typedef struct PackedStrips {
+    LLVMValueRef count, steps;
+} PackedStrips;
+
 /* Sums += the turned columns from `column` on, a UNIT of them, x the channels from `channel` on, at
  * all taps. */
 static void multiply_taps(Emitter *e, const WeightStrip *block, LLVMValueRef column,
-                          LLVMValueRef channel, LLVMValueRef steps, LLVMValueRef accumulate) {
+                          LLVMValueRef channel, const PackedStrips *strips,
+                          LLVMValueRef accumulate) {
     const StripWeightSlots *slots = block->slots;
     LLVMValueRef one = emit_int(e, 1), unit = emit_int(e, UNIT), row = emit_slot(e, slots->row);
     LLVMValueRef bytes = emit_int(e, TILE_DEPTH * (int)sizeof(uint16_t));
@@ -368,26 +395,33 @@ static void multiply_taps(Emitter *e, const WeightStrip *block, LLVMValueRef col
                       .a_step = emit_mul(e, unit, bytes),
                       .b = emit_at(e, e->i8, block->pairs, emit_add(e, pairs, pair)),
                       .b_tile = emit_slot(e, slots->tile_bytes),
+                      .slices = strips->count,
+                      .b_slice = emit_slot(e, slots->slice_bytes),
                       .c = emit_at(e, e->f32, block->sums, c),
                       .c_row = row,
-                      .steps = steps,
+                      .steps = strips->steps,
                       .accumulate = accumulate};
     emit_tile_panel(e, &block->tiles, &o, emit_min(e, rows, unit), emit_min(e, width, unit));
     loop_end(e, &tap);
 }
 
-static void sum_strip(Emitter *e, const WeightStrip *block, LLVMValueRef strip,
-                      LLVMValueRef accumulate) {
+/* Strips [first, end): if they are several, they have the same size. */
+static void sum_strips(Emitter *e, const WeightStrip *block, LLVMValueRef first, LLVMValueRef end,
+                       LLVMValueRef accumulate) {
     const StripWeightSlots *slots = block->slots;
-    LLVMValueRef zero = emit_int(e, 0), unit = emit_int(e, UNIT);
-    StripPlace place = emit_strip_place(e, &slots->strip, &slots->source.taps, strip);
-    LLVMValueRef depth = emit_round_up(e, emit_add(e, place.rows, emit_int(e, 1)), TILE_DEPTH);
-    LLVMValueRef steps = emit_div(e, depth, emit_int(e, TILE_DEPTH));
-    pair_strip(e, block, &place);
-    turn_strip(e, block, &place, steps);
+    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), unit = emit_int(e, UNIT);
+    StripPlace place = emit_strip_place(e, &slots->strip, &slots->source.taps, first);
+    LLVMValueRef depth = emit_round_up(e, emit_add(e, place.rows, one), TILE_DEPTH);
+    PackedStrips strips = {emit_sub(e, end, first), emit_div(e, depth, emit_int(e, TILE_DEPTH))};
+    Loop strip = loop_begin(e, zero, strips.count, one);
+    place =
+        emit_strip_place(e, &slots->strip, &slots->source.taps, emit_add(e, first, strip.index));
+    pair_strip(e, block, &place, strip.index);
+    turn_strip(e, block, &place, strip.index, strips.steps);
+    loop_end(e, &strip);
     Loop column = loop_begin(e, zero, block->columns, unit);
     Loop channel = loop_begin(e, zero, block->channels, unit);
-    multiply_taps(e, block, column.index, channel.index, steps, accumulate);
+    multiply_taps(e, block, column.index, channel.index, &strips, accumulate);
     loop_end(e, &channel);
     loop_end(e, &column);
 }
@@ -432,10 +466,11 @@ static void emit_sums(Emitter *e, const StripWeightSlots *slots) {
     LLVMValueRef count = emit_slot(e, slots->part_strips), first = emit_mul(e, part, count);
     LLVMValueRef last = emit_min(e, emit_add(e, first, count), emit_slot(e, slots->strips));
     block.tiles = tiles_begin(e);
-    Loop strip = loop_begin(e, first, last, one);
-    sum_strip(e, &block, strip.index,
-              LLVMBuildICmp(e->builder, LLVMIntSGT, strip.index, first, ""));
-    loop_end(e, &strip);
+    LLVMValueRef together = emit_slot(e, slots->together);
+    Loop strips = loop_begin(e, first, last, together);
+    sum_strips(e, &block, strips.index, emit_min(e, emit_add(e, strips.index, together), last),
+               LLVMBuildICmp(e->builder, LLVMIntSGT, strips.index, first, ""));
+    loop_end(e, &strips);
     tiles_end(e);
     Branch store = branch_begin(e, whole);
     store_block(e, &block, block.sums, one, emit_int(e, 0));

@@ -8,6 +8,7 @@
 
 enum {
     VECTOR = TILE_DEPTH,   /* elements that are copied at a time */
+    AHEAD = 2048,          /* elements from what is copied to what is fetched: over a page's end */
     SLACK = 2 * TILE_ROWS, /* positions that a block of tiles may read behind the last line */
     MOST_WIDTH = 1024,     /* of a line */
     BLOCK_FIELDS = 4
@@ -261,7 +262,9 @@ static void copy_inside(Emitter *e, const StripLine *line, LLVMValueRef start,
     LLVMValueRef whole = emit_mul(e, emit_div(e, count, step), step);
     LLVMValueRef rest = lanes_between(e, zero, emit_sub(e, count, whole));
     Loop channel = loop_begin(e, zero, whole, step);
-    copy_vector(e, line, emit_add(e, start, channel.index), target, channel.index, NULL);
+    LLVMValueRef from = emit_add(e, start, channel.index);
+    emit_prefetch(e, emit_at(e, e->i16, line->source, emit_add(e, from, emit_int(e, AHEAD))));
+    copy_vector(e, line, from, target, channel.index, NULL);
     loop_end(e, &channel);
     Branch more = branch_begin(e, emit_less(e, whole, count));
     copy_vector(e, line, emit_add(e, start, whole), target, whole, rest);

@@ -264,15 +264,20 @@ static void multiply_slices(Emitter *e, const TileBlock *block) {
     TileBlock slice = *block;
     LLVMValueRef before = emit_mul(e, slices.index, o->steps);
     slice.a = a_place(e, block, before);
-    slice.b = b_place(e, block, emit_mul(e, before, o->taps));
-    LLVMValueRef more = emit_less(e, slices.index, last);
-    multiply_taps(e, &slice, LLVMBuildSelect(e->builder, more, o->steps, o->last_steps, ""));
+    if (o->taps) {
+        LLVMValueRef more = emit_less(e, slices.index, last);
+        slice.b = b_place(e, block, emit_mul(e, before, o->taps));
+        multiply_taps(e, &slice, LLVMBuildSelect(e->builder, more, o->steps, o->last_steps, ""));
+    } else {
+        slice.b = emit_at(e, e->i8, block->b, emit_mul(e, slices.index, o->b_slice));
+        multiply_steps(e, &slice, o->steps);
+    }
     loop_end(e, &slices);
 }
 
 static void emit_tile_block(Emitter *e, TileBlock *block) {
     begin_sums(e, block);
-    if (block->operands->taps)
+    if (block->operands->slices)
         multiply_slices(e, block);
     else
         multiply_steps(e, block, block->operands->steps);

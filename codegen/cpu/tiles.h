@@ -28,12 +28,14 @@ Panels tile_panels(int64_t columns, int64_t most);
  * m is 32 bf16 numbers at a + s * a_step + m * a_row bytes. B: the tiles of a step lie one behind
  * the other, and so do the steps; if `b_tile` is not NULL, the steps of one tile do, and the next
  * tile begins so many bytes further on. C: fp32, row m at c + m * c_row elements. `accumulate`
- * (i1): whether C is read. With `taps` (NULL: none) the depth is `slices` times `taps` times
- * `steps` steps, `last_steps` in the last slice, as they lie in B; in A tap t of a slice reads its
- * steps at row m + entry t of the table `places`. */
+ * (i1): whether C is read.
+ * With `slices` (NULL: one) the depth is so many times `steps` steps, in A one behind the other; in
+ * B the next slice begins `b_slice` bytes further on. With `taps` (NULL: none) a slice is so many
+ * times `steps` steps in B, which has no gaps then; in A each tap reads the same steps, but t from
+ * row m + entry t of the table `places`; and the last slice has `last_steps`. */
 typedef struct TileOperands {
     LLVMValueRef a, a_row, a_step, b, b_tile, c, c_row, steps, accumulate;
-    LLVMValueRef taps, slices, last_steps;
+    LLVMValueRef slices, b_slice, taps, last_steps;
     int places;
 } TileOperands;
 
