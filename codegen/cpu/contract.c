@@ -17,9 +17,11 @@
 
 enum {
     IN_PLACE_DEPTH = 1024, /* terms of a part, of rows that are read where they are */
+    TILES_DEPTH = 1024,    /* by tiles: each part costs them a way through memory; */
+    PAIRS_DEPTH = 512,     /* by pairs a panel rather stays near */
     PACKED_GAP = 16,       /* from row to row is no power of two, to spread over the cache */
     TILED_UNIT = 2 * TILE_ROWS,
-    STRIP_DEPTH = 320,       /* of strips: terms of a part at most, a step of tiles at least */
+    STRIP_DEPTH = 320,       /* of a part of strips: terms at most, a step of tiles at least */
     STRIP_BYTES = 512 << 10, /* that are packed at most, if it is more than a part */
     STRIP_SUMS = 64 << 10,   /* sums of a chunk at most, */
     STRIP_ROWS = 1024,       /* and rows, */
@@ -40,12 +42,18 @@ static RowForm row_form(const Slots *slots, const Kernel *kernel, const CpuTarge
     return lines_share_rows(kernel) ? ROWS_SHARED : ROWS_PACKED;
 }
 
+/* The terms of a part where none are chosen. */
+static int usual_depth(const CpuTarget *target, RowForm rows) {
+    if (contract_is_tiled(rows))
+        return target->tiles == CPU_TILES_PAIRS ? PAIRS_DEPTH : TILES_DEPTH;
+    return rows == ROWS_IN_PLACE ? IN_PLACE_DEPTH : CHOICE_PACKED_DEPTH;
+}
+
 static ContractCut find_cut(const Slots *slots, const Kernel *kernel, const CpuTarget *target,
                             RowForm rows) {
     ChoiceForm form = choices_form(kernel, target);
     int depth = choices_value(slots->choices, form, CHOICE_DEPTH);
-    int usual_depth = rows == ROWS_IN_PLACE ? IN_PLACE_DEPTH : CHOICE_PACKED_DEPTH;
-    ContractCut cut = {.depth = depth ? depth : usual_depth,
+    ContractCut cut = {.depth = depth ? depth : usual_depth(target, rows),
                        .rows = choices_value(slots->choices, form, CHOICE_ROWS),
                        .columns = choices_columns(slots->choices, kernel, form)};
     invariant(cut.rows <= ROW_TABLE_ROWS, "a row table holds the rows of a chunk");

@@ -18,7 +18,8 @@ enum {
     BLOCK_SUMS = 160 * 1024, /* sums of a chunk at most, if it has some blocks more than one */
     TURNING_COST = 4,        /* of a column's gradients, in that of pairing a channel */
     STRIP_ROWS = 1024,       /* rows that are taken at a time, at most, if a line is not longer */
-    UNIT = 2 * TILE_ROWS     /* columns, and channels, of a block of tiles */
+    UNIT = 2 * TILE_ROWS,    /* columns, and channels, of a block of tiles */
+    ZEROS = TILE_BYTES / 4   /* behind a row: a tile, or what a vector reads too much */
 };
 
 /* How the weight is cut. */
@@ -129,7 +130,7 @@ static void slot_workspace(Slots *slots, StripWeightSlots *out, const Strip *str
     int64_t pairs = turned * (1 + has_odd_places(strip));
     int64_t sums = pairs + round_up(cut->channels, UNIT) / TILE_COLUMNS * tile;
     int64_t pointers = sums + cut->sums;
-    int64_t zeros = pointers + (positions + depth + 1) * (int64_t)(sizeof(void *) / sizeof(float));
+    int64_t zeros = pointers + (positions + depth) * (int64_t)(sizeof(void *) / sizeof(float));
     zeros = round_up(zeros, row);
     out->positions = slot_number(slots, positions);
     out->slice_bytes = slot_number(slots, slice * (int64_t)sizeof(float));
@@ -141,7 +142,7 @@ static void slot_workspace(Slots *slots, StripWeightSlots *out, const Strip *str
     out->pointers = slot_number(slots, pointers);
     out->zeros = slot_number(slots, zeros);
     slots->workspace =
-        (zeros + round_up(cut->channels + cut->columns, UNIT) + UNIT) * (int64_t)sizeof(float);
+        (zeros + round_up(cut->channels + cut->columns, UNIT) + ZEROS) * (int64_t)sizeof(float);
 }
 
 static StripWeightSlots slot_strip_weight(Slots *slots, const Kernel *kernel, int stage) {
@@ -204,7 +205,7 @@ static void find_workspace(Emitter *e, WeightStrip *block) {
     block->gradients = emit_at(e, e->pointer, block->pointers, emit_slot(e, slots->positions));
     block->zeros = emit_workspace(e, slots->zeros);
     LLVMValueRef both = emit_add(e, emit_slot(e, slots->channels), emit_slot(e, slots->columns));
-    emit_clear(e, DTYPE_F32, block->zeros, emit_add(e, both, emit_int(e, UNIT)));
+    emit_clear(e, DTYPE_F32, block->zeros, emit_add(e, both, emit_int(e, ZEROS)));
 }
 
 /* The sums of block `block` in part `part` of the strips. */
@@ -285,20 +286,19 @@ static void pair_strip(Emitter *e, const WeightStrip *block, const StripPlace *p
 
 /* ---- The incoming gradient ------------------------------------------------------------------- */
 
-/* Pointers to the block's columns for `depth` rows of the product, behind one to zeros. Those of
- * the next strip are fetched. */
+/* Pointers to the block's columns for `depth` rows of the product. Those of the next strip are
+ * fetched. */
 static void find_gradients(Emitter *e, const WeightStrip *block, const StripPlace *place,
                            LLVMValueRef depth) {
     const StripWeightSlots *slots = block->slots;
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
     LLVMTypeRef element = emit_dtype(e, slots->b.dtype);
-    Loop all = loop_begin(e, zero, emit_add(e, depth, one), one);
+    Loop all = loop_begin(e, zero, depth, one);
     emit_store(e, block->zeros, emit_at(e, e->pointer, block->gradients, all.index), 8);
     loop_end(e, &all);
     LLVMValueRef ahead = next_strip(e, slots, &slots->b, place);
     Loop line = loop_begin(e, zero, place->lines, one);
     LLVMValueRef first = emit_mul(e, line.index, emit_slot(e, slots->strip.width));
-    first = emit_add(e, first, one);
     Loop position = loop_begin(e, zero, emit_slot(e, slots->strip.line), one);
     RowPlace row =
         emit_strip_row(e, &slots->source.taps, &slots->space, place, line.index, position.index);
@@ -311,10 +311,9 @@ static void find_gradients(Emitter *e, const WeightStrip *block, const StripPlac
     loop_end(e, &line);
 }
 
-/* A step of 16 columns, turned, from pointer number `first` on. */
+/* A step of 16 columns, turned, from row number `first` on; row i of `pairs` is a column. */
 static void turn_tile(Emitter *e, const WeightStrip *block, LLVMValueRef first, LLVMValueRef column,
-                      LLVMValueRef target) {
-    LLVMValueRef pairs[TILE_ROWS];
+                      LLVMValueRef pairs[TILE_ROWS]) {
     LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->columns, column));
     for (int i = 0; i < TILE_ROWS; i++) {
         LLVMValueRef halves[2];
@@ -326,41 +325,62 @@ static void turn_tile(Emitter *e, const WeightStrip *block, LLVMValueRef first, 
         pairs[i] = emit_pairs(e, halves[0], halves[1]);
     }
     emit_transpose(e, pairs);
-    for (int i = 0; i < TILE_ROWS; i++)
-        emit_store_vector(e, pairs[i],
-                          emit_at(e, e->i16, target, emit_int(e, (int64_t)i * TILE_DEPTH)), NULL);
 }
 
-/* All columns: left factors, [UNIT of columns][strip][step][column]; one position later if `later`.
- */
-static void turn_gradients(Emitter *e, const WeightStrip *block, LLVMValueRef nth,
-                           LLVMValueRef steps, bool later) {
+/* One position later: the last number of `before`, then all but the last of `now`. */
+static LLVMValueRef delay(Emitter *e, LLVMValueRef before, LLVMValueRef now) {
+    LLVMValueRef lanes[TILE_DEPTH / 2], half = emit_splat(e, emit_int32(e, 16));
+    for (int l = 0; l < TILE_DEPTH / 2; l++)
+        lanes[l] = emit_int32(e, TILE_DEPTH / 2 - 1 + l);
+    LLVMValueRef pairs =
+        LLVMBuildShuffleVector(e->builder, before, now, LLVMConstVector(lanes, TILE_DEPTH / 2), "");
+    return emit_intrinsic(e, "llvm.fshl", &e->vector_i32, 1, (LLVMValueRef[]){now, pairs, half}, 3);
+}
+
+/* Stores a turned tile at `target`, and one position later further on: `before` is the tile of the
+ * step before. */
+static void store_turned(Emitter *e, const WeightStrip *block, LLVMValueRef const pairs[TILE_ROWS],
+                         LLVMValueRef target, LLVMValueRef before) {
+    LLVMValueRef later = emit_slot(e, block->slots->later), zero = emit_int(e, 0);
+    LLVMValueRef bytes[TILE_ROWS];
+    for (int i = 0; i < TILE_ROWS; i++) {
+        bytes[i] = emit_int(e, (int64_t)i * TILE_DEPTH * (int)sizeof(uint16_t));
+        emit_store_vector(e, pairs[i], emit_at(e, e->i8, target, bytes[i]), NULL);
+    }
+    Branch odd = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntNE, later, zero, ""));
+    for (int i = 0; i < TILE_ROWS; i++) {
+        LLVMValueRef row =
+            emit_load_vector(e, e->vector_i32, emit_at(e, e->i8, before, bytes[i]), NULL);
+        emit_store_vector(e, delay(e, row, pairs[i]),
+                          emit_at(e, e->i8, target, emit_add(e, later, bytes[i])), NULL);
+    }
+    branch_end(e, &odd);
+}
+
+/* All columns of strip number `nth` of those that are taken together: left factors, [UNIT of
+ * columns][strip][step][column]. */
+static void turn_strip(Emitter *e, const WeightStrip *block, const StripPlace *place,
+                       LLVMValueRef nth, LLVMValueRef steps) {
     const StripWeightSlots *slots = block->slots;
-    LLVMValueRef zero = emit_int(e, 0), unit = emit_int(e, UNIT);
+    LLVMValueRef zero = emit_int(e, 0), unit = emit_int(e, UNIT), pairs[TILE_ROWS];
+    LLVMValueRef row_bytes = emit_int(e, TILE_DEPTH * (int)sizeof(uint16_t));
+    find_gradients(e, block, place, emit_mul(e, steps, emit_int(e, TILE_DEPTH)));
     Loop step = loop_begin(e, zero, steps, emit_int(e, 1));
     LLVMValueRef first = emit_mul(e, step.index, emit_int(e, TILE_DEPTH));
-    first = emit_add(e, first, emit_int(e, !later));
     Loop column = loop_begin(e, zero, block->columns, emit_int(e, TILE_ROWS));
-    LLVMValueRef place =
+    LLVMValueRef start =
         emit_mul(e, emit_div(e, column.index, unit), emit_slot(e, slots->block_bytes));
     LLVMValueRef number = emit_add(e, emit_mul(e, nth, steps), step.index);
     LLVMValueRef row = emit_add(e, emit_mul(e, number, unit), emit_rem(e, column.index, unit));
-    place = emit_add(e, place, emit_mul(e, row, emit_int(e, TILE_DEPTH * (int)sizeof(uint16_t))));
-    if (later)
-        place = emit_add(e, place, emit_slot(e, slots->later));
-    turn_tile(e, block, first, column.index, emit_at(e, e->i8, block->turned, place));
+    LLVMValueRef target =
+        emit_at(e, e->i8, block->turned, emit_add(e, start, emit_mul(e, row, row_bytes)));
+    LLVMValueRef before =
+        emit_at(e, e->i8, target, emit_int(e, -(int64_t)UNIT * TILE_DEPTH * (int)sizeof(uint16_t)));
+    before = LLVMBuildSelect(e->builder, emit_less(e, zero, step.index), before, block->zeros, "");
+    turn_tile(e, block, first, column.index, pairs);
+    store_turned(e, block, pairs, target, before);
     loop_end(e, &column);
     loop_end(e, &step);
-}
-
-static void turn_strip(Emitter *e, const WeightStrip *block, const StripPlace *place,
-                       LLVMValueRef nth, LLVMValueRef steps) {
-    LLVMValueRef later = emit_slot(e, block->slots->later);
-    find_gradients(e, block, place, emit_mul(e, steps, emit_int(e, TILE_DEPTH)));
-    turn_gradients(e, block, nth, steps, false);
-    Branch odd = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntNE, later, emit_int(e, 0), ""));
-    turn_gradients(e, block, nth, steps, true);
-    branch_end(e, &odd);
 }
 
 /* ---- Products -------------------------------------------------------------------------------- */
