@@ -33,9 +33,8 @@ static RowForm row_form(const Slots *slots, const Kernel *kernel, const CpuTarge
                         Strip *strip) {
     ChoiceForm form = choices_form(kernel, target);
     if (form == CHOICE_CONTRACT_TILED)
-        return !strip_plan(slots->arena, slots->program, kernel, true, strip) ? ROWS_TILED
-               : strip->dense                                                 ? ROWS_DENSE_STRIP
-                                                                              : ROWS_STRIP;
+        return strip_plan(slots->arena, slots->program, kernel, true, strip) ? ROWS_STRIP
+                                                                             : ROWS_TILED;
     bool packed = choices_value(slots->choices, form, CHOICE_READ) == CHOICE_PACKED;
     if (choices_may_read_in_place(slots->program, kernel, target) && !packed)
         return ROWS_IN_PLACE;
@@ -127,11 +126,9 @@ static PackedRows lay_rows(const ContractSlots *out, const Kernel *kernel, const
                            const Strip *strip, int64_t together) {
     int64_t unit = TILE_DEPTH / 2, rows = out->cut.rows, in = kernel->contraction.in;
     if (out->form == ROWS_STRIP) {
-        int64_t steps = integer_divide_up(together, TILE_DEPTH);
+        int64_t steps = integer_divide_up(strip->inner * together, TILE_DEPTH);
         return (PackedRows){unit, strip->positions * unit, steps * strip->positions * unit};
     }
-    if (out->form == ROWS_DENSE_STRIP)
-        return (PackedRows){in / 2, unit, strip->positions * in / 2 + 2 * unit};
     if (out->form != ROWS_TILED) {
         int64_t spread = out->form == ROWS_SHARED ? LINE_SPREAD : 0;
         int64_t packed = out->form == ROWS_IN_PLACE ? 0 : rows + spread;
@@ -148,7 +145,7 @@ static PackedRows lay_rows(const ContractSlots *out, const Kernel *kernel, const
 /* Where things are in the workspace; rows are packed, pointed to, or both. */
 static void slot_workspace(Slots *slots, ContractSlots *out, const Parts *parts, int64_t in,
                            int64_t sums_row, int64_t rows, const PackedRows *lie) {
-    bool direct = out->form != ROWS_PACKED && !contract_is_strip(out->form);
+    bool direct = out->form != ROWS_PACKED && out->form != ROWS_STRIP;
     int64_t packed = lie->size;
     int64_t sums = (rows + out->skips) * sums_row; /* a spare one for what fills register blocks */
     int64_t zeros = direct ? integer_divide_up(in, 16) * 16 : 0, taps = parts->taps;
@@ -198,7 +195,7 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
     ContractSlots out = {.form = row_form(slots, kernel, target, &strip),
                          .skips = kernel_skips_hidden(kernel)};
     out.cut = find_cut(slots, kernel, target, out.form);
-    bool tiled = contract_is_tiled(out.form), strips = contract_is_strip(out.form);
+    bool tiled = contract_is_tiled(out.form), strips = out.form == ROWS_STRIP;
     out.packed_row = out.cut.depth + PACKED_GAP;
     int64_t in = c->in / c->groups, columns = c->out / c->groups;
     Panels panels = tiled ? tile_panels(columns, out.cut.columns)
@@ -246,19 +243,17 @@ static int64_t weight_variant(const Kernel *kernel, RowForm form) {
     WeightForm weight = contract_weight_form(kernel);
     if (!contract_is_tiled(form))
         return weight == WEIGHT_ROWS;
-    return (int64_t)weight + (contract_is_strip(form) ? WEIGHT_FORMS : 0);
+    return (int64_t)weight + (form == ROWS_STRIP ? WEIGHT_FORMS : 0);
 }
 
 /* How the weight lies decides how it is packed; rows are packed, each tap's or those of a line of
- * taps, or read where they are; all, or those that are not hidden. Where rows lie in a dense strip
- * is compiled in. */
+ * taps, or read where they are; all, or those that are not hidden. */
 static int64_t bind_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                              int stage) {
     ContractSlots out = slot_contract(slots, kernel, target, stage);
     if (stage == 0)
         return weight_variant(kernel, out.form);
-    int64_t row = out.form == ROWS_DENSE_STRIP ? kernel->contraction.in : 0;
-    return (int64_t)out.form + ROW_FORMS * (out.skips + 2 * row);
+    return (int64_t)out.form + ROW_FORMS * out.skips;
 }
 
 /* ---- Parts of the depth ---------------------------------------------------------------------- */
@@ -318,7 +313,7 @@ static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *
     block.group = emit_div(e, rest, column_blocks);
     block.first_row = emit_mul(e, emit_rem(e, e->chunk, row_blocks), size);
     block.row_count = emit_min(e, size, emit_sub(e, emit_slot(e, slots->rows), block.first_row));
-    if (contract_is_strip(slots->form)) {
+    if (slots->form == ROWS_STRIP) {
         block.strip = emit_strip_place(e, &slots->strip, &slots->source.taps,
                                        emit_rem(e, e->chunk, row_blocks));
         block.row_count = block.strip.rows;
@@ -402,17 +397,12 @@ static LLVMValueRef find_rows(Emitter *e, const Block *block, LLVMValueRef first
                              block->slots->cut.rows);
 }
 
-/* Where packed rows lie, see lay_rows; of strips it is compiled in. */
+/* Where packed rows lie, see lay_rows; the step from row to row of a strip is compiled in. */
 static StepRows packed_step_rows(Emitter *e, const Block *block) {
     const ContractSlots *slots = block->slots;
-    int element = sizeof(uint16_t), step = TILE_DEPTH * element;
-    if (slots->form == ROWS_DENSE_STRIP)
-        return (StepRows){block->packed_rows, emit_int(e, block->kernel->contraction.in * element),
-                          emit_int(e, step)};
-    bool strip = slots->form == ROWS_STRIP;
-    return (StepRows){block->packed_rows,
-                      strip ? emit_int(e, step) : emit_slot(e, slots->row_bytes),
-                      emit_slot(e, slots->step_bytes)};
+    LLVMValueRef row = slots->form == ROWS_STRIP ? emit_int(e, TILE_DEPTH * (int)sizeof(uint16_t))
+                                                 : emit_slot(e, slots->row_bytes);
+    return (StepRows){block->packed_rows, row, emit_slot(e, slots->step_bytes)};
 }
 
 /* The rows of one part of the depth as bf16; zeros where the last step of tiles goes beyond it. */
@@ -443,12 +433,9 @@ static LLVMValueRef is_later_part(Emitter *e, const PackedTaps *part) {
 /* The strip at these channels. */
 static void pack_strip(Emitter *e, const Block *block, const PackedTaps *part) {
     const ContractSlots *slots = block->slots;
-    StepRows packed = packed_step_rows(e, block);
-    if (slots->form == ROWS_DENSE_STRIP)
-        emit_pack_dense_strip(e, &slots->source, &slots->strip, &block->strip, &packed);
-    else
-        emit_pack_strip(e, &slots->source, &slots->strip, &block->strip,
-                        &(StripPart){part->first, part->count, packed});
+    LLVMValueRef count = emit_mul(e, part->count, emit_slot(e, slots->strip.inner));
+    emit_pack_strip(e, &slots->source, &slots->strip, &block->strip,
+                    &(StripPart){part->first, count, packed_step_rows(e, block)});
 }
 
 /* Steps of a tap at `part`'s channels. */
@@ -480,7 +467,7 @@ static void multiply_tiled(Emitter *e, const Block *block, const PackedTaps *par
                       .a_step = packed.step,
                       .c_row = emit_slot(e, slots->sums_row),
                       .accumulate = is_later_part(e, part)};
-    if (contract_is_strip(slots->form)) {
+    if (slots->form == ROWS_STRIP) {
         cut_slices(e, slots, part, &o);
         pack_strip(e, block, part);
     } else {
@@ -582,7 +569,7 @@ static void finish_rows(Emitter *e, const Block *block) {
 /* What the parts of the depth have in common. */
 static void prepare_rows(Emitter *e, const Block *block) {
     const ContractSlots *slots = block->slots;
-    if (contract_is_strip(slots->form))
+    if (slots->form == ROWS_STRIP)
         return;
     emit_row_table(e, &slots->source.taps, &slots->elements.space, block->first_row,
                    block->row_count, block->table);
@@ -615,7 +602,7 @@ static void emit_block(Emitter *e, const Kernel *kernel, const ContractSlots *sl
     else
         multiply(e, &block, &parts.part, count);
     part_loop_end(e, &parts);
-    if (contract_is_strip(slots->form))
+    if (slots->form == ROWS_STRIP)
         finish_strip(e, &block);
     else
         finish_rows(e, &block);

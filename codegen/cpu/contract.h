@@ -6,15 +6,8 @@
 #include "codegen/cpu/strip.h"
 
 /* How the rows that the taps read come to the product. */
-typedef enum RowForm {
-    ROWS_PACKED,
-    ROWS_SHARED,
-    ROWS_IN_PLACE,
-    ROWS_TILED,
-    ROWS_STRIP,
-    ROWS_DENSE_STRIP
-} RowForm;
-enum { ROW_FORMS = ROWS_DENSE_STRIP + 1 };
+typedef enum RowForm { ROWS_PACKED, ROWS_SHARED, ROWS_IN_PLACE, ROWS_TILED, ROWS_STRIP } RowForm;
+enum { ROW_FORMS = ROWS_STRIP + 1 };
 
 /* How the weight lies: its output channels side by side; its input channels, whole tiles of them;
  * or neither. */
@@ -58,9 +51,8 @@ typedef struct ContractSlots {
     int found, numbers; /* where rows are skipped: what a tap finds, and which rows that are */
 } ContractSlots;
 
-/* Whether rows come as bf16 for tiles; as a strip of them. */
+/* Whether rows come as bf16 for tiles. */
 bool contract_is_tiled(RowForm form);
-bool contract_is_strip(RowForm form);
 
 /* Where the packed panel of a group that starts at `column` is; and, in one for tiles of `width`
  * columns, a part of the depth. */

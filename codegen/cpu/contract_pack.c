@@ -3,11 +3,7 @@
 #include "codegen/cpu/tiles.h"
 
 bool contract_is_tiled(RowForm form) {
-    return form == ROWS_TILED || contract_is_strip(form);
-}
-
-bool contract_is_strip(RowForm form) {
-    return form == ROWS_STRIP || form == ROWS_DENSE_STRIP;
+    return form == ROWS_TILED || form == ROWS_STRIP;
 }
 
 WeightForm contract_weight_form(const Kernel *kernel) {
@@ -84,9 +80,8 @@ static void pack_panel(Emitter *e, const Kernel *kernel, const ContractSlots *sl
 /* ---- Tiles ----------------------------------------------------------------------------------- */
 
 static LLVMValueRef tap_terms(Emitter *e, const ContractSlots *slots, const PackedTaps *part) {
-    LLVMValueRef taps = contract_is_strip(slots->form)
-                            ? emit_slot(e, slots->strip.inner)
-                            : emit_sub(e, part->end_tap, part->first_tap);
+    LLVMValueRef taps = slots->form == ROWS_STRIP ? emit_slot(e, slots->strip.inner)
+                                                  : emit_sub(e, part->end_tap, part->first_tap);
     return emit_mul(e, taps, part->count);
 }
 
@@ -223,7 +218,7 @@ static void pack_tiles(Emitter *e, const Kernel *kernel, const ContractSlots *sl
                          .first_panel = emit_mul(e, emit_rem(e, e->chunk, blocks), most)};
     packed.end_panel = emit_min(e, emit_add(e, packed.first_panel, most), panels);
     LLVMValueRef depth = contract_tap_depth(e, slots, &packed.part);
-    if (contract_is_strip(slots->form))
+    if (slots->form == ROWS_STRIP)
         depth = emit_mul(e, depth, emit_slot(e, slots->strip.count));
     Loop step = loop_begin(e, emit_int(e, 0), emit_div(e, depth, emit_int(e, TILE_DEPTH)), one);
     if (packed.form == WEIGHT_TURNED)

@@ -63,7 +63,7 @@ static StripBlock *block_of(Strip *strip, const Tap *tap, int64_t quotient[2]) {
 
 static void find_blocks(Strip *strip) {
     int64_t hang = 0;
-    for (int64_t t = 0; t < strip->taps.tap_count; t++) {
+    for (int64_t t = 0; t < strip->taps.tap_count; t += strip->inner) {
         int64_t quotient[2];
         StripBlock *block = block_of(strip, &strip->taps.taps[t], quotient);
         for (int d = 0; d < 2; d++) {
@@ -95,7 +95,7 @@ static bool suits(const Program *program, const Kernel *kernel) {
            phase_extent(kernel, 1) > 0;
 }
 
-bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, bool may_be_dense,
+bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, bool beside,
                 Strip *strip) {
     const Contraction *c = &kernel->contraction;
     if (!suits(program, kernel))
@@ -108,9 +108,7 @@ bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, bool
     strip->taps.taps = arena_new_array(arena, Tap, count);
     memcpy(strip->taps.taps, c->taps.taps, count * sizeof(Tap));
     qsort(strip->taps.taps, count, sizeof(Tap), compare_taps);
-    strip->dense =
-        may_be_dense && c->in % TILE_DEPTH != 0 && c->in % 2 == 0 && c->taps.scale[1] == 1;
-    if (strip->dense)
+    if (beside && c->in % TILE_DEPTH != 0)
         strip->inner = side_by_side(&strip->taps);
     strip->count = c->taps.tap_count / strip->inner;
     strip->blocks = arena_new_array(arena, StripBlock, count);
@@ -358,44 +356,21 @@ static void line_loop_end(Emitter *e, LineLoop *loop) {
     loop_end(e, &loop->block);
 }
 
-/* A line that was found, from element `first` of its first position on; where its first position
- * goes is left open. */
-static StripLine strip_line(Emitter *e, const PackedSource *source, const StripPlace *place,
-                            const FoundLine *found, const StripPart *part) {
-    const TapSlots *taps = &source->taps;
-    LLVMValueRef in = emit_slot(e, source->a.row_stride);
-    LLVMValueRef all = emit_mul(e, emit_slot(e, taps->source.extent[1]), in);
-    return (StripLine){.part = part,
-                       .source = emit_row_address(e, &source->a, place->image, found->row),
-                       .all = LLVMBuildSelect(e->builder, found->there, all, emit_int(e, 0), ""),
-                       .start = emit_add(e, emit_mul(e, found->column, in), part->first),
-                       .step = emit_mul(e, emit_slot(e, taps->scale[1]), in)};
-}
-
 void emit_pack_strip(Emitter *e, const PackedSource *source, const StripSlots *slots,
                      const StripPlace *place, const StripPart *part) {
-    LineLoop lines = line_loop_begin(e, &source->taps, slots, place);
-    StripLine line = strip_line(e, source, place, &lines.found, part);
-    line.target =
-        emit_at(e, e->i8, part->target.start, emit_mul(e, lines.found.position, part->target.row));
+    const TapSlots *taps = &source->taps;
+    LineLoop lines = line_loop_begin(e, taps, slots, place);
+    const FoundLine *found = &lines.found;
+    LLVMValueRef in = emit_slot(e, source->a.row_stride);
+    LLVMValueRef all = emit_mul(e, emit_slot(e, taps->source.extent[1]), in);
+    StripLine line = {.part = part,
+                      .source = emit_row_address(e, &source->a, place->image, found->row),
+                      .all = LLVMBuildSelect(e->builder, found->there, all, emit_int(e, 0), ""),
+                      .start = emit_add(e, emit_mul(e, found->column, in), part->first),
+                      .step = emit_mul(e, emit_slot(e, taps->scale[1]), in),
+                      .target = emit_at(e, e->i8, part->target.start,
+                                        emit_mul(e, found->position, part->target.row))};
     copy_line(e, &line, emit_slot(e, slots->width));
-    line_loop_end(e, &lines);
-}
-
-/* A line is copied as if each vector of it were a position. What that writes behind it is zero, or
- * what lies there in the source; the next line comes there, if there is one. */
-void emit_pack_dense_strip(Emitter *e, const PackedSource *source, const StripSlots *slots,
-                           const StripPlace *place, const StepRows *target) {
-    LLVMValueRef vector = emit_int(e, VECTOR), bytes = emit_int(e, VECTOR * (int)sizeof(uint16_t));
-    StripPart part = {emit_int(e, 0), vector, {target->start, bytes, bytes}};
-    LineLoop lines = line_loop_begin(e, &source->taps, slots, place);
-    StripLine line = strip_line(e, source, place, &lines.found, &part);
-    line.target = emit_at(e, e->i8, target->start, emit_mul(e, lines.found.position, target->row));
-    LLVMValueRef count = emit_mul(e, emit_slot(e, slots->width), line.step);
-    emit_store_vector(e, LLVMConstNull(LLVMVectorType(e->i16, VECTOR)),
-                      emit_at(e, e->i16, line.target, count), NULL);
-    line.step = vector;
-    copy_line(e, &line, emit_div(e, emit_round_up(e, count, VECTOR), vector));
     line_loop_end(e, &lines);
 }
 

@@ -16,13 +16,11 @@ typedef struct StripBlock {
     int64_t start;             /* first position in the strip */
 } StripBlock;
 
-/* A position holds a row of the source. Rows that are not whole tiles long are padded or, where
- * `dense`, lie one behind the other: what `inner` taps side by side read is one row then, and they
- * count as one tap. */
+/* A position holds one row of the source or, of rows that are not whole tiles long, the rows that
+ * `inner` taps side by side read, one behind the other: these count as one tap then. */
 typedef struct Strip {
-    TapSet taps; /* the kernel's, line by line */
-    bool dense;
-    int64_t inner, count;    /* taps side by side; those that count */
+    TapSet taps;             /* the kernel's, line by line */
+    int64_t inner, count;    /* taps of a position; those that count */
     int64_t height;          /* lines of the phase */
     int64_t line, width;     /* positions of a line: of the phase; with those that hang over */
     int64_t lines, strips;   /* of a strip at most; strips of an image */
@@ -33,8 +31,8 @@ typedef struct Strip {
 } Strip;
 
 /* Whether the rows that the taps of this contraction read can be taken so; fills in all but how an
- * image is cut. `may_be_dense`: the terms of a product lie along the rows. */
-bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, bool may_be_dense,
+ * image is cut. `beside`: a position may hold several taps. */
+bool strip_plan(Arena *arena, const Program *program, const Kernel *kernel, bool beside,
                 Strip *strip);
 
 /* Whether a contraction on this target takes strips: one by tiles for which there is a plan. */
@@ -65,8 +63,8 @@ StripPlace emit_strip_place(Emitter *emitter, const StripSlots *slots, const Tap
                             LLVMValueRef number);
 
 /* Copies channels [first, first + count) of the source, as the rows of the positions: whole steps,
- * zeros where less is there. Dense strips: all channels, one position behind the other, zeros
- * behind the last one of a line as far as a step reads. */
+ * zeros where less is there. Of positions with several taps all channels, and `count` is that of
+ * all taps. */
 typedef struct StripPart {
     LLVMValueRef first, count;
     StepRows target;
@@ -74,8 +72,6 @@ typedef struct StripPart {
 
 void emit_pack_strip(Emitter *emitter, const PackedSource *source, const StripSlots *slots,
                      const StripPlace *place, const StripPart *part);
-void emit_pack_dense_strip(Emitter *emitter, const PackedSource *source, const StripSlots *slots,
-                           const StripPlace *place, const StepRows *target);
 
 /* Pointers to channel `channel` of the source's row at each position of the strip, `count` of them;
  * to `zeros` where it is outside, and behind the last position. */

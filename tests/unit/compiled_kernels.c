@@ -14,7 +14,7 @@
 enum { ROWS = FIXTURE_BATCH * FIXTURE_HEIGHT * FIXTURE_WIDTH };
 
 /* A kernel's text, in which C stands for the channels, I for those of an image, S for C x C, K and
- * N for 9 times S and C, L and M for those of 92 and 24 rows. */
+ * N for 9 times S and C, L and M for those of 92 and 24 rows, Q for 40 C, R for 9 C Q. */
 typedef struct Case {
     const char *name;
     const char *output;          /* type of y */
@@ -209,10 +209,17 @@ static const char *fill(Arena *arena, const char *text, int channels) {
     const struct {
         char letter;
         int number;
-    } letters[] = {
-        {'C', channels},       {'D', 2 * channels},        {'I', 96 * channels},
-        {'J', 192 * channels}, {'S', channels * channels}, {'K', 9 * channels * channels},
-        {'N', 9 * channels},   {'L', 92 * channels},       {'M', 24 * channels}};
+    } letters[] = {{'C', channels},
+                   {'D', 2 * channels},
+                   {'I', 96 * channels},
+                   {'J', 192 * channels},
+                   {'S', channels * channels},
+                   {'K', 9 * channels * channels},
+                   {'N', 9 * channels},
+                   {'L', 92 * channels},
+                   {'M', 24 * channels},
+                   {'Q', 40 * channels},
+                   {'R', 360 * channels * channels}};
     Text out = text_create(arena);
     for (; *text; text++) {
         bool found = false;
@@ -348,9 +355,19 @@ static void test_channels_in_parts(void) {
             run_case(&cases[i], 300, false);
 }
 
+/* So many columns that a part of the rows has both pictures, which are multiplied together. */
+static void test_pictures_together(void) {
+    static const Case test = {"contract_weight in bf16 of pictures together", "f32[R]", "f32",
+                              "contract_weight x Q|contraction {in=C, out=Q, bf16=true}\n" TAPS_3x3
+                              "a " X "\nb %inputs:f {image=M, row=1}\n"
+                              "weight %outputs:y {tap=11560, in=Q, out=1}\n",
+                              false};
+    run_case(&test, 17, false);
+}
+
 /* What is not a number reaches the sums of its row, and no neighbour's. */
 static void test_not_a_number(void) {
-    static const int widths[] = {3, 17, 33};
+    static const int widths[] = {3, 17, 24, 33, 64};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
             if (strncmp(cases[i].kernel, "contract x", strlen("contract x")) == 0)
@@ -417,6 +434,7 @@ static void test_chosen_level(void) {
 static CU_TestInfo tests[] = {
     {"every kind of kernel to the bit", test_kinds},
     {"lines of taps of more channels than are packed at a time", test_channels_in_parts},
+    {"gradient of a weight over pictures together", test_pictures_together},
     {"contractions of what is not a number", test_not_a_number},
     {"every rounding", test_every_rounding},
     {"the level for pairs is chosen on AMD's processors", test_chosen_level},
