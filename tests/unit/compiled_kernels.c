@@ -348,8 +348,13 @@ static void test_kinds(void) {
             run_case(&cases[i], widths[w], false);
 }
 
-/* More channels than are packed at a time. */
+/* More channels than are packed at a time, and than a slice of a strip has, the last one fewer. */
 static void test_channels_in_parts(void) {
+    static const Case slices = {"contract in bf16 of slices", "f32<2x8x12xC>", "bf16",
+                                "contract x C|contraction {in=C, out=C, bf16=true}\n" TAPS_2x2
+                                "a " X "\n" WEIGHT PASS Y,
+                                false};
+    run_case(&slices, 96, false);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (strcmp(cases[i].name, LINES) == 0)
             run_case(&cases[i], 300, false);
@@ -433,7 +438,7 @@ static void test_chosen_level(void) {
 
 static CU_TestInfo tests[] = {
     {"every kind of kernel to the bit", test_kinds},
-    {"lines of taps of more channels than are packed at a time", test_channels_in_parts},
+    {"more channels than are packed at a time", test_channels_in_parts},
     {"gradient of a weight over pictures together", test_pictures_together},
     {"contractions of what is not a number", test_not_a_number},
     {"every rounding", test_every_rounding},
