@@ -3,7 +3,7 @@
  * block, [tap][column][channel]. The left factor is the incoming gradient, turned, with zeros where
  * positions hang over a line. The right one is what the taps read, two positions beside each other,
  * once for all taps: a tap begins at the pair of its place. For a tap at an odd place the gradient
- * is turned a second time, one position later, so that its pairs are those of an even place.
+ * is stored a second time, one position later, so that its pairs are those of an even place.
  * Sums are fp32 over the rows of a part, at most 65,536, of which an instruction adds 32; parts are
  * added in double, in order. */
 #include <math.h>
