@@ -65,7 +65,7 @@ static int64_t even_blocks(int64_t all, int64_t most) {
  * all channels paired: least is done for a given product of both if both cost the same. */
 static WeightCut cut_weight(const Contraction *c) {
     int64_t taps = c->taps.tap_count, most = BLOCK_SUMS / taps;
-    WeightCut cut = {.columns = even_blocks(c->out, (int64_t)sqrt((double)most / TURNING_COST))};
+    WeightCut cut = {.columns = even_blocks(c->out, (int64_t)sqrt((double)(most / TURNING_COST)))};
     cut.tap_rows = round_up(cut.columns, TILE_ROWS);
     cut.channels = even_blocks(c->in, most / cut.tap_rows);
     cut.row = round_up(cut.channels, TILE_COLUMNS);
