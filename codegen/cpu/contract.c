@@ -400,8 +400,8 @@ static LLVMValueRef find_rows(Emitter *e, const Block *block, LLVMValueRef first
 /* Where packed rows lie, see lay_rows; the step from row to row of a strip is compiled in. */
 static StepRows packed_step_rows(Emitter *e, const Block *block) {
     const ContractSlots *slots = block->slots;
-    LLVMValueRef row = slots->form == ROWS_STRIP ? emit_int(e, TILE_DEPTH * (int)sizeof(uint16_t))
-                                                 : emit_slot(e, slots->row_bytes);
+    LLVMValueRef row =
+        slots->form == ROWS_STRIP ? emit_int(e, STEP_BYTES) : emit_slot(e, slots->row_bytes);
     return (StepRows){block->packed_rows, row, emit_slot(e, slots->step_bytes)};
 }
 

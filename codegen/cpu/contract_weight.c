@@ -456,7 +456,7 @@ static void pack_pair_rows(Emitter *e, const WeightBlock *block, LLVMValueRef fi
     if (!slots->source.prologue)
         emit_copy_rows(
             e, &slots->source, &part, emit_at(e, e->pointer, block->pointers, first),
-            &(StepRows){block->packed_a, emit_int(e, PAIRED_ROW * 2), emit_int(e, TILE_DEPTH * 2)},
+            &(StepRows){block->packed_a, emit_int(e, PAIRED_ROW * 2), emit_int(e, STEP_BYTES)},
             count);
 }
 
@@ -546,7 +546,7 @@ static void multiply_tiles(Emitter *e, const WeightBlock *block, LLVMValueRef st
     Loop panels = loop_begin(e, emit_int(e, 0), block->rows, emit_int(e, PANEL_ROWS));
     TileOperands o = {.a = block->packed_b,
                       .a_row = emit_int(e, TURNED_ROW * 2),
-                      .a_step = emit_int(e, TILE_DEPTH * 2),
+                      .a_step = emit_int(e, STEP_BYTES),
                       .b = emit_at(e, e->i16, block->pairs,
                                    emit_mul(e, panels.index, emit_int(e, TILED_STRETCH))),
                       .c = emit_at(e, e->f32, block->sums, panels.index),

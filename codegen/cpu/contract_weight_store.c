@@ -23,69 +23,64 @@ void emit_add_sums(Emitter *e, LLVMValueRef totals, LLVMValueRef sums, LLVMValue
     elements_each_vector(e, emit_int(e, 0), count, flush_vector, &flush);
 }
 
-typedef struct StoredTotals {
-    const Totals *totals;
-    LLVMValueRef target;
-} StoredTotals;
+/* The sums of parts of the rows, doubles or fp32: `count` times, `step` elements apart. */
+typedef struct Parts {
+    LLVMTypeRef element;
+    LLVMValueRef first, count, step;
+} Parts;
 
-static LLVMValueRef load_totals(Emitter *e, const Totals *totals, LLVMValueRef column,
-                                LLVMValueRef part) {
-    LLVMValueRef start = emit_at(e, e->f64, totals->first, emit_mul(e, part, totals->part));
-    return emit_load(e, e->vector_f64, emit_at(e, e->f64, start, column), 8);
-}
-
-static void store_vector(Emitter *e, void *context, LLVMValueRef column, LLVMValueRef mask) {
-    const StoredTotals *stored = context;
+/* A vector of them from element `place` on, added up in double, in order; as fp32. */
+static LLVMValueRef add_parts(Emitter *e, const Parts *parts, LLVMValueRef place) {
     LLVMValueRef all = emit_variable(e, e->vector_f64, LLVMConstNull(e->vector_f64));
-    Loop part = loop_begin(e, emit_int(e, 0), stored->totals->parts, emit_int(e, 1));
-    LLVMValueRef total = load_totals(e, stored->totals, column, part.index);
-    emit_set(e, all, LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f64, all), total, ""));
-    loop_end(e, &part);
-    total = LLVMBuildFPTrunc(e->builder, emit_get(e, e->vector_f64, all), e->vector_f32, "");
-    emit_store_vector(e, total, emit_at(e, e->f32, stored->target, column), mask);
-}
-
-void emit_store_totals(Emitter *e, const Totals *totals, LLVMValueRef target) {
-    StoredTotals stored = {totals, target};
-    elements_each_vector(e, emit_int(e, 0), totals->count, store_vector, &stored);
-}
-
-/* ---- From tiles ------------------------------------------------------------------------------ */
-
-/* 16 rows of a column, all parts. */
-static LLVMValueRef add_parts(Emitter *e, const TurnedSums *sums, LLVMValueRef place) {
-    LLVMValueRef all = emit_variable(e, e->vector_f64, LLVMConstNull(e->vector_f64));
-    Loop part = loop_begin(e, emit_int(e, 0), sums->parts, emit_int(e, 1));
-    LLVMValueRef from = emit_add(e, place, emit_mul(e, part.index, sums->part));
-    LLVMValueRef sum =
-        emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, sums->first, from), NULL);
-    sum = LLVMBuildFPExt(e->builder, sum, e->vector_f64, "");
+    Loop part = loop_begin(e, emit_int(e, 0), parts->count, emit_int(e, 1));
+    LLVMValueRef from = emit_add(e, place, emit_mul(e, part.index, parts->step)), sum;
+    from = emit_at(e, parts->element, parts->first, from);
+    if (parts->element == e->f64)
+        sum = emit_load(e, e->vector_f64, from, 8);
+    else
+        sum = LLVMBuildFPExt(e->builder, emit_load_vector(e, e->vector_f32, from, NULL),
+                             e->vector_f64, "");
     emit_set(e, all, LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f64, all), sum, ""));
     loop_end(e, &part);
     return LLVMBuildFPTrunc(e->builder, emit_get(e, e->vector_f64, all), e->vector_f32, "");
 }
 
+typedef struct StoredTotals {
+    Parts parts;
+    LLVMValueRef target;
+} StoredTotals;
+
+static void store_vector(Emitter *e, void *context, LLVMValueRef column, LLVMValueRef mask) {
+    const StoredTotals *stored = context;
+    emit_store_vector(e, add_parts(e, &stored->parts, column),
+                      emit_at(e, e->f32, stored->target, column), mask);
+}
+
+void emit_store_totals(Emitter *e, const Totals *totals, LLVMValueRef target) {
+    StoredTotals stored = {{e->f64, totals->first, totals->parts, totals->part}, target};
+    elements_each_vector(e, emit_int(e, 0), totals->count, store_vector, &stored);
+}
+
+/* ---- From tiles ------------------------------------------------------------------------------ */
+
 /* The sums of 16 rows and columns, from these on, turned, to `tile`: [row][column]. */
 static void turn_sums(Emitter *e, const TurnedSums *sums, LLVMValueRef row, LLVMValueRef column,
                       LLVMValueRef tile) {
-    LLVMValueRef turned[TILE_ROWS];
+    LLVMValueRef turned[TILE_ROWS], places[TILE_ROWS];
+    Parts parts = {e->f32, sums->first, sums->parts, sums->part};
     Loop columns = loop_begin(e, emit_int(e, 0), emit_int(e, TILE_COLUMNS), emit_int(e, 1));
     LLVMValueRef place = emit_mul(e, emit_add(e, column, columns.index), sums->row);
     LLVMValueRef target = emit_mul(e, columns.index, emit_int(e, TILE_ROWS));
-    emit_store_vector(e, add_parts(e, sums, emit_add(e, place, row)),
+    emit_store_vector(e, add_parts(e, &parts, emit_add(e, place, row)),
                       emit_at(e, e->f32, tile, target), NULL);
     loop_end(e, &columns);
-    for (int load = 1; load >= 0; load--) {
-        for (int i = 0; i < TILE_ROWS; i++) {
-            LLVMValueRef at = emit_at(e, e->f32, tile, emit_int(e, (int64_t)i * TILE_COLUMNS));
-            if (load)
-                turned[i] = emit_load_vector(e, e->vector_i32, at, NULL);
-            else
-                emit_store_vector(e, turned[i], at, NULL);
-        }
-        if (load)
-            emit_transpose(e, turned);
+    for (int i = 0; i < TILE_ROWS; i++) {
+        places[i] = emit_at(e, e->f32, tile, emit_int(e, (int64_t)i * TILE_COLUMNS));
+        turned[i] = emit_load_vector(e, e->vector_i32, places[i], NULL);
     }
+    emit_transpose(e, turned);
+    for (int i = 0; i < TILE_ROWS; i++)
+        emit_store_vector(e, turned[i], places[i], NULL);
 }
 
 void emit_store_turned(Emitter *e, const TurnedSums *sums, LLVMValueRef rows, LLVMValueRef columns,

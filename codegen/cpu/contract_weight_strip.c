@@ -344,7 +344,7 @@ static void store_turned(Emitter *e, const WeightStrip *block, LLVMValueRef cons
     LLVMValueRef later = emit_slot(e, block->slots->later), zero = emit_int(e, 0);
     LLVMValueRef bytes[TILE_ROWS];
     for (int i = 0; i < TILE_ROWS; i++) {
-        bytes[i] = emit_int(e, (int64_t)i * TILE_DEPTH * (int)sizeof(uint16_t));
+        bytes[i] = emit_int(e, (int64_t)i * STEP_BYTES);
         emit_store_vector(e, pairs[i], emit_at(e, e->i8, target, bytes[i]), NULL);
     }
     Branch odd = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntNE, later, zero, ""));
@@ -363,7 +363,7 @@ static void turn_strip(Emitter *e, const WeightStrip *block, const StripPlace *p
                        LLVMValueRef nth, LLVMValueRef steps) {
     const StripWeightSlots *slots = block->slots;
     LLVMValueRef zero = emit_int(e, 0), unit = emit_int(e, UNIT), pairs[TILE_ROWS];
-    LLVMValueRef row_bytes = emit_int(e, TILE_DEPTH * (int)sizeof(uint16_t));
+    LLVMValueRef row_bytes = emit_int(e, STEP_BYTES);
     find_gradients(e, block, place, emit_mul(e, steps, emit_int(e, TILE_DEPTH)));
     Loop step = loop_begin(e, zero, steps, emit_int(e, 1));
     LLVMValueRef first = emit_mul(e, step.index, emit_int(e, TILE_DEPTH));
@@ -374,8 +374,7 @@ static void turn_strip(Emitter *e, const WeightStrip *block, const StripPlace *p
     LLVMValueRef row = emit_add(e, emit_mul(e, number, unit), emit_rem(e, column.index, unit));
     LLVMValueRef target =
         emit_at(e, e->i8, block->turned, emit_add(e, start, emit_mul(e, row, row_bytes)));
-    LLVMValueRef before =
-        emit_at(e, e->i8, target, emit_int(e, -(int64_t)UNIT * TILE_DEPTH * (int)sizeof(uint16_t)));
+    LLVMValueRef before = emit_at(e, e->i8, target, emit_int(e, -(int64_t)UNIT * STEP_BYTES));
     before = LLVMBuildSelect(e->builder, emit_less(e, zero, step.index), before, block->zeros, "");
     turn_tile(e, block, first, column.index, pairs);
     store_turned(e, block, pairs, target, before);
@@ -397,7 +396,7 @@ static void multiply_taps(Emitter *e, const WeightStrip *block, LLVMValueRef col
                           LLVMValueRef accumulate) {
     const StripWeightSlots *slots = block->slots;
     LLVMValueRef one = emit_int(e, 1), unit = emit_int(e, UNIT), row = emit_slot(e, slots->row);
-    LLVMValueRef bytes = emit_int(e, TILE_DEPTH * (int)sizeof(uint16_t));
+    LLVMValueRef bytes = emit_int(e, STEP_BYTES);
     LLVMValueRef rows = emit_round_up(e, emit_sub(e, block->columns, column), TILE_ROWS);
     LLVMValueRef width = emit_round_up(e, emit_sub(e, block->channels, channel), TILE_COLUMNS);
     LLVMValueRef turned = emit_mul(e, emit_div(e, column, unit), emit_slot(e, slots->block_bytes));

@@ -3,13 +3,7 @@
 #include "base/integer.h"
 #include "codegen/cpu/elements.h"
 
-enum {
-    MAX_BLOCK_ROWS = 8,
-    BLOCK_VECTORS = 3,
-    DIRECT_CHANNELS = 8,
-    CACHE_LINE = 64,
-    STEP_TERMS = 32
-};
+enum { MAX_BLOCK_ROWS = 8, BLOCK_VECTORS = 3, DIRECT_CHANNELS = 8, CACHE_LINE = 64 };
 
 GemmBlock gemm_block(const CpuTarget *target) {
     /* rows x vectors accumulators, `vectors` for B and one for the broadcast of A must fit. */

@@ -125,8 +125,10 @@ typedef struct RowPointers {
 void emit_row_pointers(Emitter *emitter, const PackedSource *source, const RowPointers *rows,
                        LLVMValueRef pointers);
 
-/* How rows of bf16 lie for tiles: elements 32 s .. 32 s + 31 of row m at start + m * row + s * step
- * bytes. */
+/* Terms of a step of tiles, and their bytes in bf16. */
+enum { STEP_TERMS = 32, STEP_BYTES = 64 };
+
+/* How rows of bf16 lie for tiles: step s of row m at start + m * row + s * step bytes. */
 typedef struct StepRows {
     LLVMValueRef start, row, step;
 } StepRows;

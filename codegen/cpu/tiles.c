@@ -4,7 +4,6 @@
 #include "codegen/cpu/pairs.h"
 
 enum {
-    ROW_BYTES = 64,
     TILES = 8,
     FIRST_A = 4,
     FIRST_B = 6,
@@ -43,7 +42,7 @@ Tiles tiles_begin(Emitter *e) {
     if (multiplies_pairs(e))
         return (Tiles){NULL};
     if (!has_instructions(e))
-        return (Tiles){emit_array(e, e->i8, TILES * TILE_ROWS * ROW_BYTES)};
+        return (Tiles){emit_array(e, e->i8, TILES * TILE_ROWS * STEP_BYTES)};
     LLVMValueRef configuration = emit_configuration(e);
     emit_intrinsic(e, "llvm.x86.ldtilecfg", NULL, 0, &configuration, 1);
     return (Tiles){NULL};
@@ -57,7 +56,7 @@ void tiles_end(Emitter *e) {
 /* Row `row` of a tile that is written out. */
 static LLVMValueRef row_of(Emitter *e, const Tiles *tiles, int tile, LLVMValueRef row) {
     LLVMValueRef number = emit_add(e, emit_int(e, (int64_t)tile * TILE_ROWS), row);
-    return emit_at(e, e->i8, tiles->memory_, emit_mul(e, number, emit_int(e, ROW_BYTES)));
+    return emit_at(e, e->i8, tiles->memory_, emit_mul(e, number, emit_int(e, STEP_BYTES)));
 }
 
 /* Loads a tile from rows in memory, `step` bytes apart, or stores it there. */
@@ -152,7 +151,7 @@ typedef struct TileBlock {
 
 static LLVMValueRef c_place(Emitter *e, const TileBlock *block, int m, int v) {
     LLVMValueRef row = emit_mul(e, block->c_bytes, emit_int(e, (int64_t)m * TILE_ROWS));
-    return emit_at(e, e->i8, block->c, emit_add(e, row, emit_int(e, (int64_t)v * ROW_BYTES)));
+    return emit_at(e, e->i8, block->c, emit_add(e, row, emit_int(e, (int64_t)v * STEP_BYTES)));
 }
 
 /* Loads the sums from C, or stores them there. */
@@ -212,7 +211,7 @@ static void load_a(Emitter *e, const TileBlock *block, LLVMValueRef step, int m)
 static void load_b(Emitter *e, const TileBlock *block, LLVMValueRef step, int v) {
     LLVMValueRef tile = emit_mul(e, b_tile_step(e, block), emit_int(e, v));
     load_tile(e, block->tiles, FIRST_B + v, emit_at(e, e->i8, b_place(e, block, step), tile),
-              emit_int(e, ROW_BYTES));
+              emit_int(e, STEP_BYTES));
 }
 
 /* One step of the depth. */
@@ -327,12 +326,12 @@ void emit_tile_panel(Emitter *e, const Tiles *tiles, const TileOperands *o, LLVM
 static void emit_pair_peak(Emitter *e, LLVMValueRef count, LLVMValueRef place) {
     PairBlock block = pair_block(1);
     int64_t products = (int64_t)block.rows * TILE_COLUMNS * TILE_DEPTH;
-    pairs_load(e, &block, place, emit_int(e, ROW_BYTES));
+    pairs_load(e, &block, place, emit_int(e, STEP_BYTES));
     Loop steps = loop_begin(e, emit_int(e, 0),
                             emit_mul(e, count, emit_int(e, TILE_PEAK / products)), emit_int(e, 1));
-    pairs_multiply(e, &block, place, emit_int(e, ROW_BYTES), place, emit_int(e, TILE_BYTES));
+    pairs_multiply(e, &block, place, emit_int(e, STEP_BYTES), place, emit_int(e, TILE_BYTES));
     loop_end(e, &steps);
-    pairs_store(e, &block, place, emit_int(e, ROW_BYTES));
+    pairs_store(e, &block, place, emit_int(e, STEP_BYTES));
 }
 
 void emit_tile_peak(Emitter *e, LLVMValueRef count, LLVMValueRef place) {
@@ -347,7 +346,7 @@ void emit_tile_peak(Emitter *e, LLVMValueRef count, LLVMValueRef place) {
     for (int i = 0; i < BLOCK * BLOCK; i++)
         multiply_tiles(e, &tiles, i, FIRST_A + i / BLOCK, FIRST_B + i % BLOCK);
     loop_end(e, &steps);
-    store_tile(e, &tiles, 0, place, emit_int(e, ROW_BYTES));
+    store_tile(e, &tiles, 0, place, emit_int(e, STEP_BYTES));
     tiles_end(e);
 }
 

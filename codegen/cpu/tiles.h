@@ -9,7 +9,13 @@
 
 /* Elements of a tile: of sums, rows x columns; of the left factor, rows x depth; of the right one,
  * depth / 2 rows of `columns` pairs: numbers 2k and 2k + 1 of a column lie side by side. */
-enum { TILE_ROWS = 16, TILE_COLUMNS = 16, TILE_DEPTH = 32, TILE_ELEMENTS = 512, TILE_BYTES = 1024 };
+enum {
+    TILE_ROWS = 16,
+    TILE_COLUMNS = 16,
+    TILE_DEPTH = STEP_TERMS,
+    TILE_ELEMENTS = 512,
+    TILE_BYTES = 1024
+};
 
 /* The tiles of the function that is being emitted. */
 typedef struct Tiles {
