@@ -234,16 +234,13 @@ static ContractSlots slot_contract(Slots *slots, const Kernel *kernel, const Cpu
                    &lie);
     int64_t packing = tiled ? parts.channel_parts * parts.tap_parts *
                                   integer_divide_up(panels.count, CONTRACT_PACKED_PANELS)
-                            : panels.count;
+                            : panels.count * c->taps.tap_count;
     slots->chunks = c->groups * (stage == 0 ? packing : row_blocks * panels.blocks);
     return out;
 }
 
 static int64_t weight_variant(const Kernel *kernel, RowForm form) {
-    WeightForm weight = contract_weight_form(kernel);
-    if (!contract_is_tiled(form))
-        return weight == WEIGHT_ROWS;
-    return (int64_t)weight + (form == ROWS_STRIP ? WEIGHT_FORMS : 0);
+    return (int64_t)contract_weight_form(kernel) + (form == ROWS_STRIP ? WEIGHT_FORMS : 0);
 }
 
 /* How the weight lies decides how it is packed; rows are packed, each tap's or those of a line of
@@ -474,11 +471,12 @@ static void multiply_tiled(Emitter *e, const Block *block, const PackedTaps *par
         o.steps = tap_steps(e, slots, part);
         pack_tile_rows(e, block, part, o.steps);
     }
+    LLVMValueRef number = contract_part_number(e, slots, part);
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
     LLVMValueRef column = emit_panel_start(e, &slots->panels, panels.index);
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
     LLVMValueRef panel = contract_packed_panel(e, slots, block->group, column);
-    o.b = contract_packed_part(e, slots, panel, width, part);
+    o.b = contract_packed_part(e, slots, panel, width, number);
     o.c = emit_at(e, e->f32, block->sums, emit_sub(e, column, block->columns.first_column));
     emit_tile_panel(e, &block->tiles, &o, block->padded_rows, width);
     loop_end(e, &panels);

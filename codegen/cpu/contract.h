@@ -55,18 +55,20 @@ typedef struct ContractSlots {
 bool contract_is_tiled(RowForm form);
 
 /* Where the packed panel of a group that starts at `column` is; and, in one for tiles of `width`
- * columns, a part of the depth. */
+ * columns, part number `number` of the depth. */
 LLVMValueRef contract_packed_panel(Emitter *emitter, const ContractSlots *slots, LLVMValueRef group,
                                    LLVMValueRef column);
 LLVMValueRef contract_packed_part(Emitter *emitter, const ContractSlots *slots, LLVMValueRef panel,
-                                  LLVMValueRef width, const PackedTaps *part);
+                                  LLVMValueRef width, LLVMValueRef number);
+LLVMValueRef contract_part_number(Emitter *emitter, const ContractSlots *slots,
+                                  const PackedTaps *part);
 
 /* Terms that lie one behind the other in a part for tiles, whole tiles of them: all, or, in strips,
  * those of a position. */
 LLVMValueRef contract_tap_depth(Emitter *emitter, const ContractSlots *slots,
                                 const PackedTaps *part);
 
-/* Stage 0: a chunk packs a panel; for tiles, a part of the depth at some panels. */
+/* Stage 0: a chunk packs a tap of a panel; for tiles, a part of the depth at some panels. */
 void emit_contract_packing(Emitter *emitter, const Kernel *kernel, const ContractSlots *slots);
 
 #endif

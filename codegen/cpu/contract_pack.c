@@ -2,6 +2,9 @@
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/tiles.h"
 
+/* What is fetched from memory while a weight is packed: rows and terms behind those being read. */
+enum { ROWS_AHEAD = 8, TERMS_AHEAD = 32 };
+
 bool contract_is_tiled(RowForm form) {
     return form == ROWS_TILED || form == ROWS_STRIP;
 }
@@ -22,11 +25,14 @@ LLVMValueRef contract_packed_panel(Emitter *e, const ContractSlots *slots, LLVMV
     return emit_at(e, element, emit_slot_pointer(e, slots->packed), start);
 }
 
+LLVMValueRef contract_part_number(Emitter *e, const ContractSlots *slots, const PackedTaps *part) {
+    LLVMValueRef line = emit_div(e, part->first_tap, emit_slot(e, slots->taps_per_part));
+    LLVMValueRef place = emit_div(e, part->first, emit_slot(e, slots->channels_per_part));
+    return emit_add(e, emit_mul(e, line, emit_slot(e, slots->channel_parts)), place);
+}
+
 LLVMValueRef contract_packed_part(Emitter *e, const ContractSlots *slots, LLVMValueRef panel,
-                                  LLVMValueRef width, const PackedTaps *part) {
-    LLVMValueRef number = emit_div(e, part->first_tap, emit_slot(e, slots->taps_per_part));
-    number = emit_add(e, emit_mul(e, number, emit_slot(e, slots->channel_parts)),
-                      emit_div(e, part->first, emit_slot(e, slots->channels_per_part)));
+                                  LLVMValueRef width, LLVMValueRef number) {
     LLVMValueRef size = emit_mul(e, emit_slot(e, slots->part_depth), width);
     return emit_at(e, e->i16, panel, emit_mul(e, number, size));
 }
@@ -39,7 +45,7 @@ static LLVMValueRef gather_columns(Emitter *e, const ContractSlots *slots, LLVMV
 }
 
 /* `lanes` columns, from `column` on, of the weight's row at `row`; zeros where there are none, or
- * the row is not `there` (i1, NULL: it is). */
+ * the row is not `there` (i1, NULL: it is). Has those some rows further on fetched. */
 static LLVMValueRef load_columns(Emitter *e, const ContractSlots *slots, WeightForm form,
                                  LLVMValueRef row, LLVMValueRef there, LLVMValueRef column) {
     LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, emit_slot(e, slots->out), column));
@@ -47,34 +53,96 @@ static LLVMValueRef load_columns(Emitter *e, const ContractSlots *slots, WeightF
         mask = LLVMBuildSelect(e->builder, there, mask, LLVMConstNull(e->vector_i1), "");
     LLVMValueRef offset = emit_mul(e, column, emit_slot(e, slots->weight.out_stride));
     LLVMValueRef source = emit_at(e, e->f32, row, offset);
-    return form == WEIGHT_ROWS ? emit_load_vector(e, e->vector_f32, source, mask)
-                               : gather_columns(e, slots, source, mask);
+    if (form != WEIGHT_ROWS)
+        return gather_columns(e, slots, source, mask);
+    LLVMValueRef ahead =
+        emit_mul(e, emit_slot(e, slots->weight.in_stride), emit_int(e, ROWS_AHEAD));
+    emit_prefetch(e, emit_at(e, e->f32, source, ahead));
+    return emit_load_vector(e, e->vector_f32, source, mask);
+}
+
+/* `lanes` terms of a column, which lie side by side, from address `row` on; zeros where there is no
+ * such column. Has further terms fetched. */
+static LLVMValueRef load_terms(Emitter *e, const ContractSlots *slots, LLVMValueRef row,
+                               LLVMValueRef column) {
+    LLVMValueRef there = emit_splat(e, emit_less(e, column, emit_slot(e, slots->out)));
+    LLVMValueRef offset = emit_mul(e, column, emit_slot(e, slots->weight.out_stride));
+    LLVMValueRef source = emit_at(e, e->f32, row, offset);
+    emit_prefetch(e, emit_at(e, e->f32, source, emit_int(e, TERMS_AHEAD)));
+    return emit_load_vector(e, e->vector_f32, source, there);
 }
 
 /* ---- Panels of fp32 -------------------------------------------------------------------------- */
 
-static void pack_panel(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
-    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), in = emit_slot(e, slots->in);
-    LLVMValueRef panels = emit_slot(e, slots->panels.count);
-    LLVMValueRef number = emit_rem(e, e->chunk, panels), group = emit_div(e, e->chunk, panels);
-    LLVMValueRef column = emit_panel_start(e, &slots->panels, number);
-    LLVMValueRef width = emit_panel_width(e, &slots->panels, number);
-    LLVMValueRef target = contract_packed_panel(e, slots, group, column);
-    Loop tap = loop_begin(e, zero, emit_slot(e, slots->source.taps.count), one);
-    LLVMValueRef weight = emit_tap_weight(e, &slots->source.taps, tap.index);
-    Loop channel = loop_begin(e, zero, in, one);
-    LLVMValueRef row = emit_weight_address(e, &slots->weight, weight, group, channel.index);
-    LLVMValueRef k = emit_add(e, emit_mul(e, tap.index, in), channel.index);
-    LLVMValueRef packed = emit_at(e, e->f32, target, emit_mul(e, k, width));
-    Loop lane = loop_begin(e, zero, width, emit_int(e, e->target->lanes));
-    LLVMValueRef value = load_columns(e, slots, contract_weight_form(kernel), row, NULL,
-                                      emit_add(e, column, lane.index));
-    if (kernel->contraction.bf16)
+/* A tap of a panel while it is packed: `width` columns of `column` on, for each term. */
+typedef struct PackedPanel {
+    const Kernel *kernel;
+    const ContractSlots *slots;
+    LLVMValueRef group, weight_tap, column, width, target;
+} PackedPanel;
+
+/* A vector of the panel, from column `lane` on, of term `channel`. */
+static void store_columns(Emitter *e, const PackedPanel *panel, LLVMValueRef value,
+                          LLVMValueRef channel, LLVMValueRef lane) {
+    if (panel->kernel->contraction.bf16)
         value = emit_round_to_bf16(e, value);
-    emit_store_vector(e, value, emit_at(e, e->f32, packed, lane.index), NULL);
+    LLVMValueRef place = emit_add(e, emit_mul(e, channel, panel->width), lane);
+    emit_store_vector(e, value, emit_at(e, e->f32, panel->target, place), NULL);
+}
+
+static LLVMValueRef panel_row(Emitter *e, const PackedPanel *panel, LLVMValueRef channel) {
+    return emit_weight_address(e, &panel->slots->weight, panel->weight_tap, panel->group, channel);
+}
+
+/* Term by term. */
+static void pack_panel_rows(Emitter *e, const PackedPanel *panel) {
+    LLVMValueRef zero = emit_int(e, 0), in = emit_slot(e, panel->slots->in);
+    WeightForm form = contract_weight_form(panel->kernel);
+    Loop channel = loop_begin(e, zero, in, emit_int(e, 1));
+    LLVMValueRef row = panel_row(e, panel, channel.index);
+    Loop lane = loop_begin(e, zero, panel->width, emit_int(e, e->target->lanes));
+    LLVMValueRef column = emit_add(e, panel->column, lane.index);
+    LLVMValueRef value = load_columns(e, panel->slots, form, row, NULL, column);
+    store_columns(e, panel, value, channel.index, lane.index);
     loop_end(e, &lane);
     loop_end(e, &channel);
-    loop_end(e, &tap);
+}
+
+/* Some terms of some columns at a time, turned. */
+static void pack_panel_turned(Emitter *e, const PackedPanel *panel) {
+    LLVMValueRef zero = emit_int(e, 0), lanes = emit_int(e, e->target->lanes);
+    LLVMValueRef values[CPU_MAX_LANES];
+    Loop channel = loop_begin(e, zero, emit_slot(e, panel->slots->in), lanes);
+    LLVMValueRef row = panel_row(e, panel, channel.index);
+    Loop lane = loop_begin(e, zero, panel->width, lanes);
+    LLVMValueRef column = emit_add(e, panel->column, lane.index);
+    for (int i = 0; i < e->target->lanes; i++)
+        values[i] = load_terms(e, panel->slots, row, emit_add(e, column, emit_int(e, i)));
+    emit_transpose(e, values);
+    for (int i = 0; i < e->target->lanes; i++)
+        store_columns(e, panel, values[i], emit_add(e, channel.index, emit_int(e, i)), lane.index);
+    loop_end(e, &lane);
+    loop_end(e, &channel);
+}
+
+static void pack_panel(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
+    LLVMValueRef panels = emit_slot(e, slots->panels.count);
+    LLVMValueRef taps = emit_slot(e, slots->source.taps.count);
+    LLVMValueRef number = emit_rem(e, e->chunk, panels), rest = emit_div(e, e->chunk, panels);
+    LLVMValueRef tap = emit_rem(e, rest, taps);
+    PackedPanel panel = {.kernel = kernel,
+                         .slots = slots,
+                         .group = emit_div(e, rest, taps),
+                         .weight_tap = emit_tap_weight(e, &slots->source.taps, tap),
+                         .column = emit_panel_start(e, &slots->panels, number),
+                         .width = emit_panel_width(e, &slots->panels, number)};
+    LLVMValueRef first = emit_mul(e, emit_mul(e, tap, emit_slot(e, slots->in)), panel.width);
+    panel.target =
+        emit_at(e, e->f32, contract_packed_panel(e, slots, panel.group, panel.column), first);
+    if (contract_weight_form(kernel) == WEIGHT_TURNED)
+        pack_panel_turned(e, &panel);
+    else
+        pack_panel_rows(e, &panel);
 }
 
 /* ---- Tiles ----------------------------------------------------------------------------------- */
@@ -94,7 +162,7 @@ typedef struct PackedPart {
     const ContractSlots *slots;
     WeightForm form;
     PackedTaps part;
-    LLVMValueRef group, first_panel, end_panel;
+    LLVMValueRef number, group, first_panel, end_panel;
 } PackedPart;
 
 /* The row of the weight that is term `k` of the part; *there: whether there is one. */
@@ -125,7 +193,7 @@ static PackedStep packed_step(Emitter *e, const PackedPart *packed, LLVMValueRef
     PackedStep at = {.column = emit_panel_start(e, &slots->panels, panel),
                      .width = emit_panel_width(e, &slots->panels, panel)};
     LLVMValueRef place = contract_packed_panel(e, slots, packed->group, at.column);
-    place = contract_packed_part(e, slots, place, at.width, &packed->part);
+    place = contract_packed_part(e, slots, place, at.width, packed->number);
     LLVMValueRef size = emit_mul(e, at.width, emit_int(e, TILE_DEPTH));
     at.target = emit_at(e, e->i16, place, emit_mul(e, step, size));
     return at;
@@ -156,16 +224,12 @@ static void pack_pairs(Emitter *e, const PackedPart *packed, LLVMValueRef step) 
 }
 
 /* A column of a tile where its terms lie side by side, as pairs. */
-static LLVMValueRef load_terms(Emitter *e, const ContractSlots *slots, LLVMValueRef row,
+static LLVMValueRef load_pairs(Emitter *e, const ContractSlots *slots, LLVMValueRef row,
                                LLVMValueRef column) {
     LLVMValueRef halves[2], lanes[TILE_DEPTH];
-    LLVMValueRef there = emit_splat(e, emit_less(e, column, emit_slot(e, slots->out)));
-    LLVMValueRef first = emit_mul(e, column, emit_slot(e, slots->weight.out_stride));
     for (int i = 0; i < 2; i++) {
-        LLVMValueRef term = emit_add(e, first, emit_int(e, i * TILE_DEPTH / 2));
-        LLVMValueRef value =
-            emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, row, term), there);
-        halves[i] = emit_narrow(e, DTYPE_BF16, value);
+        LLVMValueRef from = emit_at(e, e->f32, row, emit_int(e, i * TILE_DEPTH / 2));
+        halves[i] = emit_narrow(e, DTYPE_BF16, load_terms(e, slots, from, column));
     }
     for (int l = 0; l < TILE_DEPTH; l++)
         lanes[l] = emit_int32(e, l);
@@ -183,7 +247,7 @@ static void pack_turned(Emitter *e, const PackedPart *packed, LLVMValueRef step)
     Loop lane = loop_begin(e, zero, at.width, emit_int(e, TILE_COLUMNS));
     LLVMValueRef column = emit_add(e, at.column, lane.index);
     for (int i = 0; i < TILE_ROWS; i++)
-        pairs[i] = load_terms(e, packed->slots, row, emit_add(e, column, emit_int(e, i)));
+        pairs[i] = load_pairs(e, packed->slots, row, emit_add(e, column, emit_int(e, i)));
     emit_transpose(e, pairs);
     for (int i = 0; i < TILE_ROWS; i++) {
         LLVMValueRef place = emit_mul(e, emit_add(e, lane.index, emit_int(e, i)), depth);
@@ -213,9 +277,10 @@ static void pack_tiles(Emitter *e, const Kernel *kernel, const ContractSlots *sl
     LLVMValueRef number = emit_div(e, e->chunk, blocks);
     PackedPart packed = {.slots = slots,
                          .form = contract_weight_form(kernel),
-                         .part = nth_part(e, slots, emit_rem(e, number, parts)),
+                         .number = emit_rem(e, number, parts),
                          .group = emit_div(e, number, parts),
                          .first_panel = emit_mul(e, emit_rem(e, e->chunk, blocks), most)};
+    packed.part = nth_part(e, slots, packed.number);
     packed.end_panel = emit_min(e, emit_add(e, packed.first_panel, most), panels);
     LLVMValueRef depth = contract_tap_depth(e, slots, &packed.part);
     if (slots->form == ROWS_STRIP)

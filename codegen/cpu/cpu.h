@@ -21,6 +21,8 @@ static inline bool cpu_tiles_fast(CpuTiles tiles) {
     return tiles == CPU_TILES_AMX || tiles == CPU_TILES_PAIRS;
 }
 
+enum { CPU_MAX_LANES = 16 };
+
 /* What the emitter must know of the CPU it writes for. */
 typedef struct CpuTarget {
     const char *triple, *cpu;         /* cpu: the level's name */

@@ -155,7 +155,7 @@ ElementRow elements_begin(Emitter *e, const Kernel *kernel, const ElementSlots *
 /* ---- Vectors of channels --------------------------------------------------------------------- */
 
 LLVMValueRef emit_lane_numbers(Emitter *e, LLVMValueRef channel) {
-    LLVMValueRef lanes[64];
+    LLVMValueRef lanes[CPU_MAX_LANES];
     for (int i = 0; i < e->target->lanes; i++)
         lanes[i] = emit_int(e, i);
     LLVMValueRef steps = LLVMConstVector(lanes, (unsigned)e->target->lanes);

@@ -256,6 +256,32 @@ void emit_prefetch(Emitter *e, LLVMValueRef pointer) {
     emit_intrinsic(e, "llvm.prefetch", &e->pointer, 1, arguments, 4);
 }
 
+/* Lane l of `first` where l has not the bit, of `second` where it has; from the lane that has the
+ * same number but for the bit, which is set as `upper` says. */
+static LLVMValueRef exchange(Emitter *e, LLVMValueRef first, LLVMValueRef second, int bit,
+                             bool upper) {
+    LLVMValueRef numbers[CPU_MAX_LANES];
+    int lanes = e->target->lanes;
+    for (int l = 0; l < lanes; l++) {
+        int from = upper ? l | bit : l & ~bit;
+        numbers[l] = emit_int32(e, from + (l & bit ? lanes : 0));
+    }
+    LLVMValueRef order = LLVMConstVector(numbers, (unsigned)lanes);
+    return LLVMBuildShuffleVector(e->builder, first, second, order, "");
+}
+
+/* Bit by bit of the numbers of vectors and lanes. */
+void emit_transpose(Emitter *e, LLVMValueRef *vectors) {
+    for (int bit = 1; bit < e->target->lanes; bit *= 2)
+        for (int i = 0; i < e->target->lanes; i++) {
+            if (i & bit)
+                continue;
+            LLVMValueRef first = vectors[i], second = vectors[i | bit];
+            vectors[i] = exchange(e, first, second, bit, false);
+            vectors[i | bit] = exchange(e, first, second, bit, true);
+        }
+}
+
 LLVMValueRef emit_fma(Emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
     LLVMTypeRef type = LLVMTypeOf(a);
     if (!e->target->fused)
@@ -334,7 +360,7 @@ void branch_end(Emitter *e, Branch *branch) {
 /* ---- Vectors of channels --------------------------------------------------------------------- */
 
 LLVMValueRef emit_lane_mask(Emitter *e, LLVMValueRef count) {
-    LLVMValueRef lanes[64];
+    LLVMValueRef lanes[CPU_MAX_LANES];
     for (int i = 0; i < e->target->lanes; i++)
         lanes[i] = emit_int32(e, i);
     LLVMValueRef numbers = LLVMConstVector(lanes, (unsigned)e->target->lanes);
@@ -382,7 +408,7 @@ LLVMValueRef emit_gather(Emitter *e, LLVMTypeRef vector, LLVMValueRef places, LL
 /* ---- Reductions over lanes ------------------------------------------------------------------- */
 
 LLVMValueRef emit_lane_sum(Emitter *e, LLVMValueRef vector) {
-    LLVMValueRef lanes[64];
+    LLVMValueRef lanes[CPU_MAX_LANES];
     for (int half = e->target->lanes / 2; half >= 1; half /= 2) {
         for (int i = 0; i < e->target->lanes; i++)
             lanes[i] = emit_int32(e, i < half ? i + half : i);

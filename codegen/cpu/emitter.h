@@ -112,6 +112,9 @@ void emit_store(Emitter *emitter, LLVMValueRef value, LLVMValueRef pointer, unsi
 /* Has the line at an address, any address, brought into the second cache while the code goes on. */
 void emit_prefetch(Emitter *emitter, LLVMValueRef pointer);
 
+/* Turns `lanes` vectors of `lanes` lanes: lane j of vector i becomes lane i of vector j. */
+void emit_transpose(Emitter *emitter, LLVMValueRef *vectors);
+
 /* An LLVM intrinsic, overloaded on `types`. */
 LLVMValueRef emit_intrinsic(Emitter *emitter, const char *name, LLVMTypeRef *types, int type_count,
                             LLVMValueRef *arguments, int argument_count);

@@ -377,27 +377,3 @@ void emit_pair_rows(Emitter *e, LLVMValueRef const rows[2], LLVMValueRef pairs[2
                                              LLVMConstVector(lanes, TILE_DEPTH), "");
     }
 }
-
-/* Lane l of `first` where l has not the bit, of `second` where it has; from the lane that has the
- * same number but for the bit, which is set as `upper` says. */
-static LLVMValueRef exchange(Emitter *e, LLVMValueRef first, LLVMValueRef second, int bit,
-                             bool upper) {
-    LLVMValueRef lanes[TILE_ROWS];
-    for (int l = 0; l < TILE_ROWS; l++) {
-        int from = upper ? l | bit : l & ~bit;
-        lanes[l] = emit_int32(e, from + (l & bit ? TILE_ROWS : 0));
-    }
-    return LLVMBuildShuffleVector(e->builder, first, second, LLVMConstVector(lanes, TILE_ROWS), "");
-}
-
-/* Bit by bit of the numbers of rows and lanes. */
-void emit_transpose(Emitter *e, LLVMValueRef vectors[TILE_ROWS]) {
-    for (int bit = 1; bit < TILE_ROWS; bit *= 2)
-        for (int i = 0; i < TILE_ROWS; i++) {
-            if (i & bit)
-                continue;
-            LLVMValueRef first = vectors[i], second = vectors[i | bit];
-            vectors[i] = exchange(e, first, second, bit, false);
-            vectors[i | bit] = exchange(e, first, second, bit, true);
-        }
-}

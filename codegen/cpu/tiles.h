@@ -63,7 +63,4 @@ LLVMValueRef emit_pairs(Emitter *emitter, LLVMValueRef low, LLVMValueRef high);
  * by side. */
 void emit_pair_rows(Emitter *emitter, LLVMValueRef const rows[2], LLVMValueRef pairs[2]);
 
-/* Turns 16 vectors of 16 lanes of 32 bits: lane j of vector i becomes lane i of vector j. */
-void emit_transpose(Emitter *emitter, LLVMValueRef vectors[TILE_ROWS]);
-
 #endif
