@@ -102,12 +102,14 @@ bool kernel_has_acc(const Kernel *kernel) {
 bool kernel_skips_hidden(const Kernel *kernel) {
     bool weight = kernel->kind == KERNEL_CONTRACT_WEIGHT;
     const Contraction *c = &kernel->contraction;
-    if ((kernel->kind != KERNEL_CONTRACT && !weight) || c->bf16 ||
-        c->taps.source.kind != SPACE_MASKED)
+    if ((kernel->kind != KERNEL_CONTRACT && !weight) || c->taps.source.kind != SPACE_MASKED)
         return false;
-    if (weight && c->in / c->groups % KERNEL_SKIP_CHANNELS != 0)
+    int64_t channels = c->in / c->groups;
+    if (weight && channels % KERNEL_SKIP_UNIT != 0)
         return false;
-    return kernel->space.kind == SPACE_DENSE || c->taps.tap_count > 1;
+    if (kernel->space.kind == SPACE_DENSE)
+        return !c->bf16 || channels >= KERNEL_SKIP_DENSE_BF16;
+    return c->taps.tap_count > 1 && (!c->bf16 || channels >= KERNEL_SKIP_MASKED_BF16);
 }
 
 /* The most rows of an image at which a tap finds something. */

@@ -329,10 +329,10 @@ int kernel_uses(const Program *program, const Kernel *kernel, KernelUse uses[KER
 char *kernel_code_key(Arena *arena, const Program *program, const Kernel *kernel);
 
 /* Whether a contraction leaves out what hidden taps would contribute, instead of multiplying zeros:
- * in fp32, where a tap may be hidden at some of the rows, and whole blocks of channels belong to
- * it.
- */
-enum { KERNEL_SKIP_CHANNELS = 8 };
+ * where a tap may be hidden at some of the rows; of a weight's gradient, where whole blocks of
+ * channels belong to it; in bf16, of so many channels from a masked space to a dense one, or
+ * between masked ones, where most neighbours are visible if cells are large. */
+enum { KERNEL_SKIP_UNIT = 8, KERNEL_SKIP_DENSE_BF16 = 32, KERNEL_SKIP_MASKED_BF16 = 128 };
 bool kernel_skips_hidden(const Kernel *kernel);
 
 /* Multiply-adds: those executed by a contract or weighted window (taps x rows x channels, rows with

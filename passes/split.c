@@ -10,16 +10,19 @@
  * Exact but for rounding, at any position: a tap inside the picture is hidden or visible, one
  * outside gives nothing in either. It stands before autodiff, so that the gradients of input,
  * weight and token split by themselves; splitting each of them later would repeat this three times.
- * Strided and grouped convolutions stay: the decoder has none behind a densify. So do all in bf16,
- * where kernels multiply what is hidden anyway, and the sum would be one of two rounded numbers. */
+ * Strided and grouped convolutions stay: the decoder has none behind a densify. So do, in bf16,
+ * those of few channels, of which kernels multiply what is hidden anyway. */
 #include "passes/passes.h"
 #include "passes/replace.h"
 
 #include "ir/builder.h"
+#include "ir/kernel.h"
 
-static bool is_splittable(const Graph *graph, const Node *node) {
+static bool is_splittable(const Graph *graph, const Node *node, Precision precision) {
     if (node->op != OP_conv || node->operands[0]->node->op != OP_densify ||
         node_int(node, "groups") != 1 || node->results[0].type.dtype != DTYPE_F32)
+        return false;
+    if (precision == PRECISION_BF16 && node->operands[0]->type.channels < KERNEL_SKIP_DENSE_BF16)
         return false;
     int count;
     const int64_t *stride = node_ints(node, "stride", &count);
@@ -59,12 +62,12 @@ static Value *split(Builder *builder, const Node *node, Value *cells) {
 bool pass_split(Graph *graph, const PassOptions *options, Diagnostics *diagnostics) {
     (void)diagnostics;
     Value *cells = graph_find_input(graph, "cells");
-    if (!cells || options->precision == PRECISION_BF16)
+    if (!cells)
         return false;
     Replace replace = {.graph = graph};
     graph_each(graph, node) {
         replace_operands(&replace, node);
-        if (!is_splittable(graph, node) || !rewrites_may(options->rewrites))
+        if (!is_splittable(graph, node, options->precision) || !rewrites_may(options->rewrites))
             continue;
         Builder builder = builder_at(graph, node);
         replace_named(&replace, &node->results[0], split(&builder, node, cells));

@@ -164,8 +164,11 @@ static void slot_workspace(Slots *slots, ContractSlots *out, const Parts *parts,
                                   : taps; /* in place, what is found is pointed to */
     int64_t found = pointers + tables * entries;
     out->found = slot_number(slots, found);
+    int64_t products = found + (out->skips ? 2 * entries : 0);
+    bool apart = out->skips && contract_is_tiled(out->form);
     out->numbers = slot_number(slots, found + entries);
-    slots->workspace = (found + (out->skips ? 2 * entries : 0)) * (int64_t)sizeof(float);
+    out->products = slot_number(slots, products);
+    slots->workspace = (products + (apart ? rows * TILE_PANEL : 0)) * (int64_t)sizeof(float);
 }
 
 /* The packed weight. */
@@ -295,7 +298,7 @@ typedef struct Block {
     StripPlace strip;                                       /* instead of first_row */
     PanelBlock columns;                                     /* within the group */
     LLVMValueRef packed_rows, sums, zeros, table, pointers; /* workspace */
-    LLVMValueRef found, numbers;                            /* workspace, if it skips */
+    LLVMValueRef found, numbers, products;                  /* workspace, if it skips */
 } Block;
 
 static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *slots) {
@@ -326,7 +329,15 @@ static Block begin_chunk(Emitter *e, const Kernel *kernel, const ContractSlots *
     bool apart = slots->form == ROWS_PACKED && slots->skips;
     block.found = apart ? emit_workspace(e, slots->found) : block.pointers;
     block.numbers = emit_workspace(e, slots->numbers);
+    block.products = emit_workspace(e, slots->products);
     return block;
+}
+
+/* Which row of the block is number `found` of those that take part. */
+static LLVMValueRef found_row(Emitter *e, const Block *block, LLVMValueRef found) {
+    if (!block->slots->skips)
+        return found;
+    return emit_load(e, e->i64, emit_at(e, e->i64, block->numbers, found), 8);
 }
 
 /* The `count` packed rows of one part of the depth: those of the block, or those that the tap
@@ -338,10 +349,8 @@ static void pack_rows(Emitter *e, const Block *block, const PackedTaps *part, LL
     LLVMValueRef step = emit_int(e, slots->packed_row);
     Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     LLVMValueRef target = emit_at(e, e->f32, block->packed_rows, emit_mul(e, rows.index, step));
-    LLVMValueRef row = rows.index;
-    if (slots->skips)
-        row = emit_load(e, e->i64, emit_at(e, e->i64, block->numbers, row), 8);
-    emit_pack_row(e, &slots->source, &shifted, block->table, row, target);
+    emit_pack_row(e, &slots->source, &shifted, block->table, found_row(e, block, rows.index),
+                  target);
     loop_end(e, &rows);
     LLVMValueRef padded = emit_round_up(e, count, gemm_block(e->target).rows);
     Loop padding = loop_begin(e, count, padded, emit_int(e, 1));
@@ -390,8 +399,13 @@ static LLVMValueRef find_rows(Emitter *e, const Block *block, LLVMValueRef first
     emit_row_pointers(e, &block->slots->source, &rows, block->found);
     if (!block->slots->skips)
         return block->row_count;
-    return emit_present_rows(e, block->found, block->zeros, block->row_count, block->numbers,
-                             block->slots->cut.rows);
+    bool tiled = contract_is_tiled(block->slots->form);
+    return emit_present_rows(e, &(PresentRows){.pointers = block->found,
+                                               .zeros = block->zeros,
+                                               .count = block->row_count,
+                                               .numbers = block->numbers,
+                                               .unit = tiled ? 1 : gemm_block(e->target).rows,
+                                               .spare = block->slots->cut.rows});
 }
 
 /* Where packed rows lie, see lay_rows; the step from row to row of a strip is compiled in. */
@@ -402,23 +416,25 @@ static StepRows packed_step_rows(Emitter *e, const Block *block) {
     return (StepRows){block->packed_rows, row, emit_slot(e, slots->step_bytes)};
 }
 
-/* The rows of one part of the depth as bf16; zeros where the last step of tiles goes beyond it. */
+/* `count` rows of one part of the depth as bf16; zeros where the last step of tiles goes beyond it.
+ */
 static void pack_tile_rows(Emitter *e, const Block *block, const PackedTaps *part,
-                           LLVMValueRef steps) {
+                           LLVMValueRef count, LLVMValueRef steps) {
     const ContractSlots *slots = block->slots;
     StepRows packed = packed_step_rows(e, block);
     LLVMValueRef last = emit_mul(e, emit_sub(e, steps, emit_int(e, 1)), packed.step);
     PackedTaps shifted = *part;
     shifted.first = emit_add(e, part->first, emit_mul(e, block->group, emit_slot(e, slots->in)));
-    Loop rows = loop_begin(e, emit_int(e, 0), block->row_count, emit_int(e, 1));
+    Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     LLVMValueRef target = emit_at(e, e->i8, packed.start, emit_mul(e, rows.index, packed.row));
     emit_store_vector(e, LLVMConstNull(LLVMVectorType(e->i16, TILE_DEPTH)),
                       emit_at(e, e->i8, target, last), NULL);
     if (slots->source.prologue)
-        emit_pack_row(e, &slots->source, &shifted, block->table, rows.index, target);
+        emit_pack_row(e, &slots->source, &shifted, block->table, found_row(e, block, rows.index),
+                      target);
     loop_end(e, &rows);
     if (!slots->source.prologue)
-        emit_copy_rows(e, &slots->source, part, block->pointers, &packed, block->row_count);
+        emit_copy_rows(e, &slots->source, part, block->pointers, &packed, count);
 }
 
 /* True behind the first part of the depth. */
@@ -455,8 +471,40 @@ static void cut_slices(Emitter *e, const ContractSlots *slots, const PackedTaps 
     o->places = slots->strip.places;
 }
 
-/* One part of the depth, or some, from tiles: packs the rows, sums += rows x panels. */
-static void multiply_tiled(Emitter *e, const Block *block, const PackedTaps *part) {
+/* Copies the sums of `count` rows that take part, `width` columns of `column` on, to where they are
+ * multiplied, row by row behind each other, or back. */
+static void move_products(Emitter *e, const Block *block, LLVMValueRef count, LLVMValueRef column,
+                          LLVMValueRef width, bool back) {
+    LLVMValueRef zero = emit_int(e, 0), step = emit_slot(e, block->slots->sums_row);
+    Loop row = loop_begin(e, zero, count, emit_int(e, 1));
+    LLVMValueRef place = emit_mul(e, found_row(e, block, row.index), step);
+    LLVMValueRef sums = emit_at(e, e->f32, block->sums, emit_add(e, place, column));
+    LLVMValueRef product = emit_mul(e, row.index, emit_int(e, TILE_PANEL));
+    product = emit_at(e, e->f32, block->products, product);
+    Loop lane = loop_begin(e, zero, width, emit_int(e, TILE_COLUMNS));
+    LLVMValueRef from = emit_at(e, e->f32, back ? product : sums, lane.index);
+    LLVMValueRef to = emit_at(e, e->f32, back ? sums : product, lane.index);
+    emit_store_vector(e, emit_load_vector(e, e->vector_f32, from, NULL), to, NULL);
+    loop_end(e, &lane);
+    loop_end(e, &row);
+}
+
+/* The product of `count` packed rows with a panel, added to the sums from `column` on. */
+static void multiply_panel(Emitter *e, const Block *block, TileOperands *o, LLVMValueRef count,
+                           LLVMValueRef column, LLVMValueRef width) {
+    bool skips = block->slots->skips;
+    if (skips)
+        move_products(e, block, count, column, width, false);
+    o->c = skips ? block->products : emit_at(e, e->f32, block->sums, column);
+    emit_tile_panel(e, &block->tiles, o,
+                    skips ? emit_round_up(e, count, TILE_ROWS) : block->padded_rows, width);
+    if (skips)
+        move_products(e, block, count, column, width, true);
+}
+
+/* One part of the depth, or some, from tiles: packs `count` rows, sums += rows x panels. */
+static void multiply_tiled(Emitter *e, const Block *block, const PackedTaps *part,
+                           LLVMValueRef count) {
     const ContractSlots *slots = block->slots;
     StepRows packed = packed_step_rows(e, block);
     TileOperands o = {.a = packed.start,
@@ -464,12 +512,16 @@ static void multiply_tiled(Emitter *e, const Block *block, const PackedTaps *par
                       .a_step = packed.step,
                       .c_row = emit_slot(e, slots->sums_row),
                       .accumulate = is_later_part(e, part)};
+    if (slots->skips) {
+        o.c_row = emit_int(e, TILE_PANEL);
+        o.accumulate = LLVMConstInt(e->i1, 1, false);
+    }
     if (slots->form == ROWS_STRIP) {
         cut_slices(e, slots, part, &o);
         pack_strip(e, block, part);
     } else {
         o.steps = tap_steps(e, slots, part);
-        pack_tile_rows(e, block, part, o.steps);
+        pack_tile_rows(e, block, part, count, o.steps);
     }
     LLVMValueRef number = contract_part_number(e, slots, part);
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
@@ -477,8 +529,7 @@ static void multiply_tiled(Emitter *e, const Block *block, const PackedTaps *par
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
     LLVMValueRef panel = contract_packed_panel(e, slots, block->group, column);
     o.b = contract_packed_part(e, slots, panel, width, number);
-    o.c = emit_at(e, e->f32, block->sums, emit_sub(e, column, block->columns.first_column));
-    emit_tile_panel(e, &block->tiles, &o, block->padded_rows, width);
+    multiply_panel(e, block, &o, count, emit_sub(e, column, block->columns.first_column), width);
     loop_end(e, &panels);
 }
 
@@ -596,7 +647,7 @@ static void emit_block(Emitter *e, const Kernel *kernel, const ContractSlots *sl
     LLVMValueRef count = find_rows(e, &block, parts.part.first_tap, parts.part.end_tap);
     part_loop_channels(e, slots, &parts);
     if (contract_is_tiled(slots->form))
-        multiply_tiled(e, &block, &parts.part);
+        multiply_tiled(e, &block, &parts.part, count);
     else
         multiply(e, &block, &parts.part, count);
     part_loop_end(e, &parts);

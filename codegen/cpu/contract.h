@@ -48,7 +48,8 @@ typedef struct ContractSlots {
     int taps_per_part, channels_per_part;
     int sums, sums_row, zeros, table, pointers; /* offsets in the workspace: behind the packed rows
         [block_rows][sums_row], zeros [in], row table, pointers [taps][block_rows] */
-    int found, numbers; /* where rows are skipped: what a tap finds, and which rows that are */
+    int found, numbers, products; /* where rows are skipped: what a tap finds, and which rows that
+        are; tiles: their sums at a panel's columns */
 } ContractSlots;
 
 /* Whether rows come as bf16 for tiles. */

@@ -31,7 +31,6 @@ enum {
                               way is chosen: a stretch of longer ones falls on too few lines of the
                               first cache */
     TILED_STRETCH = ROW_TABLE_ROWS,
-    PANEL_ROWS = 2 * TILE_COLUMNS,                 /* rows of the weight in a panel of tiles */
     TURNED_ROW = TILED_STRETCH + TILE_DEPTH,       /* bf16 elements from turned row to row, */
     PAIRED_ROW = TILED_BLOCK_ROWS + 2 * TILE_DEPTH /* and of the rows that are going to be paired:
                                                 not a power of two times a line */
@@ -52,8 +51,8 @@ typedef struct WeightSlots {
     int blocks, parts;
     int block_row; /* columns from row to row of a block's sums; tiles: columns in all */
     int block_elements;
-    int packed_b, pairs, zeros, sums, totals, table, pointers, numbers; /* offsets in the workspace,
-                                                                  in fp32 elements */
+    int packed_b, pairs, zeros, sums, totals, table, pointers, gradients, numbers; /* offsets in the
+        workspace, in fp32 elements */
     int part_sums; /* pointer: [part][block][row of the weight][block_row] doubles; tiles: fp32,
                       [part][block][column][TILED_BLOCK_ROWS] */
 } WeightSlots;
@@ -115,12 +114,12 @@ static Blocks cut_blocks(const Kernel *kernel, const CpuTarget *target, const Ch
                           : gemm_panels(target, c->out / c->groups, columns);
     int64_t rows = find_rows_of_block(choices, tiled, &panels);
     int64_t in = c->in / c->groups, tap_count = c->taps.tap_count;
-    int64_t unit = tiled ? PANEL_ROWS : gemm_block(target).rows;
+    int64_t unit = tiled ? TILE_PANEL : gemm_block(target).rows;
     Blocks blocks = {.rows = rows, .channels = in, .taps = 1, .panels = panels};
     if (in > rows) /* equal blocks of whole register blocks */
         blocks.channels =
             integer_divide_up(integer_divide_up(in, integer_divide_up(in, rows)), unit) * unit;
-    else /* as many taps as fit, spread evenly */
+    else if (!tiled || !kernel_skips_hidden(kernel)) /* as many taps as fit, spread evenly */
         blocks.taps = integer_divide_up(tap_count, integer_divide_up(tap_count, rows / in));
     blocks.count = c->groups * integer_divide_up(tap_count, blocks.taps) *
                    integer_divide_up(in, blocks.channels) * blocks.panels.blocks;
@@ -171,7 +170,8 @@ static void slot_workspace(Slots *slots, WeightSlots *out, int64_t packed, int64
     out->table = slot_number(slots, table);
     out->pointers = slot_number(slots, pointers);
     int64_t entries = ROW_TABLE_ROWS * (int64_t)(sizeof(void *) / sizeof(float));
-    int64_t numbers = pointers + taps * entries;
+    int64_t gradients = pointers + taps * entries, numbers = gradients + out->tiled * entries;
+    out->gradients = slot_number(slots, gradients);
     out->numbers = slot_number(slots, numbers);
     slots->workspace = (numbers + (out->skips ? entries : 0)) * (int64_t)sizeof(float);
 }
@@ -228,7 +228,8 @@ typedef struct WeightBlock {
     PanelBlock columns;
     PackedTaps part;   /* channels within the group */
     LLVMValueRef rows; /* of the weight in this block: taps x channels */
-    LLVMValueRef packed_a, packed_b, pairs, sums, totals, zeros, table, pointers, numbers;
+    LLVMValueRef packed_a, packed_b, pairs, sums, totals, zeros, table;
+    LLVMValueRef pointers, gradients, numbers; /* of the stretch; gradients: of tiles */
 } WeightBlock;
 
 /* The totals, or turned sums, of a block in a part of the rows. */
@@ -271,6 +272,7 @@ static void find_workspace(Emitter *e, WeightBlock *block) {
     block->totals = emit_workspace(e, slots->totals);
     block->table = emit_workspace(e, slots->table);
     block->pointers = emit_workspace(e, slots->pointers);
+    block->gradients = emit_workspace(e, slots->gradients);
     block->numbers = emit_workspace(e, slots->numbers);
     if (slots->tiled) {
         block->pairs = emit_workspace(e, slots->pairs);
@@ -379,14 +381,24 @@ static void multiply_panels(Emitter *e, const WeightBlock *block, const GemmOper
     loop_end(e, &panels);
 }
 
+/* Of the pointers to what a tap reads, those to rows that are there come first, filled up with
+ * zeros to a multiple of `unit`; returns how many they are. */
+static LLVMValueRef list_present(Emitter *e, const WeightBlock *block, LLVMValueRef count,
+                                 int64_t unit) {
+    return emit_present_rows(e, &(PresentRows){.pointers = block->pointers,
+                                               .zeros = block->zeros,
+                                               .count = count,
+                                               .numbers = block->numbers,
+                                               .unit = unit});
+}
+
 /* Pointers to the rows, packed or where they are, that tap number `tap` of the block finds; returns
  * how many they are. */
 static LLVMValueRef find_present(Emitter *e, const WeightBlock *block, LLVMValueRef tap,
                                  LLVMValueRef count) {
     LLVMValueRef first = emit_add(e, block->part.first_tap, tap);
     find_rows(e, block, first, emit_add(e, first, emit_int(e, 1)), count);
-    LLVMValueRef found =
-        emit_present_rows(e, block->pointers, block->zeros, count, block->numbers, 0);
+    LLVMValueRef found = list_present(e, block, count, gemm_block(e->target).rows);
     if (block->slots->direct)
         return found;
     Loop row = loop_begin(e, emit_int(e, 0), found, emit_int(e, 1));
@@ -434,24 +446,26 @@ static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef 
 
 /* ---- A stretch of rows, from tiles ----------------------------------------------------------- */
 
-/* Rows [first, first + TILE_DEPTH) of the stretch, at all taps, one row behind the other, as bf16.
- */
+/* Rows [first, first + TILE_DEPTH) of those that take part, at all taps, one row behind the other,
+ * as bf16. */
 static void pack_pair_rows(Emitter *e, const WeightBlock *block, LLVMValueRef first) {
     const WeightSlots *slots = block->slots;
     PackedTaps part = block->part;
     LLVMValueRef zeros = LLVMConstNull(LLVMVectorType(e->i16, TILE_DEPTH));
     LLVMValueRef last =
-        emit_sub(e, emit_round_up(e, block->rows, PANEL_ROWS), emit_int(e, PANEL_ROWS));
+        emit_sub(e, emit_round_up(e, block->rows, TILE_PANEL), emit_int(e, TILE_PANEL));
     LLVMValueRef count = emit_int(e, TILE_DEPTH);
     if (slots->source.prologue)
         part.first = emit_add(e, part.first, emit_mul(e, block->group, emit_slot(e, slots->in)));
     Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
+    LLVMValueRef row = emit_add(e, first, rows.index);
     LLVMValueRef target =
         emit_at(e, e->i16, block->packed_a, emit_mul(e, rows.index, emit_int(e, PAIRED_ROW)));
     emit_store_vector(e, zeros, emit_at(e, e->i16, target, last), NULL);
+    if (slots->skips)
+        row = emit_load(e, e->i64, emit_at(e, e->i64, block->numbers, row), 8);
     if (slots->source.prologue)
-        emit_pack_row(e, &slots->source, &part, block->table, emit_add(e, first, rows.index),
-                      target);
+        emit_pack_row(e, &slots->source, &part, block->table, row, target);
     loop_end(e, &rows);
     if (!slots->source.prologue)
         emit_copy_rows(
@@ -465,7 +479,7 @@ static void store_pairs(Emitter *e, LLVMValueRef const rows[2], LLVMValueRef til
                         LLVMValueRef place) {
     LLVMValueRef loaded[2], pairs[2];
     for (int i = 0; i < 2; i++)
-        loaded[i] = emit_load_vector(e, LLVMVectorType(e->i16, PANEL_ROWS), rows[i], NULL);
+        loaded[i] = emit_load_vector(e, LLVMVectorType(e->i16, TILE_PANEL), rows[i], NULL);
     emit_pair_rows(e, loaded, pairs);
     for (int half = 0; half < 2; half++) {
         LLVMValueRef tile = emit_add(e, place, emit_int(e, half * TILE_ELEMENTS));
@@ -478,7 +492,7 @@ static void store_pairs(Emitter *e, LLVMValueRef const rows[2], LLVMValueRef til
 static void pack_pairs(Emitter *e, const WeightBlock *block, LLVMValueRef step) {
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
     pack_pair_rows(e, block, emit_mul(e, step, emit_int(e, TILE_DEPTH)));
-    Loop panels = loop_begin(e, zero, block->rows, emit_int(e, PANEL_ROWS));
+    Loop panels = loop_begin(e, zero, block->rows, emit_int(e, TILE_PANEL));
     LLVMValueRef panel = emit_mul(e, panels.index, emit_int(e, TILED_STRETCH));
     panel = emit_add(e, panel, emit_mul(e, step, emit_int(e, 2 * TILE_ELEMENTS)));
     LLVMValueRef column = emit_at(e, e->i16, block->packed_a, panels.index);
@@ -492,24 +506,41 @@ static void pack_pairs(Emitter *e, const WeightBlock *block, LLVMValueRef step) 
     loop_end(e, &panels);
 }
 
-/* Pointers to the block's columns of a step's rows, from row number `first` on; to zeros behind row
- * `end`. */
-static LLVMValueRef gradient_rows(Emitter *e, const WeightBlock *block, LLVMValueRef first,
-                                  LLVMValueRef end) {
+static LLVMValueRef gradient_entry(Emitter *e, const WeightBlock *block, LLVMValueRef row) {
+    return emit_at(e, e->pointer, block->gradients, row);
+}
+
+/* Pointers to the block's columns of the `count` rows of a stretch that begins at row `first`. */
+static void find_gradients(Emitter *e, const WeightBlock *block, LLVMValueRef first,
+                           LLVMValueRef count) {
     const WeightSlots *slots = block->slots;
-    LLVMValueRef pointers = emit_array(e, e->pointer, TILE_DEPTH), zero = emit_int(e, 0);
     LLVMValueRef column = emit_add(e, emit_mul(e, block->group, emit_slot(e, slots->out)),
                                    block->columns.first_column);
     RowCounter counter = row_counter_begin(e, &slots->space, first);
-    Loop rows = loop_begin(e, zero, emit_int(e, TILE_DEPTH), emit_int(e, 1));
+    Loop rows = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     RowPlace place = row_counter_take(e, &counter);
     LLVMValueRef address = emit_row_address(e, &slots->b, place.image, place.row);
     address = emit_at(e, emit_dtype(e, slots->b.dtype), address, column);
-    LLVMValueRef there = emit_less(e, emit_add(e, first, rows.index), end);
-    address = LLVMBuildSelect(e->builder, there, address, block->zeros, "");
-    emit_store(e, address, emit_at(e, e->pointer, pointers, rows.index), 8);
+    emit_store(e, address, gradient_entry(e, block, rows.index), 8);
     loop_end(e, &rows);
-    return pointers;
+}
+
+/* Those of the rows that take part: all `count`, or those that the block's tap finds. Up to a whole
+ * step, zeros. Returns how many they are. */
+static LLVMValueRef choose_gradients(Emitter *e, const WeightBlock *block, LLVMValueRef count) {
+    if (block->slots->skips) {
+        count = list_present(e, block, count, TILE_DEPTH);
+        Loop row = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
+        LLVMValueRef number =
+            emit_load(e, e->i64, emit_at(e, e->i64, block->numbers, row.index), 8);
+        emit_store(e, emit_load(e, e->pointer, gradient_entry(e, block, number), 8),
+                   gradient_entry(e, block, row.index), 8);
+        loop_end(e, &row);
+    }
+    Loop padding = loop_begin(e, count, emit_round_up(e, count, TILE_DEPTH), emit_int(e, 1));
+    emit_store(e, block->zeros, gradient_entry(e, block, padding.index), 8);
+    loop_end(e, &padding);
+    return count;
 }
 
 /* One row's lanes of 16 columns, as bf16 in the lower halves. */
@@ -543,7 +574,7 @@ static void pack_turned(Emitter *e, const WeightBlock *block, LLVMValueRef point
 static void multiply_tiles(Emitter *e, const WeightBlock *block, LLVMValueRef steps,
                            LLVMValueRef accumulate) {
     LLVMValueRef rows = emit_round_up(e, block->columns.column_count, TILE_ROWS);
-    Loop panels = loop_begin(e, emit_int(e, 0), block->rows, emit_int(e, PANEL_ROWS));
+    Loop panels = loop_begin(e, emit_int(e, 0), block->rows, emit_int(e, TILE_PANEL));
     TileOperands o = {.a = block->packed_b,
                       .a_row = emit_int(e, TURNED_ROW * 2),
                       .a_step = emit_int(e, STEP_BYTES),
@@ -553,18 +584,23 @@ static void multiply_tiles(Emitter *e, const WeightBlock *block, LLVMValueRef st
                       .c_row = emit_int(e, TILED_BLOCK_ROWS),
                       .steps = steps,
                       .accumulate = accumulate};
-    emit_tile_panel(e, &block->tiles, &o, rows, emit_int(e, PANEL_ROWS));
+    emit_tile_panel(e, &block->tiles, &o, rows, emit_int(e, TILE_PANEL));
     loop_end(e, &panels);
 }
 
+/* From row `first` on. */
 static void sum_tiled_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef first,
-                              LLVMValueRef end, LLVMValueRef accumulate) {
-    LLVMValueRef count = emit_sub(e, end, first), depth = emit_int(e, TILE_DEPTH);
+                              LLVMValueRef count, LLVMValueRef accumulate) {
+    LLVMValueRef depth = emit_int(e, TILE_DEPTH);
+    if (!block->slots->source.prologue || block->slots->skips)
+        find_rows(e, block, block->part.first_tap, block->part.end_tap, count);
+    find_gradients(e, block, first, count);
+    count = choose_gradients(e, block, count);
     LLVMValueRef steps = emit_div(e, emit_round_up(e, count, TILE_DEPTH), depth);
     Loop step = loop_begin(e, emit_int(e, 0), steps, emit_int(e, 1));
     pack_pairs(e, block, step.index);
-    LLVMValueRef row = emit_add(e, first, emit_mul(e, step.index, depth));
-    pack_turned(e, block, gradient_rows(e, block, row, end), step.index);
+    LLVMValueRef row = emit_mul(e, step.index, depth);
+    pack_turned(e, block, gradient_entry(e, block, row), step.index);
     loop_end(e, &step);
     multiply_tiles(e, block, steps, accumulate);
 }
@@ -618,12 +654,12 @@ static void sum_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef first
     const WeightSlots *slots = block->slots;
     LLVMValueRef count = emit_sub(e, end, first);
     emit_row_table(e, &slots->source.taps, &slots->space, first, count, block->table);
-    if ((slots->direct && !slots->skips) || (slots->tiled && !slots->source.prologue))
-        find_rows(e, block, block->part.first_tap, block->part.end_tap, count);
     if (slots->tiled) {
-        sum_tiled_stretch(e, block, first, end, accumulate);
+        sum_tiled_stretch(e, block, first, count, accumulate);
         return;
     }
+    if (slots->direct && !slots->skips)
+        find_rows(e, block, block->part.first_tap, block->part.end_tap, count);
     if (!slots->direct)
         pack_a(e, block, count);
     else if (!slots->skips)

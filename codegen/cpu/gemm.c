@@ -303,21 +303,24 @@ void emit_row_pointers(Emitter *e, const PackedSource *source, const RowPointers
     loop_end(e, &tap);
 }
 
-LLVMValueRef emit_present_rows(Emitter *e, LLVMValueRef pointers, LLVMValueRef zeros,
-                               LLVMValueRef count, LLVMValueRef numbers, int64_t spare) {
+static void store_found(Emitter *e, const PresentRows *rows, LLVMValueRef at, LLVMValueRef pointer,
+                        LLVMValueRef number) {
+    emit_store(e, pointer, emit_at(e, e->pointer, rows->pointers, at), 8);
+    emit_store(e, number, emit_at(e, e->i64, rows->numbers, at), 8);
+}
+
+LLVMValueRef emit_present_rows(Emitter *e, const PresentRows *rows) {
     LLVMValueRef found = emit_variable(e, e->i64, emit_int(e, 0));
-    Loop row = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
-    LLVMValueRef pointer = load_pointer(e, pointers, row.index), next = emit_get(e, e->i64, found);
-    emit_store(e, pointer, emit_at(e, e->pointer, pointers, next), 8);
-    emit_store(e, row.index, emit_at(e, e->i64, numbers, next), 8);
-    LLVMValueRef there = LLVMBuildICmp(e->builder, LLVMIntNE, pointer, zeros, "");
+    Loop row = loop_begin(e, emit_int(e, 0), rows->count, emit_int(e, 1));
+    LLVMValueRef pointer = load_pointer(e, rows->pointers, row.index);
+    LLVMValueRef next = emit_get(e, e->i64, found);
+    store_found(e, rows, next, pointer, row.index);
+    LLVMValueRef there = LLVMBuildICmp(e->builder, LLVMIntNE, pointer, rows->zeros, "");
     emit_set(e, found, emit_add(e, next, LLVMBuildZExt(e->builder, there, e->i64, "")));
     loop_end(e, &row);
     LLVMValueRef all = emit_get(e, e->i64, found);
-    Loop padding =
-        loop_begin(e, all, emit_round_up(e, all, gemm_block(e->target).rows), emit_int(e, 1));
-    emit_store(e, zeros, emit_at(e, e->pointer, pointers, padding.index), 8);
-    emit_store(e, emit_int(e, spare), emit_at(e, e->i64, numbers, padding.index), 8);
+    Loop padding = loop_begin(e, all, emit_round_up(e, all, rows->unit), emit_int(e, 1));
+    store_found(e, rows, padding.index, rows->zeros, emit_int(e, rows->spare));
     loop_end(e, &padding);
     return all;
 }

@@ -145,10 +145,14 @@ void emit_copy_rows(Emitter *emitter, const PackedSource *source, const PackedTa
                     LLVMValueRef pointers, const StepRows *target, LLVMValueRef count);
 
 /* Of `count` pointers to rows as emit_row_pointers makes them for a tap, those that are not `zeros`
- * move to the front, in order; `numbers` (i64) tells where each was. Both are filled up to a whole
- * number of register blocks, with `zeros` and the number `spare`. Returns how many are there. */
-LLVMValueRef emit_present_rows(Emitter *emitter, LLVMValueRef pointers, LLVMValueRef zeros,
-                               LLVMValueRef count, LLVMValueRef numbers, int64_t spare);
+ * move to the front, in order; `numbers` (i64) tells where each was. Both are filled up to a
+ * multiple of `unit`, with `zeros` and the number `spare`. Returns how many are there. */
+typedef struct PresentRows {
+    LLVMValueRef pointers, zeros, count, numbers;
+    int64_t unit, spare;
+} PresentRows;
+
+LLVMValueRef emit_present_rows(Emitter *emitter, const PresentRows *rows);
 
 /* Pointers to `count` rows at `rows`, `step` fp32 from one to the next. */
 void emit_even_pointers(Emitter *emitter, LLVMValueRef rows, int64_t step, LLVMValueRef count,

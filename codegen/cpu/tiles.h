@@ -12,6 +12,7 @@
 enum {
     TILE_ROWS = 16,
     TILE_COLUMNS = 16,
+    TILE_PANEL = 2 * TILE_COLUMNS, /* columns of a panel at most */
     TILE_DEPTH = STEP_TERMS,
     TILE_ELEMENTS = 512,
     TILE_BYTES = 1024

@@ -14,12 +14,13 @@
 enum { ROWS = FIXTURE_BATCH * FIXTURE_HEIGHT * FIXTURE_WIDTH };
 
 /* A kernel's text, in which C stands for the channels, I for those of an image, S for C x C, K and
- * N for 9 times S and C, L and M for those of 92 and 24 rows, Q for 40 C, R for 9 C Q. */
+ * N for 9 times S and C, H, L and M for those of 48, 92 and 24 rows, Q for 40 C, R for 9 C Q. */
 typedef struct Case {
     const char *name;
     const char *output;          /* type of y */
     const char *result, *kernel; /* dtype of the buffer y; behind a bar the lines that
-                                    follow its space, of extents [8, 12], or others before a bar */
+                                    follow its space, of extents [8, 12], or others before a bar;
+                                    "masked": that of visible rows */
     bool fine;                   /* x and f have more digits than bf16 holds */
 } Case;
 
@@ -38,7 +39,12 @@ typedef struct Case {
     "taps dense {extent=[8, 12]} {scale=[2, 2]}\n"                                                 \
     "tap 0 [-1, -1], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [0, 0], 5 [0, 1], 6 [1, -1], 7 [1, 0], "   \
     "8 [2, 2]\n"
-#define TURNED "weight %inputs:w {tap=5, in=1, out=C}\n"
+#define TAPS_HIDDEN                                                                                \
+    "taps masked {extent=[8, 12], stride=1}\n"                                                     \
+    "tap 0 [-1, -1], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [0, 0], 5 [0, 1], 6 [1, -1], 7 [1, 0], "   \
+    "8 [1, 1]\n"
+#define TAP_HIDDEN "taps masked {extent=[8, 12], stride=1}\ntap 0 [0, 1]\n"
+#define TURNED     "weight %inputs:w {tap=5, in=1, out=C}\n"
 #define TAPS_APART                                                                                 \
     "taps dense {extent=[8, 12]}\n"                                                                \
     "tap 0 [-2, -3], 1 [-2, 0], 2 [-2, 3], 3 [2, -3], 4 [2, 0], 5 [2, 3]\n"
@@ -165,6 +171,32 @@ static const Case cases[] = {
      "prologue t0 = operand 0; t1 = operand 1; t2 = mul t0 t1; -> t2\nb " X
      "\nweight %outputs:y {tap=S, in=C, out=1}\n",
      false},
+    {"contract in bf16 of visible rows", "f32<2x8x12xC>", "f32",
+     "contract x C|contraction {in=C, out=C, bf16=true}\n" TAPS_HIDDEN "a " X "\n" WEIGHT PASS Y,
+     false},
+    {"contract in bf16 of visible rows by a turned weight", "f32<2x8x12xC>", "bf16",
+     "contract x C|contraction {in=C, out=C, bf16=true}\n" TAPS_HIDDEN "a " F "\n" TURNED PASS Y,
+     false},
+    {"contract in bf16 of visible rows behind a prologue", "f32<2x8x12xC>", "f32",
+     "contract x C|contraction {in=C, out=C, bf16=true}\n" TAP_HIDDEN "a " X
+     "\n" TIMES_F WEIGHT PASS Y,
+     false},
+    {"contract in bf16 between visible rows", "f32<2x8x12xC masked 1>", "f32",
+     "contract x C|masked|contraction {in=C, out=C, bf16=true}\n" TAPS_HIDDEN "a " X
+     "\n" WEIGHT PASS "out %outputs:y {image=H, row=C}\n",
+     false},
+    {"contract_weight in bf16 of visible rows", "f32[K]", "f32",
+     "contract_weight x C|contraction {in=C, out=C, bf16=true}\n" TAPS_HIDDEN "a " X "\nb " F
+     "\nweight %outputs:y {tap=S, in=C, out=1}\n",
+     false},
+    {"contract_weight in bf16 of visible rows behind a prologue", "f32[S]", "f32",
+     "contract_weight x C|contraction {in=C, out=C, bf16=true}\n" TAP_HIDDEN "a " X "\n" TIMES_F
+     "b " X "\nweight %outputs:y {tap=S, in=C, out=1}\n",
+     false},
+    {"contract_weight in bf16 between visible rows", "f32[K]", "f32",
+     "contract_weight x C|masked|contraction {in=C, out=C, bf16=true}\n" TAPS_HIDDEN "a " X "\nb " X
+     "\nweight %outputs:y {tap=S, in=C, out=1}\n",
+     false},
     {"weighted", "f32<2x8x12xC>", "bf16",
      "window x C|window weighted\n" TAPS_3x3 "a " X "\nweight %inputs:w {tap=C, out=1}\n"
      "operand element same " X "\n"
@@ -209,17 +241,11 @@ static const char *fill(Arena *arena, const char *text, int channels) {
     const struct {
         char letter;
         int number;
-    } letters[] = {{'C', channels},
-                   {'D', 2 * channels},
-                   {'I', 96 * channels},
-                   {'J', 192 * channels},
-                   {'S', channels * channels},
-                   {'K', 9 * channels * channels},
-                   {'N', 9 * channels},
-                   {'L', 92 * channels},
-                   {'M', 24 * channels},
-                   {'Q', 40 * channels},
-                   {'R', 360 * channels * channels}};
+    } letters[] = {
+        {'C', channels},       {'D', 2 * channels},        {'I', 96 * channels},
+        {'J', 192 * channels}, {'S', channels * channels}, {'K', 9 * channels * channels},
+        {'N', 9 * channels},   {'H', 48 * channels},       {'L', 92 * channels},
+        {'M', 24 * channels},  {'Q', 40 * channels},       {'R', 360 * channels * channels}};
     Text out = text_create(arena);
     for (; *text; text++) {
         bool found = false;
@@ -242,18 +268,24 @@ static const char *program_text(Arena *arena, const Case *test, int channels) {
     CU_ASSERT_PTR_NOT_NULL_FATAL(bar);
     const char *space =
         bar == lines ? "[8, 12]" : arena_format(arena, "%.*s", (int)(lines - bar - 1), bar + 1);
+    bool masked = strcmp(space, "masked") == 0, hides = strstr(lines, "taps masked") != NULL;
+    space = masked ? "masked {extent=[8, 12], stride=1}"
+                   : arena_format(arena, "dense {extent=%s}", space);
     Type type;
     const char *output = fill(arena, test->output, channels);
     CU_ASSERT_FATAL(type_parse(&output, &type));
     int64_t elements = type.form == FORM_PLAIN
                            ? type_plain_elements(&type)
                            : FIXTURE_BATCH * type.extent[0] * type.extent[1] * type.channels;
+    if (type.form == FORM_MASKED)
+        elements /= 2;
     return arena_format(
         arena,
-        "buffer x : bf16 inputs {elements=%d}\nbuffer f : f32 inputs {elements=%d}\n"
+        "%sbuffer x : bf16 inputs {elements=%d}\nbuffer f : f32 inputs {elements=%d}\n"
         "buffer w : f32 inputs {elements=%d}\nbuffer y : %s outputs {elements=%lld}\n"
-        "kernel k : %s\nspace dense {extent=%s}\n%s",
-        ROWS * channels, ROWS * channels, WEIGHTS, test->result, (long long)elements,
+        "%skernel k : %s\nspace %s\n%s",
+        hides ? kernel_fixture_levels : "", ROWS * channels, ROWS * channels, WEIGHTS, test->result,
+        (long long)elements, hides ? kernel_fixture_maps : "",
         fill(arena, arena_format(arena, "%.*s", (int)(bar - test->kernel), test->kernel), channels),
         space, fill(arena, lines + 1, channels));
 }
@@ -320,6 +352,8 @@ static void compare_program(const char *text, const char *output, const Numbers 
         CompiledOptions options = {.cpu = cpus[i], .poisoned = true};
         Compiled *compiled = compiled_create(fixture.program, &options);
         give_all(fixture.program, compiled->values, numbers);
+        if (fixture.program->cells >= 0)
+            kernel_fixture_give_cells(compiled->values, fixture.arena);
         compiled_run(compiled);
         Tensor actual = kernel_interpreter_output(compiled->values, fixture.arena, "y", &type);
         compare(&expected, &actual,
@@ -348,6 +382,14 @@ static void test_kinds(void) {
             run_case(&cases[i], widths[w], false);
 }
 
+static const Case *find_case(const char *name) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (strcmp(cases[i].name, name) == 0)
+            return &cases[i];
+    CU_FAIL_FATAL("no such case");
+    return NULL;
+}
+
 /* More channels than are packed at a time, and than a slice of a strip has, the last one fewer. */
 static void test_channels_in_parts(void) {
     static const Case slices = {"contract in bf16 of slices", "f32<2x8x12xC>", "bf16",
@@ -355,9 +397,17 @@ static void test_channels_in_parts(void) {
                                 "a " X "\n" WEIGHT PASS Y,
                                 false};
     run_case(&slices, 96, false);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (strcmp(cases[i].name, LINES) == 0)
-            run_case(&cases[i], 300, false);
+    run_case(find_case(LINES), 300, false);
+}
+
+/* As many channels as it takes to skip hidden taps between visible rows; more than a part of the
+ * depth, or a block of a weight's gradient, has. */
+static void test_visible_rows(void) {
+    run_case(find_case("contract in bf16 between visible rows"), 136, false);
+    run_case(find_case("contract_weight in bf16 between visible rows"), 136, false);
+    run_case(find_case("contract_weight in bf16 of visible rows"), 400, false);
+    run_case(find_case("contract in bf16 of visible rows"), 1100, false);
+    run_case(find_case("contract in bf16 of visible rows behind a prologue"), 1100, false);
 }
 
 /* So many columns that a part of the rows has both pictures, which are multiplied together. */
@@ -439,6 +489,7 @@ static void test_chosen_level(void) {
 static CU_TestInfo tests[] = {
     {"every kind of kernel to the bit", test_kinds},
     {"more channels than are packed at a time", test_channels_in_parts},
+    {"visible rows of many channels", test_visible_rows},
     {"gradient of a weight over pictures together", test_pictures_together},
     {"contractions of what is not a number", test_not_a_number},
     {"every rounding", test_every_rounding},

@@ -37,12 +37,15 @@ KernelFixture kernel_fixture_create(const char *body) {
         printf("\n%s", diagnostics_text(diagnostics, false));
     CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.program);
     fixture.interpreter = kernel_interpreter_create(fixture.program);
-    if (fixture.program->cells >= 0) {
-        Status status = kernel_interpreter_set_input(fixture.interpreter, fixture.arena, "cells",
-                                                     visible_cells, FIXTURE_BATCH * FIXTURE_KEEP);
-        CU_ASSERT_PTR_NULL_FATAL(status.message);
-    }
+    if (fixture.program->cells >= 0)
+        kernel_fixture_give_cells(fixture.interpreter, fixture.arena);
     return fixture;
+}
+
+void kernel_fixture_give_cells(KernelInterpreter *values, Arena *arena) {
+    Status status = kernel_interpreter_set_input(values, arena, "cells", visible_cells,
+                                                 FIXTURE_BATCH * FIXTURE_KEEP);
+    CU_ASSERT_PTR_NULL_FATAL(status.message);
 }
 
 void kernel_fixture_destroy(KernelFixture *fixture) {

@@ -25,6 +25,9 @@ extern const char kernel_fixture_levels[], kernel_fixture_maps[];
 KernelFixture kernel_fixture_create(const char *body);
 void kernel_fixture_destroy(KernelFixture *fixture);
 
+/* Gives the cell list of a program that has one; kernel_fixture_create has done so. */
+void kernel_fixture_give_cells(KernelInterpreter *values, Arena *arena);
+
 /* Gives an input numbers that depend on its name, and returns them in dense x mask form. `type` as
  * in the IR's text. */
 const double *kernel_fixture_input(KernelFixture *fixture, const char *name, const char *type);
