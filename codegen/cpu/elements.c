@@ -16,8 +16,7 @@ static bool is_contiguous(const View *view, int64_t rows, int64_t channels) {
            view->image_stride == rows * channels;
 }
 
-/* True if the elements of the kernel can be walked as one long row. */
-static bool is_flat(const Program *program, const Kernel *kernel) {
+bool elements_read_flat(const Program *program, const Kernel *kernel) {
     int64_t rows = space_rows(&program->geometry, &kernel->space);
     if (!has_rows(&kernel->space))
         return true;
@@ -29,10 +28,18 @@ static bool is_flat(const Program *program, const Kernel *kernel) {
         if (!number && !same)
             return false;
     }
+    return !expression_uses_index(kernel->expression);
+}
+
+/* True if the elements of the kernel can be walked as one long row. */
+static bool is_flat(const Program *program, const Kernel *kernel) {
+    int64_t rows = space_rows(&program->geometry, &kernel->space);
+    if (!has_rows(&kernel->space))
+        return true;
     for (int i = 0; i < kernel->output_count; i++)
         if (!is_contiguous(&kernel->outputs[i], rows, kernel->channels))
             return false;
-    return !expression_uses_index(kernel->expression);
+    return elements_read_flat(program, kernel);
 }
 
 static bool uses_segments(const Kernel *kernel) {

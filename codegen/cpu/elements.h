@@ -62,6 +62,10 @@ LLVMValueRef emit_lane_numbers(Emitter *emitter, LLVMValueRef channel);
  * the segments. */
 typedef enum ElementWalk { WALK_ROWS, WALK_LONG_ROW, WALK_SEGMENTS } ElementWalk;
 
+/* Whether all that the kernel reads lies as one long row, and none of it depends on the channel:
+ * neighbouring rows can be read as one. */
+bool elements_read_flat(const Program *program, const Kernel *kernel);
+
 /* How the elements of this kernel are walked. */
 ElementWalk elements_walk(const Program *program, const Kernel *kernel);
 

@@ -597,6 +597,7 @@ static void emit_within_rows(Emitter *e, const Kernel *kernel, const ReduceSlots
 /* ---- Cells of a dense map -------------------------------------------------------------------- */
 
 typedef struct CellSlots {
+    bool flat; /* a line of a cell is one row of what is read */
     ElementSlots elements;
     int patch, patch_rows, channels, grid[TYPE_MAX_SPACE], cells; /* cells: per image */
 } CellSlots;
@@ -604,7 +605,8 @@ typedef struct CellSlots {
 static CellSlots slot_cells(Slots *slots, const Kernel *kernel) {
     const Space *space = &kernel->space;
     int64_t patch = kernel->reduction.patch, cells = 1, rows = 1;
-    CellSlots out = {.elements = slot_elements(slots, kernel)};
+    CellSlots out = {.flat = elements_read_flat(slots->program, kernel),
+                     .elements = slot_elements(slots, kernel)};
     out.patch = slot_number(slots, patch);
     for (int d = 0; d < space->rank; d++) {
         cells *= space->extent[d] / patch;
@@ -640,21 +642,32 @@ static RowPlace cell_line(Emitter *e, const CellSlots *slots, LLVMValueRef line,
     return place;
 }
 
-/* The sum over a line of the cell in fp32, as a double. */
+static LLVMValueRef sum_lanes(Emitter *e, const RowSum *sum) {
+    LLVMValueRef all = emit_lane_sum(e, emit_get(e, e->vector_f32, sum->sum));
+    return LLVMBuildFPExt(e->builder, all, e->f64, "");
+}
+
+/* The sum over a line of the cell in fp32, as a double; the line is read as one row if it lies so.
+ */
 static LLVMValueRef sum_line(Emitter *e, const Kernel *kernel, const CellSlots *slots,
                              LLVMValueRef line, const RowSum *sum) {
     int last = kernel->space.rank - 1;
     RowPlace start = cell_line(e, slots, line, kernel->space.rank);
+    LLVMValueRef channels = emit_slot(e, slots->channels), zero = emit_int(e, 0);
     emit_set(e, sum->sum, LLVMConstNull(e->vector_f32));
-    Loop along = loop_begin(e, emit_int(e, 0), emit_slot(e, slots->patch), emit_int(e, 1));
+    if (slots->flat) {
+        ElementRow row = elements_begin(e, kernel, &slots->elements, &start);
+        add_channels(e, &row, zero, emit_mul(e, emit_slot(e, slots->patch), channels), sum);
+        return sum_lanes(e, sum);
+    }
+    Loop along = loop_begin(e, zero, emit_slot(e, slots->patch), emit_int(e, 1));
     RowPlace place = start;
     place.position[last] = emit_add(e, start.position[last], along.index);
     place.row = emit_add(e, start.row, along.index);
     ElementRow row = elements_begin(e, kernel, &slots->elements, &place);
-    add_channels(e, &row, emit_int(e, 0), emit_slot(e, slots->channels), sum);
+    add_channels(e, &row, zero, channels, sum);
     loop_end(e, &along);
-    LLVMValueRef all = emit_lane_sum(e, emit_get(e, e->vector_f32, sum->sum));
-    return LLVMBuildFPExt(e->builder, all, e->f64, "");
+    return sum_lanes(e, sum);
 }
 
 /* The sum over the cell in double of the terms, or of their squared distances from `centre`. */
@@ -690,14 +703,21 @@ static void emit_cells(Emitter *e, const Kernel *kernel, const CellSlots *slots)
 
 /* ---- Which form ------------------------------------------------------------------------------ */
 
-typedef enum ReduceForm { FORM_WITHIN, FORM_CELLS, FORM_LONG, FORM_SEGMENT, FORM_TILES } ReduceForm;
+typedef enum ReduceForm {
+    FORM_WITHIN,
+    FORM_CELLS,
+    FORM_CELL_LINES, /* cells, flat */
+    FORM_LONG,
+    FORM_SEGMENT,
+    FORM_TILES
+} ReduceForm;
 
 static ReduceForm form_of(const Program *program, const Kernel *kernel) {
     switch (kernel->reduction.over) {
     case OVER_ROW:
         return FORM_WITHIN;
     case OVER_CELL:
-        return FORM_CELLS;
+        return elements_read_flat(program, kernel) ? FORM_CELL_LINES : FORM_CELLS;
     case OVER_SEGMENT:
         return FORM_SEGMENT;
     case OVER_ALL:
@@ -720,11 +740,12 @@ static ReduceSlots slot_reduce(Slots *slots, const Kernel *kernel, const CpuTarg
 
 static int64_t bind_reduce(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage) {
     ReduceForm form = form_of(slots->program, kernel);
-    if (form == FORM_CELLS)
+    bool cells = form == FORM_CELLS || form == FORM_CELL_LINES;
+    if (cells)
         slot_cells(slots, kernel);
     else
         slot_reduce(slots, kernel, target, stage, form);
-    if (stage == 1 && (form == FORM_WITHIN || form == FORM_CELLS))
+    if (stage == 1 && (form == FORM_WITHIN || cells))
         slots->chunks = 0;
     return form;
 }
@@ -732,7 +753,7 @@ static int64_t bind_reduce(Slots *slots, const Kernel *kernel, const CpuTarget *
 static void emit_reduce(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
     Slots numbering = {.arena = e->arena, .program = program};
     ReduceForm form = form_of(program, kernel);
-    if (form == FORM_CELLS) {
+    if (form == FORM_CELLS || form == FORM_CELL_LINES) {
         CellSlots cells = slot_cells(&numbering, kernel);
         emit_cells(e, kernel, &cells);
         return;
