@@ -53,7 +53,7 @@ static bool pass_fuse_kernels(ProgramBuild *build, Diagnostics *diagnostics) {
 
 static bool pass_recompute(ProgramBuild *build, Diagnostics *diagnostics) {
     (void)diagnostics;
-    return recompute(build->program, build->rewrites) > 0;
+    return recompute(build->program, build->precision, build->rewrites) > 0;
 }
 
 static bool pass_precision(ProgramBuild *build, Diagnostics *diagnostics) {

@@ -5,8 +5,9 @@
 #include "ir/kernel_footprint.h"
 #include "passes/join.h"
 
-/* Of the instructions of a map that is repeated; one that is a polynomial counts as POLYNOMIAL. */
-enum { MOST_INSTRUCTIONS = 48, POLYNOMIAL = 16 };
+/* Instructions of a map that is repeated, at most; one that is a polynomial counts as POLYNOMIAL.
+ */
+enum { POLYNOMIAL = 16, MOST_INSTRUCTIONS = 3 * POLYNOMIAL, MOST_IN_BF16 = POLYNOMIAL - 1 };
 
 /* The kernels that touch a buffer, each once. */
 typedef struct Users {
@@ -16,7 +17,8 @@ typedef struct Users {
 typedef struct Recompute {
     Program *program;
     Arena *arena;
-    Users *users; /* by buffer */
+    Users *users;          /* by buffer */
+    int most_instructions; /* of a map that is repeated */
 } Recompute;
 
 static void note(Arena *arena, int **items, size_t *count, size_t *capacity, int kernel) {
@@ -78,7 +80,7 @@ static int cost_of(ScalarOp op) {
     }
 }
 
-static bool is_short(const Expression *expression) {
+static bool is_short(const Expression *expression, int most) {
     int cost = 0;
     for (int i = 0; i < expression->instruction_count; i++) {
         ScalarOp op = expression->instructions[i].op;
@@ -86,7 +88,7 @@ static bool is_short(const Expression *expression) {
             return false;
         cost += cost_of(op);
     }
-    return cost <= MOST_INSTRUCTIONS;
+    return cost <= most;
 }
 
 /* One number for a channel, a row or an image. */
@@ -97,7 +99,8 @@ static bool is_small(const Access *access) {
 }
 
 /* The operand that is a whole value; -1 if the map is not light. */
-static int find_element(const Program *program, const Kernel *slice) {
+static int find_element(const Recompute *pass, const Kernel *slice) {
+    const Program *program = pass->program;
     int found = -1;
     for (int i = 0; i < slice->operand_count; i++) {
         const Access *access = &slice->operands[i];
@@ -110,7 +113,7 @@ static int find_element(const Program *program, const Kernel *slice) {
             return -1;
         found = i;
     }
-    return is_short(slice->expression) ? found : -1;
+    return is_short(slice->expression, pass->most_instructions) ? found : -1;
 }
 
 /* ---- Readers --------------------------------------------------------------------------------- */
@@ -257,7 +260,7 @@ static bool try_output(const Recompute *pass, Rewrites *rewrites, int k, int out
     if (!join_may_vanish(buffer) || users->writers.count != 1 || !rewrites_may(rewrites))
         return false;
     value.slice = slice_of(pass->program, map, output);
-    value.element = find_element(pass->program, &value.slice);
+    value.element = find_element(pass, &value.slice);
     if (value.element < 0 || !is_taken_by_all(pass, &value))
         return false;
     for (size_t i = 0; i < users->readers.count; i++)
@@ -271,8 +274,11 @@ static bool try_output(const Recompute *pass, Rewrites *rewrites, int k, int out
     return true;
 }
 
-int recompute(Program *program, Rewrites *rewrites) {
-    Recompute pass = {.program = program, .arena = arena_create()};
+int recompute(Program *program, Precision precision, Rewrites *rewrites) {
+    Recompute pass = {.program = program,
+                      .arena = arena_create(),
+                      .most_instructions =
+                          precision == PRECISION_BF16 ? MOST_IN_BF16 : MOST_INSTRUCTIONS};
     int gone = 0;
     pass.users = arena_new_array(pass.arena, Users, program->buffers.count + 1);
     for (int k = 0; k < (int)program->kernels.count; k++)

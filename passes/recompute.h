@@ -10,15 +10,17 @@
  * results are the same numbers; of a NaN the sign may differ.
  *
  * Light: at most one operand is a whole value with rows like the map's, all others are one number
- * per channel, per row or per image; and the arithmetic is short. */
+ * per channel, per row or per image; and the arithmetic is short, in bf16 without polynomials:
+ * products are so fast there that an activation of that kind takes as long as they. */
 #ifndef SPARKC_PASSES_RECOMPUTE_H
 #define SPARKC_PASSES_RECOMPUTE_H
 
 #include "ir/kernel.h"
+#include "passes/precision.h"
 #include "passes/rewrites.h"
 
 /* Behind fuse_kernels, before plan_memory; returns how many values are no longer stored. `rewrites`
  * counts them and may stop them; NULL: nobody counts. */
-int recompute(Program *program, Rewrites *rewrites);
+int recompute(Program *program, Precision precision, Rewrites *rewrites);
 
 #endif

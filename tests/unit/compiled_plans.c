@@ -73,7 +73,7 @@ static void test_same_bytes(void) {
     Graph *graph = training_step(arena);
     Program *program = lower_graph(arena, graph), *fused = lower_graph(arena, graph);
     CU_ASSERT(fuse_kernels(fused, NULL) > 0);
-    CU_ASSERT(recompute(fused, NULL) > 0);
+    CU_ASSERT(recompute(fused, PRECISION_FP32, NULL) > 0);
     schedule(fused, NULL);
     Compiled *expected = run_steps(arena, graph, program, &(CompiledOptions){.threads = 1});
     expect_moving(arena, graph, expected);
@@ -101,7 +101,7 @@ static void test_same_bytes_in_bf16(void) {
     Graph *graph = training_step(arena);
     Program *program = lower_graph(arena, graph), *exact = lower_graph(arena, graph);
     fuse_kernels(program, NULL);
-    recompute(program, NULL);
+    recompute(program, PRECISION_FP32, NULL);
     CU_ASSERT(precision(program, PRECISION_BF16));
     Compiled *expected = run_steps(arena, graph, program, &(CompiledOptions){.threads = 1});
     Compiled *other = run_steps(arena, graph, exact, &(CompiledOptions){.threads = 1});
@@ -542,9 +542,10 @@ static void test_plan_of_passes(void) {
     for (int bf16 = 0; bf16 < 2; bf16++) {
         Arena *arena = arena_create();
         Program *program = lower_graph(arena, training_step(arena));
+        Precision wanted = bf16 ? PRECISION_BF16 : PRECISION_FP32;
         fuse_kernels(program, NULL);
-        recompute(program, NULL);
-        precision(program, bf16 ? PRECISION_BF16 : PRECISION_FP32);
+        recompute(program, wanted, NULL);
+        precision(program, wanted);
         schedule(program, NULL);
         check_plan(program, true);
         arena_destroy(arena);
