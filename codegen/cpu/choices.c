@@ -8,6 +8,7 @@
 #include "base/integer.h"
 #include "base/text.h"
 #include "codegen/cpu/cache.h"
+#include "codegen/cpu/contract_winograd.h"
 #include "codegen/cpu/gemm.h"
 #include "codegen/cpu/row_lines.h"
 #include "codegen/cpu/strip.h"
@@ -88,10 +89,12 @@ bool choices_may_read_in_place(const Program *program, const Kernel *kernel,
            (in % gemm_block(target).rows == 0 && in <= CHOICE_MOST_IN_PLACE);
 }
 
-/* Whether a choice is open for this kernel at all. Strips (codegen/cpu/strip.h) are cut by the
- * shape of the map, and only a contract's columns are not. */
+/* Whether a choice is open for this kernel at all. Winograd's tiles have none. Strips
+ * (codegen/cpu/strip.h) are cut by the shape of the map, and only a contract's columns are not. */
 static bool is_open(const Program *program, const Kernel *kernel, const CpuTarget *target,
                     const ChoiceRow *row) {
+    if (contract_takes_winograd(kernel))
+        return false;
     if (row->name == CHOICE_READ)
         return choices_may_read_in_place(program, kernel, target);
     bool columns = row->form == CHOICE_CONTRACT_TILED && row->name == CHOICE_COLUMNS;

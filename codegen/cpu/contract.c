@@ -10,6 +10,7 @@
 #include "base/fatal.h"
 #include "base/integer.h"
 #include "codegen/cpu/choices.h"
+#include "codegen/cpu/contract_winograd.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/kinds.h"
 #include "codegen/cpu/row_lines.h"
@@ -25,7 +26,8 @@ enum {
     STRIP_BYTES = 512 << 10, /* that are packed at most, if it is more than a part */
     STRIP_SUMS = 64 << 10,   /* sums of a chunk at most, */
     STRIP_ROWS = 1024,       /* and rows, */
-    ENOUGH_CHUNKS = 16       /* so that threads end together */
+    ENOUGH_CHUNKS = 16,      /* so that threads end together */
+    WINOGRAD_VARIANT = 2 * ROW_FORMS
 };
 
 /* Fills in *strip where they are strips. */
@@ -250,6 +252,8 @@ static int64_t weight_variant(const Kernel *kernel, RowForm form) {
  * taps, or read where they are; all, or those that are not hidden. */
 static int64_t bind_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                              int stage) {
+    if (contract_takes_winograd(kernel))
+        return WINOGRAD_VARIANT + bind_winograd(slots, kernel, target, stage);
     ContractSlots out = slot_contract(slots, kernel, target, stage);
     if (stage == 0)
         return weight_variant(kernel, out.form);
@@ -582,15 +586,23 @@ static void finish_vector(Emitter *e, void *context, LLVMValueRef column, LLVMVa
     elements_store(e, epilogue->row, channel, mask, values);
 }
 
+void contract_finish_row(Emitter *e, const Kernel *kernel, const ElementSlots *slots,
+                         RowPlace *place, LLVMValueRef sums, LLVMValueRef first,
+                         LLVMValueRef count) {
+    ElementRow elements = elements_begin(e, kernel, slots, place);
+    Epilogue epilogue = {&elements, sums, first};
+    elements_each_vector(e, emit_int(e, 0), count, finish_vector, &epilogue);
+}
+
 /* The row at `place`, whose sums are in row `row`. */
 static void finish_row(Emitter *e, const Block *block, RowPlace place, LLVMValueRef row) {
     const ContractSlots *slots = block->slots;
     LLVMValueRef group_start = emit_mul(e, block->group, emit_slot(e, slots->out));
-    ElementRow elements = elements_begin(e, block->kernel, &slots->elements, &place);
-    Epilogue epilogue = {
-        &elements, emit_at(e, e->f32, block->sums, emit_mul(e, row, emit_slot(e, slots->sums_row))),
-        emit_add(e, group_start, block->columns.first_column)};
-    elements_each_vector(e, emit_int(e, 0), block->columns.column_count, finish_vector, &epilogue);
+    LLVMValueRef sums =
+        emit_at(e, e->f32, block->sums, emit_mul(e, row, emit_slot(e, slots->sums_row)));
+    contract_finish_row(e, block->kernel, &slots->elements, &place, sums,
+                        emit_add(e, group_start, block->columns.first_column),
+                        block->columns.column_count);
 }
 
 static void finish_strip(Emitter *e, const Block *block) {
@@ -660,6 +672,10 @@ static void emit_block(Emitter *e, const Kernel *kernel, const ContractSlots *sl
 }
 
 static void emit_contract(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
+    if (contract_takes_winograd(kernel)) {
+        emit_winograd(e, program, kernel, stage);
+        return;
+    }
     Slots numbering = {.arena = e->arena, .program = program, .choices = e->choices};
     ContractSlots slots = slot_contract(&numbering, kernel, e->target, stage);
     if (stage == 0)

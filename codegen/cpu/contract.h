@@ -69,6 +69,24 @@ LLVMValueRef contract_part_number(Emitter *emitter, const ContractSlots *slots,
 LLVMValueRef contract_tap_depth(Emitter *emitter, const ContractSlots *slots,
                                 const PackedTaps *part);
 
+/* `lanes` columns, from `column` on, of the weight's row (tap, input channel) at `row`; zeros where
+ * there are none of `out`, or the row is not `there` (i1, NULL: it is). Has those some rows further
+ * on fetched. */
+LLVMValueRef contract_load_columns(Emitter *emitter, const WeightViewSlots *weight,
+                                   LLVMValueRef out, WeightForm form, LLVMValueRef row,
+                                   LLVMValueRef there, LLVMValueRef column);
+
+/* WEIGHT_TURNED: `lanes` rows of a column, which lie side by side, from `row` on; zeros where there
+ * is no such column. Has further ones fetched. */
+LLVMValueRef contract_load_terms(Emitter *emitter, const WeightViewSlots *weight, LLVMValueRef out,
+                                 LLVMValueRef row, LLVMValueRef column);
+
+/* Runs the kernel's expression over the sums of a row at `place`, channels [first, first + count),
+ * and stores what it gives. */
+void contract_finish_row(Emitter *emitter, const Kernel *kernel, const ElementSlots *slots,
+                         RowPlace *place, LLVMValueRef sums, LLVMValueRef first,
+                         LLVMValueRef count);
+
 /* Stage 0: a chunk packs a tap of a panel; for tiles, a part of the depth at some panels. */
 void emit_contract_packing(Emitter *emitter, const Kernel *kernel, const ContractSlots *slots);
 

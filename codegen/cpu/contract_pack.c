@@ -37,36 +37,32 @@ LLVMValueRef contract_packed_part(Emitter *e, const ContractSlots *slots, LLVMVa
     return emit_at(e, e->i16, panel, emit_mul(e, number, size));
 }
 
-static LLVMValueRef gather_columns(Emitter *e, const ContractSlots *slots, LLVMValueRef address,
+static LLVMValueRef gather_columns(Emitter *e, const WeightViewSlots *weight, LLVMValueRef address,
                                    LLVMValueRef mask) {
-    LLVMValueRef stride = emit_splat(e, emit_slot(e, slots->weight.out_stride));
+    LLVMValueRef stride = emit_splat(e, emit_slot(e, weight->out_stride));
     LLVMValueRef steps = LLVMBuildMul(e->builder, emit_lane_numbers(e, emit_int(e, 0)), stride, "");
     return emit_gather(e, e->vector_f32, emit_at(e, e->f32, address, steps), mask);
 }
 
-/* `lanes` columns, from `column` on, of the weight's row at `row`; zeros where there are none, or
- * the row is not `there` (i1, NULL: it is). Has those some rows further on fetched. */
-static LLVMValueRef load_columns(Emitter *e, const ContractSlots *slots, WeightForm form,
-                                 LLVMValueRef row, LLVMValueRef there, LLVMValueRef column) {
-    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, emit_slot(e, slots->out), column));
+LLVMValueRef contract_load_columns(Emitter *e, const WeightViewSlots *weight, LLVMValueRef out,
+                                   WeightForm form, LLVMValueRef row, LLVMValueRef there,
+                                   LLVMValueRef column) {
+    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, out, column));
     if (there)
         mask = LLVMBuildSelect(e->builder, there, mask, LLVMConstNull(e->vector_i1), "");
-    LLVMValueRef offset = emit_mul(e, column, emit_slot(e, slots->weight.out_stride));
+    LLVMValueRef offset = emit_mul(e, column, emit_slot(e, weight->out_stride));
     LLVMValueRef source = emit_at(e, e->f32, row, offset);
     if (form != WEIGHT_ROWS)
-        return gather_columns(e, slots, source, mask);
-    LLVMValueRef ahead =
-        emit_mul(e, emit_slot(e, slots->weight.in_stride), emit_int(e, ROWS_AHEAD));
+        return gather_columns(e, weight, source, mask);
+    LLVMValueRef ahead = emit_mul(e, emit_slot(e, weight->in_stride), emit_int(e, ROWS_AHEAD));
     emit_prefetch(e, emit_at(e, e->f32, source, ahead));
     return emit_load_vector(e, e->vector_f32, source, mask);
 }
 
-/* `lanes` terms of a column, which lie side by side, from address `row` on; zeros where there is no
- * such column. Has further terms fetched. */
-static LLVMValueRef load_terms(Emitter *e, const ContractSlots *slots, LLVMValueRef row,
-                               LLVMValueRef column) {
-    LLVMValueRef there = emit_splat(e, emit_less(e, column, emit_slot(e, slots->out)));
-    LLVMValueRef offset = emit_mul(e, column, emit_slot(e, slots->weight.out_stride));
+LLVMValueRef contract_load_terms(Emitter *e, const WeightViewSlots *weight, LLVMValueRef out,
+                                 LLVMValueRef row, LLVMValueRef column) {
+    LLVMValueRef there = emit_splat(e, emit_less(e, column, out));
+    LLVMValueRef offset = emit_mul(e, column, emit_slot(e, weight->out_stride));
     LLVMValueRef source = emit_at(e, e->f32, row, offset);
     emit_prefetch(e, emit_at(e, e->f32, source, emit_int(e, TERMS_AHEAD)));
     return emit_load_vector(e, e->vector_f32, source, there);
@@ -102,7 +98,8 @@ static void pack_panel_rows(Emitter *e, const PackedPanel *panel) {
     LLVMValueRef row = panel_row(e, panel, channel.index);
     Loop lane = loop_begin(e, zero, panel->width, emit_int(e, e->target->lanes));
     LLVMValueRef column = emit_add(e, panel->column, lane.index);
-    LLVMValueRef value = load_columns(e, panel->slots, form, row, NULL, column);
+    LLVMValueRef value = contract_load_columns(
+        e, &panel->slots->weight, emit_slot(e, panel->slots->out), form, row, NULL, column);
     store_columns(e, panel, value, channel.index, lane.index);
     loop_end(e, &lane);
     loop_end(e, &channel);
@@ -117,7 +114,8 @@ static void pack_panel_turned(Emitter *e, const PackedPanel *panel) {
     Loop lane = loop_begin(e, zero, panel->width, lanes);
     LLVMValueRef column = emit_add(e, panel->column, lane.index);
     for (int i = 0; i < e->target->lanes; i++)
-        values[i] = load_terms(e, panel->slots, row, emit_add(e, column, emit_int(e, i)));
+        values[i] = contract_load_terms(e, &panel->slots->weight, emit_slot(e, panel->slots->out),
+                                        row, emit_add(e, column, emit_int(e, i)));
     emit_transpose(e, values);
     for (int i = 0; i < e->target->lanes; i++)
         store_columns(e, panel, values[i], emit_add(e, channel.index, emit_int(e, i)), lane.index);
@@ -211,8 +209,9 @@ static void pack_pairs(Emitter *e, const PackedPart *packed, LLVMValueRef step) 
     PackedStep at = packed_step(e, packed, panel.index, step);
     Loop lane = loop_begin(e, zero, at.width, emit_int(e, TILE_COLUMNS));
     for (int i = 0; i < 2; i++) {
-        LLVMValueRef value = load_columns(e, packed->slots, packed->form, rows[i], there[i],
-                                          emit_add(e, at.column, lane.index));
+        LLVMValueRef value = contract_load_columns(
+            e, &packed->slots->weight, emit_slot(e, packed->slots->out), packed->form, rows[i],
+            there[i], emit_add(e, at.column, lane.index));
         halves[i] = LLVMBuildZExt(e->builder, emit_narrow(e, DTYPE_BF16, value), e->vector_i32, "");
     }
     LLVMValueRef place = emit_mul(e, emit_add(e, lane.index, pair.index), depth);
@@ -229,7 +228,9 @@ static LLVMValueRef load_pairs(Emitter *e, const ContractSlots *slots, LLVMValue
     LLVMValueRef halves[2], lanes[TILE_DEPTH];
     for (int i = 0; i < 2; i++) {
         LLVMValueRef from = emit_at(e, e->f32, row, emit_int(e, i * TILE_DEPTH / 2));
-        halves[i] = emit_narrow(e, DTYPE_BF16, load_terms(e, slots, from, column));
+        halves[i] = emit_narrow(
+            e, DTYPE_BF16,
+            contract_load_terms(e, &slots->weight, emit_slot(e, slots->out), from, column));
     }
     for (int l = 0; l < TILE_DEPTH; l++)
         lanes[l] = emit_int32(e, l);

@@ -14,7 +14,8 @@
 enum { ROWS = FIXTURE_BATCH * FIXTURE_HEIGHT * FIXTURE_WIDTH };
 
 /* A kernel's text, in which C stands for the channels, I for those of an image, S for C x C, K and
- * N for 9 times S and C, H, L and M for those of 48, 92 and 24 rows, Q for 40 C, R for 9 C Q. */
+ * N for 9 times S and C, H, L, M and P for those of 48, 92, 24 and 77 rows, Q for 40 C, R for 9 C
+ * Q, T for an image of Q. */
 typedef struct Case {
     const char *name;
     const char *output;          /* type of y */
@@ -39,6 +40,10 @@ typedef struct Case {
     "taps dense {extent=[8, 12]} {scale=[2, 2]}\n"                                                 \
     "tap 0 [-1, -1], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [0, 0], 5 [0, 1], 6 [1, -1], 7 [1, 0], "   \
     "8 [2, 2]\n"
+#define TAPS_ODD                                                                                   \
+    "taps dense {extent=[7, 11]}\n"                                                                \
+    "tap 0 [0, 0], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [-1, -1], 5 [0, 1], 6 [1, 1], 7 [1, 0], "    \
+    "8 [1, -1]\n"
 #define TAPS_HIDDEN                                                                                \
     "taps masked {extent=[8, 12], stride=1}\n"                                                     \
     "tap 0 [-1, -1], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [0, 0], 5 [0, 1], 6 [1, -1], 7 [1, 0], "   \
@@ -241,11 +246,20 @@ static const char *fill(Arena *arena, const char *text, int channels) {
     const struct {
         char letter;
         int number;
-    } letters[] = {
-        {'C', channels},       {'D', 2 * channels},        {'I', 96 * channels},
-        {'J', 192 * channels}, {'S', channels * channels}, {'K', 9 * channels * channels},
-        {'N', 9 * channels},   {'H', 48 * channels},       {'L', 92 * channels},
-        {'M', 24 * channels},  {'Q', 40 * channels},       {'R', 360 * channels * channels}};
+    } letters[] = {{'C', channels},
+                   {'D', 2 * channels},
+                   {'I', 96 * channels},
+                   {'J', 192 * channels},
+                   {'S', channels * channels},
+                   {'K', 9 * channels * channels},
+                   {'N', 9 * channels},
+                   {'H', 48 * channels},
+                   {'L', 92 * channels},
+                   {'M', 24 * channels},
+                   {'P', 77 * channels},
+                   {'Q', 40 * channels},
+                   {'T', 3840 * channels},
+                   {'R', 360 * channels * channels}};
     Text out = text_create(arena);
     for (; *text; text++) {
         bool found = false;
@@ -410,6 +424,32 @@ static void test_visible_rows(void) {
     run_case(find_case("contract in bf16 of visible rows behind a prologue"), 1100, false);
 }
 
+/* Tiles of 2 x 2 results: however the weight lies, behind a prologue, in pictures whose sides are
+ * odd, of more columns than a chunk has. */
+static void test_winograd(void) {
+    static const Case rows = {
+        "winograd of rows of a weight", "f32<2x8x12xC>", "f32",
+        "contract x C|contraction {in=C, out=C}\n" TAPS_3x3 "a " F
+        "\nweight %inputs:w {tap=5, in=C, out=1}\noperand element same " X
+        "\nexpression t0 = operand 0; t1 = operand 1; t2 = add t0 t1; -> t2\n" Y,
+        false};
+    static const Case odd = {"winograd of odd sides", "f32<2x7x11xC>", "bf16",
+                             "contract x C|[7, 11]|contraction {in=C, out=C}\n" TAPS_ODD "a " X
+                             "\n" WEIGHT PASS "out %outputs:y {image=P, row=C}\n",
+                             false};
+    static const Case wide = {"winograd of many columns", "f32<2x8x12xQ>", "f32",
+                              "contract x Q|contraction {in=C, out=Q}\n" TAPS_3x3 "a " X
+                              "\n" WEIGHT PASS "out %outputs:y {image=T, row=Q}\n",
+                              false};
+    static const int widths[] = {80, 96};
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        run_case(&rows, widths[i], false);
+        run_case(&odd, widths[i], false);
+        run_case(find_case(LINES), widths[i], false);
+    }
+    run_case(&wide, 48, false);
+}
+
 /* So many columns that a part of the rows has both pictures, which are multiplied together. */
 static void test_pictures_together(void) {
     static const Case test = {"contract_weight in bf16 of pictures together", "f32[R]", "f32",
@@ -490,6 +530,7 @@ static CU_TestInfo tests[] = {
     {"every kind of kernel to the bit", test_kinds},
     {"more channels than are packed at a time", test_channels_in_parts},
     {"visible rows of many channels", test_visible_rows},
+    {"tiles of Winograd", test_winograd},
     {"gradient of a weight over pictures together", test_pictures_together},
     {"contractions of what is not a number", test_not_a_number},
     {"every rounding", test_every_rounding},
