@@ -6,8 +6,8 @@
 #include "base/fatal.h"
 #include "base/integer.h"
 #include "codegen/cpu/cache.h"
-#include "codegen/cpu/contract_winograd.h"
 #include "codegen/cpu/kinds.h"
+#include "codegen/cpu/winograd.h"
 #include "ir/kernel_footprint.h"
 #include "ir/kernel_lives.h"
 
@@ -168,7 +168,7 @@ static void add_launches(Binding *binding) {
         if (shared > 0)
             place_shared(binding, first, find_free(taken, taken_count, (int64_t)i, shared), shared);
         PlanLaunch *last = &binding->launches.items[binding->launches.count - 1];
-        last->multiply_adds = contract_takes_winograd(kernel)
+        last->multiply_adds = contraction_takes_winograd(kernel)
                                   ? winograd_multiply_adds(binding->program, kernel)
                                   : kernel_multiply_adds(binding->program, kernel);
         KernelTraffic traffic = kernel_traffic(binding->program, kernel);

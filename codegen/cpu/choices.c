@@ -8,11 +8,11 @@
 #include "base/integer.h"
 #include "base/text.h"
 #include "codegen/cpu/cache.h"
-#include "codegen/cpu/contract_winograd.h"
 #include "codegen/cpu/gemm.h"
 #include "codegen/cpu/row_lines.h"
 #include "codegen/cpu/strip.h"
 #include "codegen/cpu/tiles.h"
+#include "codegen/cpu/winograd.h"
 
 /* A row of choices.def; its candidates end with 0. */
 typedef struct ChoiceRow {
@@ -93,7 +93,7 @@ bool choices_may_read_in_place(const Program *program, const Kernel *kernel,
  * (codegen/cpu/strip.h) are cut by the shape of the map, and only a contract's columns are not. */
 static bool is_open(const Program *program, const Kernel *kernel, const CpuTarget *target,
                     const ChoiceRow *row) {
-    if (contract_takes_winograd(kernel))
+    if (contraction_takes_winograd(kernel))
         return false;
     if (row->name == CHOICE_READ)
         return choices_may_read_in_place(program, kernel, target);

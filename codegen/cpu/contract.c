@@ -252,8 +252,8 @@ static int64_t weight_variant(const Kernel *kernel, RowForm form) {
  * taps, or read where they are; all, or those that are not hidden. */
 static int64_t bind_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                              int stage) {
-    if (contract_takes_winograd(kernel))
-        return WINOGRAD_VARIANT + bind_winograd(slots, kernel, target, stage);
+    if (contraction_takes_winograd(kernel))
+        return WINOGRAD_VARIANT + bind_contract_winograd(slots, kernel, target, stage);
     ContractSlots out = slot_contract(slots, kernel, target, stage);
     if (stage == 0)
         return weight_variant(kernel, out.form);
@@ -672,8 +672,8 @@ static void emit_block(Emitter *e, const Kernel *kernel, const ContractSlots *sl
 }
 
 static void emit_contract(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
-    if (contract_takes_winograd(kernel)) {
-        emit_winograd(e, program, kernel, stage);
+    if (contraction_takes_winograd(kernel)) {
+        emit_contract_winograd(e, program, kernel, stage);
         return;
     }
     Slots numbering = {.arena = e->arena, .program = program, .choices = e->choices};

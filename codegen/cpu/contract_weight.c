@@ -19,6 +19,7 @@
 #include "codegen/cpu/kinds.h"
 #include "codegen/cpu/strip.h"
 #include "codegen/cpu/tiles.h"
+#include "codegen/cpu/winograd.h"
 
 enum {
     FLOAT_ROWS = 1024, /* rows that are summed in fp32 */
@@ -211,11 +212,15 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
     return out;
 }
 
-/* The variant: whether rows are read where they are, skipped, taken in strips. */
+/* The variant: whether rows are read where they are, skipped; taken in strips; tiles. */
 static int64_t bind_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage) {
     if (contraction_takes_strips(slots->program, kernel, target)) {
         bind_weight_strips(slots, kernel, stage);
         return 4;
+    }
+    if (contraction_takes_winograd(kernel)) {
+        bind_weight_winograd(slots, kernel, target, stage);
+        return 5;
     }
     WeightSlots out = slot_weight(slots, kernel, target, stage);
     return stage == 0 ? out.direct + 2 * out.skips : 0;
@@ -723,6 +728,10 @@ static void emit_merge(Emitter *e, const WeightSlots *slots) {
 static void emit_weight(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
     if (contraction_takes_strips(program, kernel, e->target)) {
         emit_weight_strips(e, program, kernel, stage);
+        return;
+    }
+    if (contraction_takes_winograd(kernel)) {
+        emit_weight_winograd(e, program, kernel, stage);
         return;
     }
     Slots numbering = {.arena = e->arena, .program = program, .choices = e->choices};

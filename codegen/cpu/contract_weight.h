@@ -1,4 +1,4 @@
-/* The gradient of a weight: what its two ways share, and the one by strips. */
+/* The gradient of a weight: what its ways share, and those by strips and by Winograd's tiles. */
 #ifndef SPARKC_CODEGEN_CPU_CONTRACT_WEIGHT_H
 #define SPARKC_CODEGEN_CPU_CONTRACT_WEIGHT_H
 
@@ -20,8 +20,9 @@ typedef struct Totals {
     LLVMValueRef first, parts, part, count;
 } Totals;
 
-/* Their sums, in order, as fp32 to `target`. */
+/* Their sums, in order, as fp32 to `target`; the same of parts that are fp32. */
 void emit_store_totals(Emitter *emitter, const Totals *totals, LLVMValueRef target);
+void emit_store_sums(Emitter *emitter, const Totals *sums, LLVMValueRef target);
 
 /* Sums in fp32 that are [column][row of the weight], `row` elements from column to column; `parts`
  * times, `part` elements from one to the next. Rows and columns are whole tiles of them. */
@@ -39,5 +40,10 @@ void emit_store_turned(Emitter *emitter, const TurnedSums *sums, LLVMValueRef ro
 /* The gradient from tiles where contraction_takes_strips: bind and emit of a KernelEmitter. */
 void bind_weight_strips(Slots *slots, const Kernel *kernel, int stage);
 void emit_weight_strips(Emitter *emitter, const Program *program, const Kernel *kernel, int stage);
+
+/* The gradient where contraction_takes_winograd, likewise. */
+void bind_weight_winograd(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage);
+void emit_weight_winograd(Emitter *emitter, const Program *program, const Kernel *kernel,
+                          int stage);
 
 #endif

@@ -27,6 +27,7 @@ void emit_add_sums(Emitter *e, LLVMValueRef totals, LLVMValueRef sums, LLVMValue
 typedef struct Parts {
     LLVMTypeRef element;
     LLVMValueRef first, count, step;
+    LLVMValueRef mask; /* of the lanes that there are, fp32 only; NULL: all */
 } Parts;
 
 /* A vector of them from element `place` on, added up in double, in order; as fp32. */
@@ -38,7 +39,7 @@ static LLVMValueRef add_parts(Emitter *e, const Parts *parts, LLVMValueRef place
     if (parts->element == e->f64)
         sum = emit_load(e, e->vector_f64, from, 8);
     else
-        sum = LLVMBuildFPExt(e->builder, emit_load_vector(e, e->vector_f32, from, NULL),
+        sum = LLVMBuildFPExt(e->builder, emit_load_vector(e, e->vector_f32, from, parts->mask),
                              e->vector_f64, "");
     emit_set(e, all, LLVMBuildFAdd(e->builder, emit_get(e, e->vector_f64, all), sum, ""));
     loop_end(e, &part);
@@ -51,14 +52,24 @@ typedef struct StoredTotals {
 } StoredTotals;
 
 static void store_vector(Emitter *e, void *context, LLVMValueRef column, LLVMValueRef mask) {
-    const StoredTotals *stored = context;
-    emit_store_vector(e, add_parts(e, &stored->parts, column),
-                      emit_at(e, e->f32, stored->target, column), mask);
+    StoredTotals stored = *(const StoredTotals *)context;
+    stored.parts.mask = mask;
+    emit_store_vector(e, add_parts(e, &stored.parts, column),
+                      emit_at(e, e->f32, stored.target, column), mask);
+}
+
+static void store_parts(Emitter *e, LLVMTypeRef element, const Totals *totals,
+                        LLVMValueRef target) {
+    StoredTotals stored = {{element, totals->first, totals->parts, totals->part, NULL}, target};
+    elements_each_vector(e, emit_int(e, 0), totals->count, store_vector, &stored);
 }
 
 void emit_store_totals(Emitter *e, const Totals *totals, LLVMValueRef target) {
-    StoredTotals stored = {{e->f64, totals->first, totals->parts, totals->part}, target};
-    elements_each_vector(e, emit_int(e, 0), totals->count, store_vector, &stored);
+    store_parts(e, e->f64, totals, target);
+}
+
+void emit_store_sums(Emitter *e, const Totals *sums, LLVMValueRef target) {
+    store_parts(e, e->f32, sums, target);
 }
 
 /* ---- From tiles ------------------------------------------------------------------------------ */
@@ -67,7 +78,7 @@ void emit_store_totals(Emitter *e, const Totals *totals, LLVMValueRef target) {
 static void turn_sums(Emitter *e, const TurnedSums *sums, LLVMValueRef row, LLVMValueRef column,
                       LLVMValueRef tile) {
     LLVMValueRef turned[TILE_ROWS], places[TILE_ROWS];
-    Parts parts = {e->f32, sums->first, sums->parts, sums->part};
+    Parts parts = {e->f32, sums->first, sums->parts, sums->part, NULL};
     Loop columns = loop_begin(e, emit_int(e, 0), emit_int(e, TILE_COLUMNS), emit_int(e, 1));
     LLVMValueRef place = emit_mul(e, emit_add(e, column, columns.index), sums->row);
     LLVMValueRef target = emit_mul(e, columns.index, emit_int(e, TILE_ROWS));

@@ -25,10 +25,10 @@ typedef struct Case {
     bool fine;                   /* x and f have more digits than bf16 holds */
 } Case;
 
-#define TAPS_3x3                                                                                   \
-    "taps dense {extent=[8, 12]}\n"                                                                \
+#define PLACES_3x3                                                                                 \
     "tap 0 [-1, -1], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [0, 0], 5 [0, 1], 6 [1, -1], 7 [1, 0], "   \
     "8 [1, 1]\n"
+#define TAPS_3x3 "taps dense {extent=[8, 12]}\n" PLACES_3x3
 #define TAP      "taps dense {extent=[8, 12]}\ntap 0 [0, 0]\n"
 #define TAPS_2x2 "taps dense {extent=[8, 12]}\ntap 0 [0, 0], 1 [0, 1], 2 [1, 0], 3 [1, 1]\n"
 /* Lines of one strip, of a few positions; taps of a stride, and in no order. */
@@ -44,12 +44,9 @@ typedef struct Case {
     "taps dense {extent=[7, 11]}\n"                                                                \
     "tap 0 [0, 0], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [-1, -1], 5 [0, 1], 6 [1, 1], 7 [1, 0], "    \
     "8 [1, -1]\n"
-#define TAPS_HIDDEN                                                                                \
-    "taps masked {extent=[8, 12], stride=1}\n"                                                     \
-    "tap 0 [-1, -1], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [0, 0], 5 [0, 1], 6 [1, -1], 7 [1, 0], "   \
-    "8 [1, 1]\n"
-#define TAP_HIDDEN "taps masked {extent=[8, 12], stride=1}\ntap 0 [0, 1]\n"
-#define TURNED     "weight %inputs:w {tap=5, in=1, out=C}\n"
+#define TAPS_HIDDEN "taps masked {extent=[8, 12], stride=1}\n" PLACES_3x3
+#define TAP_HIDDEN  "taps masked {extent=[8, 12], stride=1}\ntap 0 [0, 1]\n"
+#define TURNED      "weight %inputs:w {tap=5, in=1, out=C}\n"
 #define TAPS_APART                                                                                 \
     "taps dense {extent=[8, 12]}\n"                                                                \
     "tap 0 [-2, -3], 1 [-2, 0], 2 [-2, 3], 3 [2, -3], 4 [2, 0], 5 [2, 3]\n"
@@ -441,13 +438,28 @@ static void test_winograd(void) {
                               "contract x Q|contraction {in=C, out=Q}\n" TAPS_3x3 "a " X
                               "\n" WEIGHT PASS "out %outputs:y {image=T, row=Q}\n",
                               false};
+    static const Case weight = {"winograd of a gradient of a weight, of odd sides", "f32[K]", "f32",
+                                "contract_weight x C|[7, 11]|contraction {in=C, out=C}\n" TAPS_ODD
+                                "a " X "\n" TIMES_F "b %inputs:f {image=P, row=C}\n"
+                                "weight %outputs:y {tap=S, in=C, out=1}\n",
+                                false};
+    static const Case parts = {"winograd of a gradient of a weight, of many tiles", "f32[K]", "f32",
+                               "contract_weight x C|[24, 44]|contraction {in=C, out=C}\n"
+                               "taps dense {extent=[24, 44]}\n" PLACES_3x3
+                               "a %inputs:x {image=C, row=1}\nb %inputs:f {image=C, row=1}\n"
+                               "weight %outputs:y {tap=S, in=C, out=1}\n",
+                               false};
     static const int widths[] = {80, 96};
+    run_case(&parts, 80, false);
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        run_case(&weight, widths[i], false);
+        run_case(find_case("contract_weight"), widths[i], false);
         run_case(&rows, widths[i], false);
         run_case(&odd, widths[i], false);
         run_case(find_case(LINES), widths[i], false);
     }
     run_case(&wide, 48, false);
+    run_case(find_case("contract_weight"), 208, false); /* blocks of channels and of columns */
 }
 
 /* So many columns that a part of the rows has both pictures, which are multiplied together. */

@@ -1,0 +1,346 @@
+/* Gradients of weights by Winograd's tiles (winograd.h). A chunk of stage 0 owns a block of the
+ * weight, some channels and columns at all frequencies, and runs over its part of the tiles: for
+ * each stretch of them it transforms what they read and the incoming gradient, and adds to the sums
+ * 16 products of matrices. Sums are fp32 over at most PART_TILES tiles; then they are transformed
+ * back to 3 x 3 taps. Where there are several parts, stage 1 adds them, in order, in double. */
+#include "base/integer.h"
+#include "codegen/cpu/contract_weight.h"
+#include "codegen/cpu/winograd.h"
+
+enum {
+    SIDE = WINOGRAD_SIDE,
+    FREQUENCIES = WINOGRAD_FREQUENCIES,
+    TILES = 64,        /* of a stretch */
+    PART_TILES = 1024, /* that are summed in fp32 */
+    CHANNELS = 192,    /* of a block at most, */
+    COLUMNS = 192,     /* and columns */
+    UNIT = CPU_MAX_LANES,
+    GAP = 16,        /* elements from tile to tile are no power of two */
+    MERGED_ROWS = 32 /* of the weight, that a chunk of stage 1 adds */
+};
+
+typedef struct WeightWinograd {
+    WinogradSlots tiles;
+    SpaceSlots space;
+    ViewSlots b;
+    WeightViewSlots weight;
+    PanelSlots panels;
+    int in, out, channels, channel_blocks; /* channels: of a block at most */
+    int blocks, parts, part_tiles;
+    int row, sums_row; /* elements from transformed tile to tile; of the sums, from channel to
+                          channel */
+    int gradient, transformed, sums, pointers; /* offsets in the workspace, behind a patch:
+        [frequency][panel][tile][column], [frequency][tile][row], [frequency][channel][sums_row],
+        [frequency][tile] */
+    int part_sums, part_elements; /* pointer: [part][tap][channel][column]; elements of a part */
+} WeightWinograd;
+
+/* ---- Slots ----------------------------------------------------------------------------------- */
+
+static void slot_workspace(Slots *slots, WeightWinograd *out, int64_t channels, int64_t widest) {
+    int64_t all = (int64_t)FREQUENCIES * TILES, row = channels + GAP;
+    int64_t gradient = FREQUENCIES * channels, transformed = gradient + all * widest;
+    int64_t sums = transformed + all * row, pointers = sums + FREQUENCIES * channels * widest;
+    int64_t entry = (int64_t)(sizeof(void *) / sizeof(float));
+    out->row = slot_number(slots, row);
+    out->sums_row = slot_number(slots, widest);
+    out->gradient = slot_number(slots, gradient);
+    out->transformed = slot_number(slots, transformed);
+    out->sums = slot_number(slots, sums);
+    out->pointers = slot_number(slots, pointers);
+    slots->workspace = (pointers + all * entry) * (int64_t)sizeof(float);
+}
+
+/* Enough parts for all threads, and for short sums. */
+static void slot_parts(Slots *slots, WeightWinograd *out, int64_t tiles, int64_t blocks,
+                       int64_t elements) {
+    int64_t parts = integer_divide_up(tiles, PART_TILES);
+    int64_t wanted = integer_divide_up(WEIGHT_ENOUGH_CHUNKS, blocks);
+    int64_t most = integer_divide_up(tiles, TILES);
+    if (parts < wanted)
+        parts = wanted < most ? wanted : most;
+    int64_t part_tiles = integer_divide_up(integer_divide_up(tiles, parts), TILES) * TILES;
+    parts = integer_divide_up(tiles, part_tiles);
+    out->blocks = slot_number(slots, blocks);
+    out->parts = slot_number(slots, parts);
+    out->part_tiles = slot_number(slots, part_tiles);
+    out->part_elements = slot_number(slots, elements);
+    out->part_sums =
+        slot_shared(slots, (parts > 1 ? parts * elements : 1) * (int64_t)sizeof(float));
+    slots->chunks = parts;
+}
+
+static WeightWinograd slot_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target,
+                                  int stage) {
+    const Contraction *c = &kernel->contraction;
+    WeightWinograd out = {.tiles = slot_winograd(slots, kernel)};
+    Panels panels = gemm_panels(target, c->out, COLUMNS);
+    int64_t channels = integer_divide_up(c->in, integer_divide_up(c->in, CHANNELS));
+    channels = integer_divide_up(channels, UNIT) * UNIT;
+    int64_t channel_blocks = integer_divide_up(c->in, channels);
+    out.space = slot_space(slots, &kernel->space, false);
+    out.b = slot_view(slots, &c->b);
+    out.weight = slot_weight_view(slots, &c->weight);
+    out.panels = slot_panels(slots, &panels, c->out);
+    out.in = slot_number(slots, c->in);
+    out.out = slot_number(slots, c->out);
+    out.channels = slot_number(slots, channels);
+    out.channel_blocks = slot_number(slots, channel_blocks);
+    slot_workspace(slots, &out, channels, panels.widest);
+    slot_parts(slots, &out, winograd_tiles(slots->program, kernel), panels.blocks * channel_blocks,
+               WINOGRAD_TAPS * c->in * c->out);
+    int64_t merged = slots->chunks > 1 ? WINOGRAD_TAPS * integer_divide_up(c->in, MERGED_ROWS) : 0;
+    slots->chunks = stage == 0 ? slots->chunks * panels.blocks * channel_blocks : merged;
+    return out;
+}
+
+void bind_weight_winograd(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage) {
+    slot_weight(slots, kernel, target, stage);
+}
+
+/* ---- Stage 0 --------------------------------------------------------------------------------- */
+
+/* A chunk's block of the weight, and its part of the tiles. */
+typedef struct WeightBlock {
+    const WeightWinograd *slots;
+    LLVMValueRef channel, channels; /* the first, and how many */
+    PanelBlock columns;
+    LLVMValueRef part, first, end;                      /* tiles */
+    LLVMValueRef gradient, transformed, sums, pointers; /* workspace */
+} WeightBlock;
+
+static WeightBlock begin_chunk(Emitter *e, const WeightWinograd *slots) {
+    WeightBlock block = {.slots = slots};
+    LLVMValueRef blocks = emit_slot(e, slots->blocks), size = emit_slot(e, slots->part_tiles);
+    LLVMValueRef channel_blocks = emit_slot(e, slots->channel_blocks);
+    LLVMValueRef channels = emit_slot(e, slots->channels), nth = emit_rem(e, e->chunk, blocks);
+    block.part = emit_div(e, e->chunk, blocks);
+    block.first = emit_mul(e, block.part, size);
+    block.end = emit_min(e, emit_add(e, block.first, size), emit_slot(e, slots->tiles.tiles));
+    block.channel = emit_mul(e, emit_rem(e, nth, channel_blocks), channels);
+    block.channels = emit_min(e, channels, emit_sub(e, emit_slot(e, slots->in), block.channel));
+    block.columns = emit_panel_block(e, &slots->panels, emit_div(e, nth, channel_blocks));
+    block.gradient = emit_workspace(e, slots->gradient);
+    block.transformed = emit_workspace(e, slots->transformed);
+    block.sums = emit_workspace(e, slots->sums);
+    block.pointers = emit_workspace(e, slots->pointers);
+    return block;
+}
+
+static void point_to_rows(Emitter *e, const WeightBlock *block) {
+    LLVMValueRef step = emit_slot(e, block->slots->row);
+    Loop row = loop_begin(e, emit_int(e, 0), emit_int(e, FREQUENCIES * TILES), emit_int(e, 1));
+    emit_store(e, emit_at(e, e->f32, block->transformed, emit_mul(e, row.index, step)),
+               emit_at(e, e->pointer, block->pointers, row.index), 8);
+    loop_end(e, &row);
+}
+
+/* Where frequency `frequency` of the gradient begins, in elements. */
+static LLVMValueRef gradient_start(Emitter *e, const WeightBlock *block, LLVMValueRef frequency) {
+    LLVMValueRef size = emit_mul(e, emit_slot(e, block->slots->sums_row), emit_int(e, TILES));
+    return emit_mul(e, frequency, size);
+}
+
+/* Pointers to the incoming gradient of a tile's results; to zeros outside. */
+typedef struct GradientRows {
+    const WeightBlock *block;
+    LLVMValueRef pointers;
+} GradientRows;
+
+static void point_to_result(Emitter *e, void *context, LLVMValueRef result, RowPlace *place) {
+    const GradientRows *rows = context;
+    emit_store(e, emit_row_address(e, &rows->block->slots->b, place->image, place->row),
+               emit_at(e, e->pointer, rows->pointers, result), 8);
+}
+
+/* A vector of the results' gradients, A dy A^T, to all frequencies, from `target` on. */
+static void transform_gradient(Emitter *e, const WeightBlock *block, LLVMValueRef const rows[4],
+                               LLVMValueRef there[4], LLVMValueRef column, LLVMValueRef mask,
+                               LLVMValueRef target) {
+    LLVMValueRef lines[SIDE][2], pair[2], to[SIDE];
+    LLVMValueRef none = LLVMConstNull(e->vector_i1);
+    for (int j = 0; j < 2; j++) {
+        for (int i = 0; i < 2; i++) {
+            LLVMValueRef some = LLVMBuildSelect(e->builder, there[2 * i + j], mask, none, "");
+            pair[i] = emit_load_elements(e, block->slots->b.dtype, rows[2 * i + j], column, some);
+        }
+        emit_winograd_a(e, pair, to);
+        for (int i = 0; i < SIDE; i++)
+            lines[i][j] = to[i];
+    }
+    for (int i = 0; i < SIDE; i++) {
+        emit_winograd_a(e, lines[i], to);
+        for (int j = 0; j < SIDE; j++) {
+            LLVMValueRef start = gradient_start(e, block, emit_int(e, (int64_t)i * SIDE + j));
+            emit_store_vector(e, to[j], emit_at(e, e->f32, target, start), NULL);
+        }
+    }
+}
+
+/* The gradient of tile number `number`, which is number `nth` of the stretch, at the columns. */
+static void pack_gradient(Emitter *e, const WeightBlock *block, LLVMValueRef number,
+                          LLVMValueRef nth, LLVMValueRef pointers) {
+    const WeightWinograd *slots = block->slots;
+    LLVMValueRef null = LLVMConstNull(e->pointer), rows[4], there[4];
+    WinogradTile tile = emit_winograd_tile(e, &slots->tiles, number);
+    GradientRows found = {block, pointers};
+    for (int i = 0; i < 4; i++)
+        emit_store(e, null, emit_at(e, e->pointer, pointers, emit_int(e, i)), 8);
+    emit_winograd_results(e, &tile, &slots->space, point_to_result, &found);
+    for (int i = 0; i < 4; i++) {
+        rows[i] = emit_load(e, e->pointer, emit_at(e, e->pointer, pointers, emit_int(e, i)), 8);
+        there[i] = emit_splat(e, LLVMBuildICmp(e->builder, LLVMIntNE, rows[i], null, ""));
+    }
+    Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
+    LLVMValueRef start = emit_panel_start(e, &slots->panels, panels.index);
+    LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
+    LLVMValueRef panel = emit_sub(e, start, block->columns.first_column);
+    panel = emit_add(e, emit_mul(e, panel, emit_int(e, TILES)), emit_mul(e, nth, width));
+    Loop lane = loop_begin(e, emit_int(e, 0), width, emit_int(e, e->target->lanes));
+    LLVMValueRef column = emit_add(e, start, lane.index);
+    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, emit_slot(e, slots->out), column));
+    transform_gradient(e, block, rows, there, column, mask,
+                       emit_at(e, e->f32, block->gradient, emit_add(e, panel, lane.index)));
+    loop_end(e, &lane);
+    loop_end(e, &panels);
+}
+
+/* Adds the products of `count` tiles to the sums of all frequencies. */
+static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef count,
+                             LLVMValueRef accumulate) {
+    const WeightWinograd *slots = block->slots;
+    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
+    LLVMValueRef row = emit_slot(e, slots->sums_row);
+    LLVMValueRef size = emit_mul(e, emit_slot(e, slots->channels), row);
+    Loop frequency = loop_begin(e, zero, emit_int(e, FREQUENCIES), one);
+    LLVMValueRef tiles = emit_mul(e, frequency.index, emit_int(e, TILES));
+    LLVMValueRef sums = emit_at(e, e->f32, block->sums, emit_mul(e, frequency.index, size));
+    LLVMValueRef gradient =
+        emit_at(e, e->f32, block->gradient, gradient_start(e, block, frequency.index));
+    Loop panels = loop_begin(e, block->columns.first, block->columns.end, one);
+    LLVMValueRef column =
+        emit_sub(e, emit_panel_start(e, &slots->panels, panels.index), block->columns.first_column);
+    GemmOperands o = {.by_column = true,
+                      .a = emit_at(e, e->pointer, block->pointers, tiles),
+                      .first = zero,
+                      .b = emit_at(e, e->f32, gradient, emit_mul(e, column, emit_int(e, TILES))),
+                      .c = emit_at(e, e->f32, sums, column),
+                      .c_row = row,
+                      .depth = count,
+                      .accumulate = accumulate};
+    emit_gemm_panel(e, &o, block->channels, emit_panel_width(e, &slots->panels, panels.index));
+    loop_end(e, &panels);
+    loop_end(e, &frequency);
+}
+
+static void sum_tiles(Emitter *e, const WeightBlock *block) {
+    const WeightWinograd *slots = block->slots;
+    LLVMValueRef unit = emit_int(e, TILES), row = emit_slot(e, slots->row);
+    LLVMValueRef pointers = emit_array(e, e->pointer, 4);
+    WinogradInput input = {.slots = &slots->tiles,
+                           .first = block->channel,
+                           .count = block->channels,
+                           .patch = e->workspace,
+                           .target = block->transformed,
+                           .frequency = emit_mul(e, row, unit),
+                           .row = row};
+    Loop stretch = loop_begin(e, block->first, block->end, unit);
+    LLVMValueRef count = emit_min(e, unit, emit_sub(e, block->end, stretch.index));
+    emit_winograd_input(e, &input, stretch.index, count);
+    Loop nth = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
+    pack_gradient(e, block, emit_add(e, stretch.index, nth.index), nth.index, pointers);
+    loop_end(e, &nth);
+    multiply_stretch(e, block, count, emit_less(e, block->first, stretch.index));
+    loop_end(e, &stretch);
+}
+
+/* The sums of a channel at some columns of the block, transformed back: nine vectors. */
+static void transform_sums(Emitter *e, const WeightBlock *block, LLVMValueRef channel,
+                           LLVMValueRef column, LLVMValueRef taps[3][3]) {
+    LLVMValueRef row = emit_slot(e, block->slots->sums_row), lines[3][SIDE], sums[SIDE], to[3];
+    LLVMValueRef size = emit_mul(e, emit_slot(e, block->slots->channels), row);
+    LLVMValueRef place = emit_add(e, emit_mul(e, channel, row), column);
+    for (int j = 0; j < SIDE; j++) {
+        for (int i = 0; i < SIDE; i++) {
+            LLVMValueRef start = emit_mul(e, size, emit_int(e, (int64_t)i * SIDE + j));
+            sums[i] = emit_load_vector(
+                e, e->vector_f32, emit_at(e, e->f32, block->sums, emit_add(e, start, place)), NULL);
+        }
+        emit_winograd_g_turned(e, sums, to);
+        for (int i = 0; i < 3; i++)
+            lines[i][j] = to[i];
+    }
+    for (int i = 0; i < 3; i++)
+        emit_winograd_g_turned(e, lines[i], taps[i]);
+}
+
+/* The row of the weight, or of a part of the sums, at a place of 3 x 3 and a channel. */
+static LLVMValueRef weight_row(Emitter *e, const WeightWinograd *slots, LLVMValueRef place,
+                               LLVMValueRef channel) {
+    return emit_weight_address(e, &slots->weight, emit_place_weight(e, &slots->tiles, place),
+                               emit_int(e, 0), channel);
+}
+
+static LLVMValueRef part_row(Emitter *e, const WeightWinograd *slots, LLVMValueRef part,
+                             LLVMValueRef place, LLVMValueRef channel) {
+    LLVMValueRef row = emit_add(e, emit_mul(e, place, emit_slot(e, slots->in)), channel);
+    LLVMValueRef first = emit_mul(e, part, emit_slot(e, slots->part_elements));
+    first = emit_add(e, first, emit_mul(e, row, emit_slot(e, slots->out)));
+    return emit_at(e, e->f32, emit_slot_pointer(e, slots->part_sums), first);
+}
+
+/* Stores the block: in the weight, or, of several parts, in that of the sums. */
+static void store_block(Emitter *e, const WeightBlock *block) {
+    const WeightWinograd *slots = block->slots;
+    LLVMValueRef one = emit_int(e, 1), zero = emit_int(e, 0), taps[3][3];
+    LLVMValueRef several = emit_less(e, one, emit_slot(e, slots->parts));
+    Loop channel = loop_begin(e, zero, block->channels, one);
+    LLVMValueRef number = emit_add(e, block->channel, channel.index), rows[WINOGRAD_TAPS];
+    for (int i = 0; i < WINOGRAD_TAPS; i++) {
+        LLVMValueRef place = emit_int(e, i);
+        rows[i] =
+            LLVMBuildSelect(e->builder, several, part_row(e, slots, block->part, place, number),
+                            weight_row(e, slots, place, number), "");
+    }
+    Loop lane = loop_begin(e, zero, block->columns.column_count, emit_int(e, e->target->lanes));
+    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->columns.column_count, lane.index));
+    LLVMValueRef column = emit_add(e, block->columns.first_column, lane.index);
+    transform_sums(e, block, channel.index, lane.index, taps);
+    for (int i = 0; i < WINOGRAD_TAPS; i++)
+        emit_store_vector(e, taps[i / 3][i % 3], emit_at(e, e->f32, rows[i], column), mask);
+    loop_end(e, &lane);
+    loop_end(e, &channel);
+}
+
+static void emit_sums(Emitter *e, const WeightWinograd *slots) {
+    WeightBlock block = begin_chunk(e, slots);
+    point_to_rows(e, &block);
+    sum_tiles(e, &block);
+    store_block(e, &block);
+}
+
+/* ---- Stage 1 --------------------------------------------------------------------------------- */
+
+/* A chunk: some rows of a tap. */
+static void emit_merge(Emitter *e, const WeightWinograd *slots) {
+    LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1), unit = emit_int(e, MERGED_ROWS);
+    LLVMValueRef taps = emit_int(e, WINOGRAD_TAPS), place = emit_rem(e, e->chunk, taps);
+    LLVMValueRef first = emit_mul(e, emit_div(e, e->chunk, taps), unit);
+    LLVMValueRef end = emit_min(e, emit_add(e, first, unit), emit_slot(e, slots->in));
+    Loop channel = loop_begin(e, first, end, one);
+    Totals parts = {.first = part_row(e, slots, zero, place, channel.index),
+                    .parts = emit_slot(e, slots->parts),
+                    .part = emit_slot(e, slots->part_elements),
+                    .count = emit_slot(e, slots->out)};
+    emit_store_sums(e, &parts, weight_row(e, slots, place, channel.index));
+    loop_end(e, &channel);
+}
+
+void emit_weight_winograd(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
+    Slots numbering = {.arena = e->arena, .program = program, .choices = e->choices};
+    WeightWinograd slots = slot_weight(&numbering, kernel, e->target, stage);
+    if (stage == 0)
+        emit_sums(e, &slots);
+    else
+        emit_merge(e, &slots);
+}
