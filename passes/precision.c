@@ -26,6 +26,16 @@ static bool is_drawn(const Expression *expression) {
     return false;
 }
 
+/* A contraction of a mask, such as the pattern of pass_split: of the one channel of something that
+ * the program made. There is nothing to gain, and its result is rounded with what it is added to.
+ */
+static bool multiplies_mask(const Program *program, const Kernel *kernel) {
+    const Contraction *c = &kernel->contraction;
+    bool contraction = kernel->kind == KERNEL_CONTRACT || kernel->kind == KERNEL_CONTRACT_WEIGHT;
+    return contraction && c->in == 1 && c->a.buffer >= 0 &&
+           program->buffers.items[c->a.buffer].region == REGION_SCRATCH;
+}
+
 /* Its outputs are rows, each number of which it computes once and rounds where it stores it. */
 static bool writes_rows(const Kernel *kernel) {
     bool window = kernel->kind == KERNEL_WINDOW && kernel->expression;
@@ -35,7 +45,7 @@ static bool writes_rows(const Kernel *kernel) {
 }
 
 static void note_outputs(const Choice *choice, const Kernel *kernel) {
-    bool rows = writes_rows(kernel);
+    bool rows = writes_rows(kernel) && !multiplies_mask(choice->program, kernel);
     for (int i = 0; i < kernel->output_count; i++) {
         Use *use = &choice->uses[kernel->outputs[i].buffer];
         use->map = use->map || kernel->channels > 1;
@@ -75,7 +85,8 @@ static bool multiply_in_bf16(Program *program) {
         bool contraction =
             kernel->kind == KERNEL_CONTRACT || kernel->kind == KERNEL_CONTRACT_WEIGHT;
         bool of_parameters = kernel->space.kind == SPACE_ONE;
-        if (!contraction || of_parameters || kernel->contraction.bf16)
+        if (!contraction || of_parameters || multiplies_mask(program, kernel) ||
+            kernel->contraction.bf16)
             continue;
         kernel->contraction.bf16 = true;
         changed = true;

@@ -386,11 +386,18 @@ static void run_case(const Case *test, int channels, bool broken) {
     arena_destroy(arena);
 }
 
+/* Whether a case differs at this width from one it is run at: of visible rows only those do that
+ * are too few channels to skip hidden taps, those of a whole number of steps, and others. */
+static bool is_telling(const Case *test, int width) {
+    return !strstr(test->kernel, "taps masked") || width == 17 || width == 33 || width == 64;
+}
+
 static void test_kinds(void) {
     static const int widths[] = {1, 3, 8, 17, 33, 64, 70};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
-            run_case(&cases[i], widths[w], false);
+            if (is_telling(&cases[i], widths[w]))
+                run_case(&cases[i], widths[w], false);
 }
 
 static const Case *find_case(const char *name) {
@@ -414,11 +421,21 @@ static void test_channels_in_parts(void) {
 /* As many channels as it takes to skip hidden taps between visible rows; more than a part of the
  * depth, or a block of a weight's gradient, has. */
 static void test_visible_rows(void) {
+    static const Case deep = {
+        "contract in bf16 of visible rows to few columns", "f32<2x8x12x5>", "f32",
+        "contract x 5|contraction {in=C, out=5, bf16=true}\n" TAPS_HIDDEN "a " X
+        "\nweight %inputs:w {tap=5, in=1, out=C}\n" PASS "out %outputs:y {image=480, row=5}\n",
+        false};
+    static const Case behind = {
+        "contract in bf16 of visible rows to few, behind a prologue", "f32<2x8x12x5>", "f32",
+        "contract x 5|contraction {in=C, out=5, bf16=true}\n" TAP_HIDDEN "a " X "\n" TIMES_F
+        "weight %inputs:w {tap=5, in=5, out=1}\n" PASS "out %outputs:y {image=480, row=5}\n",
+        false};
     run_case(find_case("contract in bf16 between visible rows"), 136, false);
     run_case(find_case("contract_weight in bf16 between visible rows"), 136, false);
     run_case(find_case("contract_weight in bf16 of visible rows"), 400, false);
-    run_case(find_case("contract in bf16 of visible rows"), 1100, false);
-    run_case(find_case("contract in bf16 of visible rows behind a prologue"), 1100, false);
+    run_case(&deep, 1100, false);
+    run_case(&behind, 1100, false);
 }
 
 /* Tiles of 2 x 2 results: however the weight lies, behind a prologue, in pictures whose sides are
@@ -477,7 +494,8 @@ static void test_not_a_number(void) {
     static const int widths[] = {3, 17, 24, 33, 64};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
-            if (strncmp(cases[i].kernel, "contract x", strlen("contract x")) == 0)
+            if (strncmp(cases[i].kernel, "contract x", strlen("contract x")) == 0 &&
+                is_telling(&cases[i], widths[w]))
                 run_case(&cases[i], widths[w], true);
 }
 
