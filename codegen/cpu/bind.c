@@ -11,6 +11,11 @@
 #include "ir/kernel_footprint.h"
 #include "ir/kernel_lives.h"
 
+int64_t cpu_multiply_adds(const Program *program, const Kernel *kernel) {
+    return contraction_takes_winograd(kernel) ? winograd_multiply_adds(program, kernel)
+                                              : kernel_multiply_adds(program, kernel);
+}
+
 static const KernelEmitter *emitter_of(const Kernel *kernel) {
     switch (kernel->kind) {
     case KERNEL_MAP:
@@ -168,9 +173,7 @@ static void add_launches(Binding *binding) {
         if (shared > 0)
             place_shared(binding, first, find_free(taken, taken_count, (int64_t)i, shared), shared);
         PlanLaunch *last = &binding->launches.items[binding->launches.count - 1];
-        last->multiply_adds = contraction_takes_winograd(kernel)
-                                  ? winograd_multiply_adds(binding->program, kernel)
-                                  : kernel_multiply_adds(binding->program, kernel);
+        last->multiply_adds = cpu_multiply_adds(binding->program, kernel);
         KernelTraffic traffic = kernel_traffic(binding->program, kernel);
         last->bytes = integer_add(traffic.read, traffic.written);
     }

@@ -61,6 +61,8 @@ LLVMValueRef contract_packed_panel(Emitter *emitter, const ContractSlots *slots,
                                    LLVMValueRef column);
 LLVMValueRef contract_packed_part(Emitter *emitter, const ContractSlots *slots, LLVMValueRef panel,
                                   LLVMValueRef width, LLVMValueRef number);
+
+/* The number of the part of the depth that begins where `part` does. */
 LLVMValueRef contract_part_number(Emitter *emitter, const ContractSlots *slots,
                                   const PackedTaps *part);
 

@@ -98,6 +98,10 @@ typedef enum CpuListing { CPU_LISTING_LLVM, CPU_LISTING_ASSEMBLY } CpuListing;
 Status cpu_list(Arena *arena, const Program *program, const CpuTarget *target, CpuListing kind,
                 FILE *out);
 
+/* The multiply-adds that the code of a kernel executes: kernel_multiply_adds, but fewer where
+ * Winograd's tiles are multiplied. */
+int64_t cpu_multiply_adds(const Program *program, const Kernel *kernel);
+
 /* A plan that measures the machine: a launch of multiply-adds in registers, and one that reads its
  * scratch region once, which is far larger than a cache and has to be written before (memory that
  * nobody wrote is no memory yet). Their `multiply_adds` and `bytes` say how much was done. `tiles`:

@@ -213,7 +213,7 @@ static int64_t dense_multiply_adds(const Bench *bench, const Kernel *kernel) {
     Program dense = *bench->compiled->program;
     if (dense.geometry.keep > 0)
         dense.geometry.keep = graph_cells(bench->graph);
-    return kernel_multiply_adds(&dense, kernel);
+    return cpu_multiply_adds(&dense, kernel);
 }
 
 /* Launches stand in the order of the kernels, all stages of one together; kernels that have nothing
