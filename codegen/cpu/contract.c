@@ -10,11 +10,11 @@
 #include "base/fatal.h"
 #include "base/integer.h"
 #include "codegen/cpu/choices.h"
-#include "codegen/cpu/contract_winograd.h"
 #include "codegen/cpu/elements.h"
 #include "codegen/cpu/kinds.h"
 #include "codegen/cpu/row_lines.h"
 #include "codegen/cpu/tiles.h"
+#include "codegen/cpu/winograd.h"
 
 enum {
     IN_PLACE_DEPTH = 1024, /* terms of a part, of rows that are read where they are */
@@ -637,8 +637,8 @@ static void prepare_rows(Emitter *e, const Block *block) {
     if (slots->form != ROWS_PACKED)
         emit_clear(e, DTYPE_F32, block->zeros, emit_slot(e, slots->in));
     else
-        emit_even_pointers(e, block->packed_rows, slots->packed_row, block->padded_rows,
-                           block->pointers);
+        emit_even_pointers(e, block->packed_rows, emit_int(e, slots->packed_row),
+                           block->padded_rows, block->pointers);
 }
 
 /* What no product would write, or only some do. */

@@ -1,4 +1,4 @@
-/* Contracts: what their two stages share. */
+/* Contracts: what their stages share, and the way by Winograd's tiles. */
 #ifndef SPARKC_CODEGEN_CPU_CONTRACT_H
 #define SPARKC_CODEGEN_CPU_CONTRACT_H
 
@@ -91,5 +91,12 @@ void contract_finish_row(Emitter *emitter, const Kernel *kernel, const ElementSl
 
 /* Stage 0: a chunk packs a tap of a panel; for tiles, a part of the depth at some panels. */
 void emit_contract_packing(Emitter *emitter, const Kernel *kernel, const ContractSlots *slots);
+
+/* The contract where contraction_takes_winograd: bind and emit of a KernelEmitter. Stage 0
+ * transforms and packs the weight, stage 1 computes. */
+int64_t bind_contract_winograd(Slots *slots, const Kernel *kernel, const CpuTarget *target,
+                               int stage);
+void emit_contract_winograd(Emitter *emitter, const Program *program, const Kernel *kernel,
+                            int stage);
 
 #endif

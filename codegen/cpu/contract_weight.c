@@ -32,6 +32,8 @@ enum {
                               way is chosen: a stretch of longer ones falls on too few lines of the
                               first cache */
     TILED_STRETCH = ROW_TABLE_ROWS,
+    STRIP_VARIANT = 4, /* behind those of bind_weight's own */
+    WINOGRAD_VARIANT,
     TURNED_ROW = TILED_STRETCH + TILE_DEPTH,       /* bf16 elements from turned row to row, */
     PAIRED_ROW = TILED_BLOCK_ROWS + 2 * TILE_DEPTH /* and of the rows that are going to be paired:
                                                 not a power of two times a line */
@@ -127,18 +129,22 @@ static Blocks cut_blocks(const Kernel *kernel, const CpuTarget *target, const Ch
     return blocks;
 }
 
+int64_t weight_parts(int64_t rows, int64_t least, int64_t blocks, int64_t unit, int64_t *size) {
+    int64_t most = integer_divide_up(rows, unit);
+    int64_t wanted = integer_divide_up(WEIGHT_ENOUGH_CHUNKS, blocks);
+    if (wanted < least)
+        wanted = least;
+    int64_t parts = wanted < most ? wanted : most;
+    *size = integer_divide_up(integer_divide_up(rows, parts), unit) * unit;
+    return integer_divide_up(rows, *size);
+}
+
 /* Rows are cut into parts where there are few blocks, by default: totals of parts are rounded, so
  * that whatever blocks are chosen, the parts stay. */
 static void slot_parts(Slots *slots, WeightSlots *out, int64_t rows, int64_t blocks,
                        int64_t usual_blocks, int64_t block_elements, int stage) {
-    int64_t unit = FLOAT_ROWS, most = integer_divide_up(rows, unit);
-    int64_t wanted = integer_divide_up(WEIGHT_ENOUGH_CHUNKS, usual_blocks);
     int64_t least = out->tiled ? integer_divide_up(rows, WEIGHT_PART_ROWS) : 1;
-    if (wanted < least)
-        wanted = least;
-    int64_t parts = wanted < most ? wanted : most;
-    int64_t part_rows = integer_divide_up(integer_divide_up(rows, parts), unit) * unit;
-    parts = integer_divide_up(rows, part_rows);
+    int64_t part_rows, parts = weight_parts(rows, least, usual_blocks, FLOAT_ROWS, &part_rows);
     out->rows = slot_number(slots, rows);
     out->part_rows = slot_number(slots, part_rows);
     out->blocks = slot_number(slots, blocks);
@@ -216,11 +222,11 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
 static int64_t bind_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage) {
     if (contraction_takes_strips(slots->program, kernel, target)) {
         bind_weight_strips(slots, kernel, stage);
-        return 4;
+        return STRIP_VARIANT;
     }
     if (contraction_takes_winograd(kernel)) {
         bind_weight_winograd(slots, kernel, target, stage);
-        return 5;
+        return WINOGRAD_VARIANT;
     }
     WeightSlots out = slot_weight(slots, kernel, target, stage);
     return stage == 0 ? out.direct + 2 * out.skips : 0;
@@ -292,8 +298,8 @@ static void find_workspace(Emitter *e, WeightBlock *block) {
     if (slots->direct)
         emit_clear(e, DTYPE_F32, block->zeros, emit_int(e, channels));
     else if (!slots->skips)
-        emit_even_pointers(e, block->packed_a, slots->packed_row, emit_int(e, slots->stretch),
-                           block->pointers);
+        emit_even_pointers(e, block->packed_a, emit_int(e, slots->packed_row),
+                           emit_int(e, slots->stretch), block->pointers);
 }
 
 /* ---- A stretch of rows ----------------------------------------------------------------------- */

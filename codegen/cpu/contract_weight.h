@@ -9,6 +9,10 @@ enum {
     WEIGHT_PART_ROWS = 65536   /* from tiles: rows that are summed in fp32 at most, 32 at a time */
 };
 
+/* How many parts `rows` are cut into, each a number of whole `unit` rows, *size: enough chunks for
+ * all threads if each part has `blocks` blocks, and at least `least`. */
+int64_t weight_parts(int64_t rows, int64_t least, int64_t blocks, int64_t unit, int64_t *size);
+
 /* totals[i] += sums[i], doubles and fp32, for i < count; both are padded to whole vectors. `first`
  * (i1): the totals are not there yet, and are zero. */
 void emit_add_sums(Emitter *emitter, LLVMValueRef totals, LLVMValueRef sums, LLVMValueRef count,

@@ -54,13 +54,8 @@ static void slot_workspace(Slots *slots, WeightWinograd *out, int64_t channels, 
 /* Enough parts for all threads, and for short sums. */
 static void slot_parts(Slots *slots, WeightWinograd *out, int64_t tiles, int64_t blocks,
                        int64_t elements) {
-    int64_t parts = integer_divide_up(tiles, PART_TILES);
-    int64_t wanted = integer_divide_up(WEIGHT_ENOUGH_CHUNKS, blocks);
-    int64_t most = integer_divide_up(tiles, TILES);
-    if (parts < wanted)
-        parts = wanted < most ? wanted : most;
-    int64_t part_tiles = integer_divide_up(integer_divide_up(tiles, parts), TILES) * TILES;
-    parts = integer_divide_up(tiles, part_tiles);
+    int64_t part_tiles, parts = weight_parts(tiles, integer_divide_up(tiles, PART_TILES), blocks,
+                                             TILES, &part_tiles);
     out->blocks = slot_number(slots, blocks);
     out->parts = slot_number(slots, parts);
     out->part_tiles = slot_number(slots, part_tiles);
@@ -127,21 +122,13 @@ static WeightBlock begin_chunk(Emitter *e, const WeightWinograd *slots) {
     return block;
 }
 
-static void point_to_rows(Emitter *e, const WeightBlock *block) {
-    LLVMValueRef step = emit_slot(e, block->slots->row);
-    Loop row = loop_begin(e, emit_int(e, 0), emit_int(e, FREQUENCIES * TILES), emit_int(e, 1));
-    emit_store(e, emit_at(e, e->f32, block->transformed, emit_mul(e, row.index, step)),
-               emit_at(e, e->pointer, block->pointers, row.index), 8);
-    loop_end(e, &row);
-}
-
 /* Where frequency `frequency` of the gradient begins, in elements. */
 static LLVMValueRef gradient_start(Emitter *e, const WeightBlock *block, LLVMValueRef frequency) {
     LLVMValueRef size = emit_mul(e, emit_slot(e, block->slots->sums_row), emit_int(e, TILES));
     return emit_mul(e, frequency, size);
 }
 
-/* Pointers to the incoming gradient of a tile's results; to zeros outside. */
+/* Pointers to the incoming gradient of a tile's results; NULL outside. */
 typedef struct GradientRows {
     const WeightBlock *block;
     LLVMValueRef pointers;
@@ -314,7 +301,8 @@ static void store_block(Emitter *e, const WeightBlock *block) {
 
 static void emit_sums(Emitter *e, const WeightWinograd *slots) {
     WeightBlock block = begin_chunk(e, slots);
-    point_to_rows(e, &block);
+    emit_even_pointers(e, block.transformed, emit_slot(e, slots->row),
+                       emit_int(e, FREQUENCIES * TILES), block.pointers);
     sum_tiles(e, &block);
     store_block(e, &block);
 }

@@ -2,10 +2,9 @@
  * it with the transformed weight, 16 products of matrices; what these give is transformed back, a
  * panel at a time, to the sums of the tiles' rows, on which the kernel's expression runs. Stage 0
  * transforms the weight into panels of columns: [panel][frequency][channel][column]. */
-#include "codegen/cpu/contract_winograd.h"
-
 #include "base/integer.h"
 #include "codegen/cpu/contract.h"
+#include "codegen/cpu/winograd.h"
 
 enum {
     SIDE = WINOGRAD_SIDE,
@@ -196,15 +195,6 @@ static void transform_tiles(Emitter *e, const TileChunk *chunk) {
     emit_winograd_input(e, &input, chunk->first, chunk->count);
 }
 
-/* Pointers to the transformed rows. */
-static void point_to_rows(Emitter *e, const TileChunk *chunk) {
-    LLVMValueRef step = emit_slot(e, chunk->slots->row);
-    Loop row = loop_begin(e, emit_int(e, 0), emit_int(e, FREQUENCIES * TILES), emit_int(e, 1));
-    emit_store(e, emit_at(e, e->f32, chunk->transformed, emit_mul(e, row.index, step)),
-               emit_at(e, e->pointer, chunk->pointers, row.index), 8);
-    loop_end(e, &row);
-}
-
 /* All tiles with a panel, at each frequency. */
 static void multiply_panel(Emitter *e, const TileChunk *chunk, LLVMValueRef column,
                            LLVMValueRef width) {
@@ -282,7 +272,8 @@ static void finish_result(Emitter *e, void *context, LLVMValueRef result, RowPla
 static void emit_tiles(Emitter *e, const Kernel *kernel, const ContractWinograd *slots) {
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
     TileChunk chunk = begin_chunk(e, kernel, slots);
-    point_to_rows(e, &chunk);
+    emit_even_pointers(e, chunk.transformed, emit_slot(e, slots->row),
+                       emit_int(e, FREQUENCIES * TILES), chunk.pointers);
     transform_tiles(e, &chunk);
     Loop panels = loop_begin(e, chunk.columns.first, chunk.columns.end, one);
     LLVMValueRef column = emit_panel_start(e, &slots->panels, panels.index);

@@ -325,10 +325,10 @@ LLVMValueRef emit_present_rows(Emitter *e, const PresentRows *rows) {
     return all;
 }
 
-void emit_even_pointers(Emitter *e, LLVMValueRef rows, int64_t step, LLVMValueRef count,
+void emit_even_pointers(Emitter *e, LLVMValueRef rows, LLVMValueRef step, LLVMValueRef count,
                         LLVMValueRef pointers) {
     Loop row = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
-    LLVMValueRef place = emit_at(e, e->f32, rows, emit_mul(e, row.index, emit_int(e, step)));
+    LLVMValueRef place = emit_at(e, e->f32, rows, emit_mul(e, row.index, step));
     emit_store(e, place, emit_at(e, e->pointer, pointers, row.index), 8);
     loop_end(e, &row);
 }

@@ -155,7 +155,7 @@ typedef struct PresentRows {
 LLVMValueRef emit_present_rows(Emitter *emitter, const PresentRows *rows);
 
 /* Pointers to `count` rows at `rows`, `step` fp32 from one to the next. */
-void emit_even_pointers(Emitter *emitter, LLVMValueRef rows, int64_t step, LLVMValueRef count,
+void emit_even_pointers(Emitter *emitter, LLVMValueRef rows, LLVMValueRef step, LLVMValueRef count,
                         LLVMValueRef pointers);
 
 /* Has `count` elements of a row, wherever it is, brought into the second cache. */

@@ -479,6 +479,22 @@ static void test_winograd(void) {
     run_case(find_case("contract_weight"), 208, false); /* blocks of channels and of columns */
 }
 
+/* What is executed: 16 products a tile, from so many channels on. */
+static void test_multiply_adds(void) {
+    const Case *test = find_case("contract");
+    for (int channels = 64; channels <= 96; channels += 32) {
+        Arena *arena = arena_create();
+        KernelFixture fixture = kernel_fixture_create(program_text(arena, test, channels));
+        const Kernel *kernel = fixture.program->kernels.items[0];
+        int64_t needed = (int64_t)9 * ROWS * channels * channels, tiles = ROWS / 4;
+        CU_ASSERT_EQUAL(kernel_multiply_adds(fixture.program, kernel), needed);
+        CU_ASSERT_EQUAL(cpu_multiply_adds(fixture.program, kernel),
+                        channels == 64 ? needed : 16 * tiles * channels * channels);
+        kernel_fixture_destroy(&fixture);
+        arena_destroy(arena);
+    }
+}
+
 /* So many columns that a part of the rows has both pictures, which are multiplied together. */
 static void test_pictures_together(void) {
     static const Case test = {"contract_weight in bf16 of pictures together", "f32[R]", "f32",
@@ -561,6 +577,7 @@ static CU_TestInfo tests[] = {
     {"more channels than are packed at a time", test_channels_in_parts},
     {"visible rows of many channels", test_visible_rows},
     {"tiles of Winograd", test_winograd},
+    {"multiply-adds of tiles of Winograd", test_multiply_adds},
     {"gradient of a weight over pictures together", test_pictures_together},
     {"contractions of what is not a number", test_not_a_number},
     {"every rounding", test_every_rounding},
