@@ -439,7 +439,7 @@ static void test_visible_rows(void) {
 }
 
 /* Tiles of 2 x 2 results: however the weight lies, behind a prologue, in pictures whose sides are
- * odd, of more columns than a chunk has. */
+ * odd, of more columns than a chunk has; gradients of several parts, each of several stretches. */
 static void test_winograd(void) {
     static const Case rows = {
         "winograd of rows of a weight", "f32<2x8x12xC>", "f32",
@@ -461,8 +461,8 @@ static void test_winograd(void) {
                                 "weight %outputs:y {tap=S, in=C, out=1}\n",
                                 false};
     static const Case parts = {"winograd of a gradient of a weight, of many tiles", "f32[K]", "f32",
-                               "contract_weight x C|[24, 44]|contraction {in=C, out=C}\n"
-                               "taps dense {extent=[24, 44]}\n" PLACES_3x3
+                               "contract_weight x C|[46, 46]|contraction {in=C, out=C}\n"
+                               "taps dense {extent=[46, 46]}\n" PLACES_3x3
                                "a %inputs:x {image=C, row=1}\nb %inputs:f {image=C, row=1}\n"
                                "weight %outputs:y {tap=S, in=C, out=1}\n",
                                false};

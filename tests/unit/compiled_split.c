@@ -106,33 +106,39 @@ static void test_compiled(void) {
     arena_destroy(arena);
 }
 
-enum { CHANNELS = 8, ROWS = FIXTURE_BATCH * FIXTURE_HEIGHT * FIXTURE_WIDTH };
+enum { ROWS = FIXTURE_BATCH * FIXTURE_HEIGHT * FIXTURE_WIDTH, VISIBLE = ROWS / 2 };
 
-/* One times infinity is infinity; zero times infinity, which a hidden tap would be if it were
- * multiplied, is no number. So sums are infinite where a tap finds a row, and zero elsewhere. */
-static void test_hidden_taps_are_not_multiplied(void) {
-    Arena *arena = arena_create();
-    KernelFixture fixture = kernel_fixture_create(arena_format(
+/* Three taps of all positions, from visible rows. */
+static KernelFixture line_of_taps(Arena *arena, int channels, bool bf16) {
+    return kernel_fixture_create(arena_format(
         arena,
-        "%sbuffer x : f32 inputs {elements=768}\nbuffer w : f32 inputs {elements=192}\n"
-        "buffer y : f32 outputs {elements=1536}\n%s"
-        "kernel y : contract x 8\n    space dense {extent=[8, 12]}\n"
-        "    contraction {in=8, out=8}\n    taps masked {extent=[8, 12], stride=1}\n"
-        "    tap 0 [0, -1], 1 [0, 0], 2 [0, 1]\n    a %%inputs:x {image=384, row=8}\n"
-        "    weight %%inputs:w {tap=64, in=8, out=1}\n"
-        "    expression t0 = operand 0; -> t0\n    out %%outputs:y {image=768, row=8}\n",
-        kernel_fixture_levels, kernel_fixture_maps));
-    Type type = type_plain(DTYPE_F32, 1, (int64_t[]){ROWS * CHANNELS});
+        "%sbuffer x : f32 inputs {elements=%d}\nbuffer w : f32 inputs {elements=%d}\n"
+        "buffer y : f32 outputs {elements=%d}\n%s"
+        "kernel y : contract x %d\n    space dense {extent=[8, 12]}\n"
+        "    contraction {in=%d, out=%d%s}\n    taps masked {extent=[8, 12], stride=1}\n"
+        "    tap 0 [0, -1], 1 [0, 0], 2 [0, 1]\n    a %%inputs:x {image=%d, row=%d}\n"
+        "    weight %%inputs:w {tap=%d, in=%d, out=1}\n"
+        "    expression t0 = operand 0; -> t0\n    out %%outputs:y {image=%d, row=%d}\n",
+        kernel_fixture_levels, VISIBLE * channels, 3 * channels * channels, ROWS * channels,
+        kernel_fixture_maps, channels, channels, channels, bf16 ? ", bf16=true" : "",
+        VISIBLE / FIXTURE_BATCH * channels, channels, channels * channels, channels,
+        ROWS / FIXTURE_BATCH * channels, channels));
+}
+
+/* One times infinity is infinity; zero times infinity, which a hidden tap is if it is multiplied,
+ * is no number. So if it is not, sums are infinite where a tap finds a row, and zero elsewhere. */
+static void check_hidden_taps(int channels, bool bf16, bool multiplied) {
+    Arena *arena = arena_create();
+    KernelFixture fixture = line_of_taps(arena, channels, bf16);
+    Type type = type_plain(DTYPE_F32, 1, (int64_t[]){(int64_t)ROWS * channels});
     Compiled *compiled = compiled_create(fixture.program, &(CompiledOptions){0});
     float *x = plan_executor_buffer(compiled->executor, PLAN_INPUTS, "x");
     float *w = plan_executor_buffer(compiled->executor, PLAN_INPUTS, "w");
-    int32_t *cells = plan_executor_buffer(compiled->executor, PLAN_INPUTS, "cells");
-    for (int i = 0; i < 768; i++)
+    for (int i = 0; i < VISIBLE * channels; i++)
         x[i] = 1;
-    for (int i = 0; i < 192; i++)
+    for (int i = 0; i < 3 * channels * channels; i++)
         w[i] = INFINITY;
-    for (int i = 0; i < FIXTURE_BATCH * FIXTURE_KEEP; i++)
-        cells[i] = i % FIXTURE_KEEP;
+    kernel_fixture_give_cells(compiled->values, arena);
     compiled_run(compiled);
     Tensor y = kernel_interpreter_output(compiled->values, arena, "y", &type);
     int infinite = 0, zero = 0;
@@ -140,11 +146,53 @@ static void test_hidden_taps_are_not_multiplied(void) {
         infinite += isinf(y.data[i]) != 0;
         zero += y.data[i] == 0;
     }
-    CU_ASSERT(infinite > 0 && zero > 0);
-    CU_ASSERT_EQUAL(infinite + zero, ROWS * CHANNELS);
+    CU_ASSERT_EQUAL(infinite > 0 && zero > 0, !multiplied);
+    CU_ASSERT_EQUAL(infinite + zero == ROWS * channels, !multiplied);
     compiled_destroy(compiled);
     kernel_fixture_destroy(&fixture);
     arena_destroy(arena);
+}
+
+static void test_hidden_taps_are_not_multiplied(void) {
+    check_hidden_taps(8, false, false);
+    check_hidden_taps(KERNEL_SKIP_DENSE_BF16, true, false);
+    check_hidden_taps(KERNEL_SKIP_DENSE_BF16 - 1, true, true);
+}
+
+/* A kernel between visible rows, or from them to all positions, skips hidden taps from so many
+ * channels on. */
+static void test_enough_channels(void) {
+    static const struct {
+        KernelKind kind;
+        SpaceKind space;
+        int64_t channels;
+        int taps;
+        bool bf16, skips;
+    } rows[] = {
+        {KERNEL_CONTRACT, SPACE_DENSE, 1, 1, false, true},
+        {KERNEL_CONTRACT, SPACE_DENSE, 31, 9, true, false},
+        {KERNEL_CONTRACT, SPACE_DENSE, 32, 1, true, true},
+        {KERNEL_CONTRACT, SPACE_MASKED, 1, 9, false, true},
+        {KERNEL_CONTRACT, SPACE_MASKED, 256, 1, false, false},
+        {KERNEL_CONTRACT, SPACE_MASKED, 127, 9, true, false},
+        {KERNEL_CONTRACT, SPACE_MASKED, 128, 9, true, true},
+        {KERNEL_CONTRACT, SPACE_MASKED, 128, 1, true, false},
+        {KERNEL_CONTRACT_WEIGHT, SPACE_DENSE, 12, 9, false, false},
+        {KERNEL_CONTRACT_WEIGHT, SPACE_DENSE, 16, 9, false, true},
+        {KERNEL_CONTRACT_WEIGHT, SPACE_DENSE, 36, 9, true, false},
+        {KERNEL_CONTRACT_WEIGHT, SPACE_DENSE, 40, 9, true, true},
+        {KERNEL_CONTRACT_WEIGHT, SPACE_MASKED, 128, 9, true, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        Kernel kernel = {.kind = rows[i].kind, .space = {.kind = rows[i].space}};
+        kernel.contraction = (Contraction){.in = rows[i].channels, .groups = 1};
+        kernel.contraction.bf16 = rows[i].bf16;
+        kernel.contraction.taps.tap_count = rows[i].taps;
+        kernel.contraction.taps.source.kind = SPACE_MASKED;
+        CU_ASSERT_EQUAL(kernel_skips_hidden(&kernel), rows[i].skips);
+        kernel.contraction.taps.source.kind = SPACE_DENSE;
+        CU_ASSERT_FALSE(kernel_skips_hidden(&kernel));
+    }
 }
 
 CU_TestInfo compiled_split_tests[] = {
@@ -152,5 +200,6 @@ CU_TestInfo compiled_split_tests[] = {
     {"nothing is split where nothing is hidden", test_nothing_hidden},
     {"compiled code computes it", test_compiled},
     {"hidden taps are not multiplied", test_hidden_taps_are_not_multiplied},
+    {"hidden taps are skipped from so many channels on", test_enough_channels},
     CU_TEST_INFO_NULL,
 };
