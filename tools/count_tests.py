@@ -2,7 +2,8 @@
 
 A test is one case, or as many as its output says: the summary of CUnit, "N golden files, M failed",
 "N of M files as expected", or lines "ok ..." and "not ok ...". A test that fails without a failed case of its
-own (it crashed, or ran out of time) adds one. Prints the failed and skipped tests, then "counts PASSED FAILED SKIPPED".
+own (it crashed, or ran out of time) adds one. Prints the failed tests, with what their failed cases say or else the
+end of their output, and the skipped ones, then "counts PASSED FAILED SKIPPED".
 """
 import json
 import re
@@ -25,6 +26,16 @@ def cases(output):
     return (passed, failed) if passed + failed > 0 else None
 
 
+def what_failed(lines):
+    """Lines "not ok ..." with the comments behind them; the last lines where there are none."""
+    found, inside = [], False
+    for line in lines:
+        inside = line.startswith("not ok") or inside and line.startswith("#")
+        if inside:
+            found.append(line)
+    return found[:80] or lines[-40:]
+
+
 def main(path):
     total = {"passed": 0, "failed": 0, "skipped": 0}
     with open(path, encoding="utf-8", errors="replace") as log:
@@ -40,7 +51,7 @@ def main(path):
         if not fine:
             failed = max(failed, 1)
             print(f"FAILED: {test['name']} ({test['result']}, exit status {test['returncode']})")
-            print("\n".join((output + (test.get("stderr") or "")).splitlines()[-40:]))
+            print("\n".join(what_failed((output + (test.get("stderr") or "")).splitlines())))
         total["passed"] += passed
         total["failed"] += failed
     print("counts", total["passed"], total["failed"], total["skipped"])

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import time
 import zlib
 
 
@@ -35,6 +36,28 @@ class Suite:
     def run(self, *arguments):
         return subprocess.run(self.command(*arguments), cwd=self.folder, text=True,
                               capture_output=True, timeout=600)
+
+    def until_update(self, process, run, update):
+        """Waits until a run's log has that many updates, or its process has ended; True if it has not."""
+        log = self.folder / run / "log.jsonl"
+        while process.poll() is None:
+            if log.exists() and log.read_text().count('"kind":"step"') >= update:
+                return True
+            time.sleep(0.001)
+        return False
+
+    def killed(self, process, resume, run, updates, numbers):
+        """Kills a run by SIGKILL near each of those updates and resumes it; the process that goes on, and how many
+        of the kills came before its end."""
+        alive = 0
+        for update in updates:
+            self.until_update(process, run, update)
+            time.sleep(0.005 * numbers.random())
+            alive += process.poll() is None
+            process.kill()
+            process.communicate()
+            process = self.start(*resume)
+        return process, alive
 
     def fails(self, words, status, pattern, *arguments):
         """The command must end with that status and say that."""
