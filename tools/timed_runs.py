@@ -42,7 +42,8 @@ def machine(run):
     """The machine as a run of `sparkc bench` found it."""
     found = run["machine"]
     return {"cpu": cpu_model(), "processors": os.cpu_count(), "instructions": found["cpu"]} | {
-        name: found[name] for name in ("flops_per_second", "bytes_per_second", "launch_seconds")}
+        name: found[name]
+        for name in ("flops_per_second", "tile_flops_per_second", "bytes_per_second", "launch_seconds")}
 
 
 def busy_seconds():

@@ -11,9 +11,19 @@
 #include "ir/kernel_footprint.h"
 #include "ir/kernel_lives.h"
 
-int64_t cpu_multiply_adds(const Program *program, const Kernel *kernel) {
-    return contraction_takes_winograd(kernel) ? winograd_multiply_adds(program, kernel)
-                                              : kernel_multiply_adds(program, kernel);
+static bool is_contract(const Kernel *kernel) {
+    return kernel->kind == KERNEL_CONTRACT || kernel->kind == KERNEL_CONTRACT_WEIGHT;
+}
+
+int64_t cpu_multiply_adds(const Program *program, const Kernel *kernel, const CpuTarget *target) {
+    return contraction_takes_winograd(program, kernel, target)
+               ? winograd_multiply_adds(program, kernel)
+               : kernel_multiply_adds(program, kernel);
+}
+
+bool cpu_multiplies_tiles(const Program *program, const Kernel *kernel, const CpuTarget *target) {
+    return is_contract(kernel) && kernel->contraction.bf16 && cpu_tiles_fast(target->tiles) &&
+           !contraction_takes_winograd(program, kernel, target);
 }
 
 static const KernelEmitter *emitter_of(const Kernel *kernel) {
@@ -32,10 +42,6 @@ static const KernelEmitter *emitter_of(const Kernel *kernel) {
         return &cpu_emit_position_map;
     }
     invariant(false, "kernel %s is of no known kind", kernel->name);
-}
-
-static bool is_contract(const Kernel *kernel) {
-    return kernel->kind == KERNEL_CONTRACT || kernel->kind == KERNEL_CONTRACT_WEIGHT;
 }
 
 bool bind_is_contract(const Code *code) {
@@ -173,7 +179,7 @@ static void add_launches(Binding *binding) {
         if (shared > 0)
             place_shared(binding, first, find_free(taken, taken_count, (int64_t)i, shared), shared);
         PlanLaunch *last = &binding->launches.items[binding->launches.count - 1];
-        last->multiply_adds = cpu_multiply_adds(binding->program, kernel);
+        last->multiply_adds = cpu_multiply_adds(binding->program, kernel, binding->target);
         KernelTraffic traffic = kernel_traffic(binding->program, kernel);
         last->bytes = integer_add(traffic.read, traffic.written);
     }

@@ -93,7 +93,7 @@ bool choices_may_read_in_place(const Program *program, const Kernel *kernel,
  * (codegen/cpu/strip.h) are cut by the shape of the map, and only a contract's columns are not. */
 static bool is_open(const Program *program, const Kernel *kernel, const CpuTarget *target,
                     const ChoiceRow *row) {
-    if (contraction_takes_winograd(kernel))
+    if (contraction_takes_winograd(program, kernel, target))
         return false;
     if (row->name == CHOICE_READ)
         return choices_may_read_in_place(program, kernel, target);

@@ -252,7 +252,7 @@ static int64_t weight_variant(const Kernel *kernel, RowForm form) {
  * taps, or read where they are; all, or those that are not hidden. */
 static int64_t bind_contract(Slots *slots, const Kernel *kernel, const CpuTarget *target,
                              int stage) {
-    if (contraction_takes_winograd(kernel))
+    if (contraction_takes_winograd(slots->program, kernel, target))
         return WINOGRAD_VARIANT + bind_contract_winograd(slots, kernel, target, stage);
     ContractSlots out = slot_contract(slots, kernel, target, stage);
     if (stage == 0)
@@ -672,7 +672,7 @@ static void emit_block(Emitter *e, const Kernel *kernel, const ContractSlots *sl
 }
 
 static void emit_contract(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
-    if (contraction_takes_winograd(kernel)) {
+    if (contraction_takes_winograd(program, kernel, e->target)) {
         emit_contract_winograd(e, program, kernel, stage);
         return;
     }

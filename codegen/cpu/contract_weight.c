@@ -220,13 +220,13 @@ static WeightSlots slot_weight(Slots *slots, const Kernel *kernel, const CpuTarg
 
 /* The variant: whether rows are read where they are, skipped; taken in strips; tiles. */
 static int64_t bind_weight(Slots *slots, const Kernel *kernel, const CpuTarget *target, int stage) {
+    if (contraction_takes_winograd(slots->program, kernel, target)) {
+        bind_weight_winograd(slots, kernel, target, stage);
+        return WINOGRAD_VARIANT;
+    }
     if (contraction_takes_strips(slots->program, kernel, target)) {
         bind_weight_strips(slots, kernel, stage);
         return STRIP_VARIANT;
-    }
-    if (contraction_takes_winograd(kernel)) {
-        bind_weight_winograd(slots, kernel, target, stage);
-        return WINOGRAD_VARIANT;
     }
     WeightSlots out = slot_weight(slots, kernel, target, stage);
     return stage == 0 ? out.direct + 2 * out.skips : 0;
@@ -732,12 +732,12 @@ static void emit_merge(Emitter *e, const WeightSlots *slots) {
 }
 
 static void emit_weight(Emitter *e, const Program *program, const Kernel *kernel, int stage) {
-    if (contraction_takes_strips(program, kernel, e->target)) {
-        emit_weight_strips(e, program, kernel, stage);
+    if (contraction_takes_winograd(program, kernel, e->target)) {
+        emit_weight_winograd(e, program, kernel, stage);
         return;
     }
-    if (contraction_takes_winograd(kernel)) {
-        emit_weight_winograd(e, program, kernel, stage);
+    if (contraction_takes_strips(program, kernel, e->target)) {
+        emit_weight_strips(e, program, kernel, stage);
         return;
     }
     Slots numbering = {.arena = e->arena, .program = program, .choices = e->choices};

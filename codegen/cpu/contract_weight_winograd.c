@@ -1,21 +1,22 @@
 /* Gradients of weights by Winograd's tiles (winograd.h). A chunk of stage 0 owns a block of the
  * weight, some channels and columns at all frequencies, and runs over its part of the tiles: for
  * each stretch of them it transforms what they read and the incoming gradient, and adds to the sums
- * 16 products of matrices. Sums are fp32 over at most PART_TILES tiles; then they are transformed
- * back to 3 x 3 taps. Where there are several parts, stage 1 adds them, in order, in double. */
+ * a product of matrices at each frequency. Sums are fp32 over at most PART_TILES tiles; then they
+ * are transformed back to 3 x 3 taps. Where there are several parts, stage 1 adds them, in order,
+ * in double. */
 #include "base/integer.h"
 #include "codegen/cpu/contract_weight.h"
 #include "codegen/cpu/winograd.h"
 
 enum {
-    SIDE = WINOGRAD_SIDE,
     FREQUENCIES = WINOGRAD_FREQUENCIES,
-    TILES = 64,        /* of a stretch */
-    PART_TILES = 1024, /* that are summed in fp32 */
-    CHANNELS = 192,    /* of a block at most, */
-    COLUMNS = 192,     /* and columns */
+    RESULTS = WINOGRAD_RESULTS * WINOGRAD_RESULTS,
+    TILES = 48,       /* of a stretch */
+    PART_TILES = 384, /* that are summed in fp32 */
+    CHANNELS = 192,   /* of a block at most, */
+    COLUMNS = 192,    /* and columns */
     UNIT = CPU_MAX_LANES,
-    GAP = 16,        /* elements from tile to tile are no power of two */
+    GAP = 16, /* elements from tile to tile, and frequency to frequency, are no power of two */
     MERGED_ROWS = 32 /* of the weight, that a chunk of stage 1 adds */
 };
 
@@ -27,28 +28,32 @@ typedef struct WeightWinograd {
     PanelSlots panels;
     int in, out, channels, channel_blocks; /* channels: of a block at most */
     int blocks, parts, part_tiles;
-    int row, sums_row; /* elements from transformed tile to tile; of the sums, from channel to
-                          channel */
-    int gradient, transformed, sums, pointers; /* offsets in the workspace, behind a patch:
-        [frequency][panel][tile][column], [frequency][tile][row], [frequency][channel][sums_row],
-        [frequency][tile] */
+    int row, frequency, gradient_row, sums_row; /* elements from transformed tile to tile; of the
+                          sums, from channel to channel */
+    int gradient, transformed, sums, pointers;  /* offsets in the workspace, behind a patch:
+         [frequency][panel][tile][column], [frequency][tile][row], [frequency][channel][sums_row],
+         [frequency][tile] */
     int part_sums, part_elements; /* pointer: [part][tap][channel][column]; elements of a part */
 } WeightWinograd;
 
 /* ---- Slots ----------------------------------------------------------------------------------- */
 
 static void slot_workspace(Slots *slots, WeightWinograd *out, int64_t channels, int64_t widest) {
-    int64_t all = (int64_t)FREQUENCIES * TILES, row = channels + GAP;
-    int64_t gradient = FREQUENCIES * channels, transformed = gradient + all * widest;
-    int64_t sums = transformed + all * row, pointers = sums + FREQUENCIES * channels * widest;
+    int64_t row = channels + GAP, gradient = FREQUENCIES * channels;
+    int64_t panels = TILES * widest + GAP, frequency = TILES * row + GAP;
+    int64_t transformed = gradient + FREQUENCIES * panels;
+    int64_t sums = transformed + FREQUENCIES * frequency;
+    int64_t pointers = sums + FREQUENCIES * channels * widest;
     int64_t entry = (int64_t)(sizeof(void *) / sizeof(float));
     out->row = slot_number(slots, row);
+    out->frequency = slot_number(slots, frequency);
+    out->gradient_row = slot_number(slots, panels);
     out->sums_row = slot_number(slots, widest);
     out->gradient = slot_number(slots, gradient);
     out->transformed = slot_number(slots, transformed);
     out->sums = slot_number(slots, sums);
     out->pointers = slot_number(slots, pointers);
-    slots->workspace = (pointers + all * entry) * (int64_t)sizeof(float);
+    slots->workspace = (pointers + FREQUENCIES * TILES * entry) * (int64_t)sizeof(float);
 }
 
 /* Enough parts for all threads, and for short sums. */
@@ -124,8 +129,7 @@ static WeightBlock begin_chunk(Emitter *e, const WeightWinograd *slots) {
 
 /* Where frequency `frequency` of the gradient begins, in elements. */
 static LLVMValueRef gradient_start(Emitter *e, const WeightBlock *block, LLVMValueRef frequency) {
-    LLVMValueRef size = emit_mul(e, emit_slot(e, block->slots->sums_row), emit_int(e, TILES));
-    return emit_mul(e, frequency, size);
+    return emit_mul(e, frequency, emit_slot(e, block->slots->gradient_row));
 }
 
 /* Pointers to the incoming gradient of a tile's results; NULL outside. */
@@ -140,54 +144,72 @@ static void point_to_result(Emitter *e, void *context, LLVMValueRef result, RowP
                emit_at(e, e->pointer, rows->pointers, result), 8);
 }
 
-/* A vector of the results' gradients, A dy A^T, to all frequencies, from `target` on. */
-static void transform_gradient(Emitter *e, const WeightBlock *block, LLVMValueRef const rows[4],
-                               LLVMValueRef there[4], LLVMValueRef column, LLVMValueRef mask,
-                               LLVMValueRef target) {
-    LLVMValueRef lines[SIDE][2], pair[2], to[SIDE];
+/* A vector of the results' gradients: their rows, i1 whether there is one, the column (i64), the
+ * columns there are, and where it goes. */
+typedef struct GradientVector {
+    const WeightBlock *block;
+    bool bf16;
+    LLVMValueRef rows[RESULTS], there[RESULTS];
+    LLVMValueRef column, mask, target;
+} GradientVector;
+
+static LLVMValueRef load_result(Emitter *e, void *context, int line, int column) {
+    const GradientVector *vector = context;
+    const WeightWinograd *slots = vector->block->slots;
+    int nth = line * WINOGRAD_RESULTS + column;
     LLVMValueRef none = LLVMConstNull(e->vector_i1);
-    for (int j = 0; j < 2; j++) {
-        for (int i = 0; i < 2; i++) {
-            LLVMValueRef some = LLVMBuildSelect(e->builder, there[2 * i + j], mask, none, "");
-            pair[i] = emit_load_elements(e, block->slots->b.dtype, rows[2 * i + j], column, some);
-        }
-        emit_winograd_a(e, pair, to);
-        for (int i = 0; i < SIDE; i++)
-            lines[i][j] = to[i];
-    }
-    for (int i = 0; i < SIDE; i++) {
-        emit_winograd_a(e, lines[i], to);
-        for (int j = 0; j < SIDE; j++) {
-            LLVMValueRef start = gradient_start(e, block, emit_int(e, (int64_t)i * SIDE + j));
-            emit_store_vector(e, to[j], emit_at(e, e->f32, target, start), NULL);
-        }
+    LLVMValueRef some = LLVMBuildSelect(e->builder, vector->there[nth], vector->mask, none, "");
+    LLVMValueRef value =
+        emit_load_elements(e, slots->b.dtype, vector->rows[nth], vector->column, some);
+    return vector->bf16 && slots->b.dtype != DTYPE_BF16 ? emit_round_to_bf16(e, value) : value;
+}
+
+static void store_frequency(Emitter *e, void *context, int line, int column, LLVMValueRef value) {
+    const GradientVector *vector = context;
+    int64_t number = (int64_t)line * WINOGRAD_SIDE + column;
+    LLVMValueRef start = gradient_start(e, vector->block, emit_int(e, number));
+    emit_store_vector(e, value, emit_at(e, e->f32, vector->target, start), NULL);
+}
+
+/* Finds the rows of a tile's results. */
+static void find_rows(Emitter *e, GradientVector *vector, const WinogradTile *tile,
+                      LLVMValueRef pointers) {
+    const WeightWinograd *slots = vector->block->slots;
+    LLVMValueRef null = LLVMConstNull(e->pointer);
+    GradientRows found = {vector->block, pointers};
+    for (int i = 0; i < RESULTS; i++)
+        emit_store(e, null, emit_at(e, e->pointer, pointers, emit_int(e, i)), 8);
+    emit_winograd_results(e, tile, &slots->space, point_to_result, &found);
+    for (int i = 0; i < RESULTS; i++) {
+        LLVMValueRef place = emit_at(e, e->pointer, pointers, emit_int(e, i));
+        vector->rows[i] = emit_load(e, e->pointer, place, 8);
+        vector->there[i] =
+            emit_splat(e, LLVMBuildICmp(e->builder, LLVMIntNE, vector->rows[i], null, ""));
     }
 }
 
-/* The gradient of tile number `number`, which is number `nth` of the stretch, at the columns. */
-static void pack_gradient(Emitter *e, const WeightBlock *block, LLVMValueRef number,
+/* A dy A^T of tile number `number`, which is number `nth` of the stretch, at the columns. */
+static void pack_gradient(Emitter *e, const WeightBlock *block, bool bf16, LLVMValueRef number,
                           LLVMValueRef nth, LLVMValueRef pointers) {
     const WeightWinograd *slots = block->slots;
-    LLVMValueRef null = LLVMConstNull(e->pointer), rows[4], there[4];
     WinogradTile tile = emit_winograd_tile(e, &slots->tiles, number);
-    GradientRows found = {block, pointers};
-    for (int i = 0; i < 4; i++)
-        emit_store(e, null, emit_at(e, e->pointer, pointers, emit_int(e, i)), 8);
-    emit_winograd_results(e, &tile, &slots->space, point_to_result, &found);
-    for (int i = 0; i < 4; i++) {
-        rows[i] = emit_load(e, e->pointer, emit_at(e, e->pointer, pointers, emit_int(e, i)), 8);
-        there[i] = emit_splat(e, LLVMBuildICmp(e->builder, LLVMIntNE, rows[i], null, ""));
-    }
+    GradientVector vector = {.block = block, .bf16 = bf16};
+    find_rows(e, &vector, &tile, pointers);
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
     LLVMValueRef start = emit_panel_start(e, &slots->panels, panels.index);
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panels.index);
     LLVMValueRef panel = emit_sub(e, start, block->columns.first_column);
     panel = emit_add(e, emit_mul(e, panel, emit_int(e, TILES)), emit_mul(e, nth, width));
     Loop lane = loop_begin(e, emit_int(e, 0), width, emit_int(e, e->target->lanes));
-    LLVMValueRef column = emit_add(e, start, lane.index);
-    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, emit_slot(e, slots->out), column));
-    transform_gradient(e, block, rows, there, column, mask,
-                       emit_at(e, e->f32, block->gradient, emit_add(e, panel, lane.index)));
+    vector.column = emit_add(e, start, lane.index);
+    vector.mask = emit_lane_mask(e, emit_sub(e, emit_slot(e, slots->out), vector.column));
+    vector.target = emit_at(e, e->f32, block->gradient, emit_add(e, panel, lane.index));
+    WinogradProduct product = {.matrix = &winograd_a,
+                               .turned = true,
+                               .load = load_result,
+                               .store = store_frequency,
+                               .context = &vector};
+    emit_winograd_product(e, &product);
     loop_end(e, &lane);
     loop_end(e, &panels);
 }
@@ -220,45 +242,48 @@ static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef 
     loop_end(e, &frequency);
 }
 
-static void sum_tiles(Emitter *e, const WeightBlock *block) {
+static void sum_tiles(Emitter *e, const WeightBlock *block, bool bf16) {
     const WeightWinograd *slots = block->slots;
-    LLVMValueRef unit = emit_int(e, TILES), row = emit_slot(e, slots->row);
-    LLVMValueRef pointers = emit_array(e, e->pointer, 4);
+    LLVMValueRef unit = emit_int(e, TILES);
+    LLVMValueRef pointers = emit_array(e, e->pointer, RESULTS);
     WinogradInput input = {.slots = &slots->tiles,
                            .first = block->channel,
                            .count = block->channels,
                            .patch = e->workspace,
                            .target = block->transformed,
-                           .frequency = emit_mul(e, row, unit),
-                           .row = row};
+                           .frequency = emit_slot(e, slots->frequency),
+                           .row = emit_slot(e, slots->row)};
+    emit_winograd_pointers(e, &input, unit, block->pointers);
     Loop stretch = loop_begin(e, block->first, block->end, unit);
     LLVMValueRef count = emit_min(e, unit, emit_sub(e, block->end, stretch.index));
     emit_winograd_input(e, &input, stretch.index, count);
     Loop nth = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
-    pack_gradient(e, block, emit_add(e, stretch.index, nth.index), nth.index, pointers);
+    pack_gradient(e, block, bf16, emit_add(e, stretch.index, nth.index), nth.index, pointers);
     loop_end(e, &nth);
     multiply_stretch(e, block, count, emit_less(e, block->first, stretch.index));
     loop_end(e, &stretch);
 }
 
-/* The sums of a channel at some columns of the block, transformed back: nine vectors. */
-static void transform_sums(Emitter *e, const WeightBlock *block, LLVMValueRef channel,
-                           LLVMValueRef column, LLVMValueRef taps[3][3]) {
-    LLVMValueRef row = emit_slot(e, block->slots->sums_row), lines[3][SIDE], sums[SIDE], to[3];
-    LLVMValueRef size = emit_mul(e, emit_slot(e, block->slots->channels), row);
-    LLVMValueRef place = emit_add(e, emit_mul(e, channel, row), column);
-    for (int j = 0; j < SIDE; j++) {
-        for (int i = 0; i < SIDE; i++) {
-            LLVMValueRef start = emit_mul(e, size, emit_int(e, (int64_t)i * SIDE + j));
-            sums[i] = emit_load_vector(
-                e, e->vector_f32, emit_at(e, e->f32, block->sums, emit_add(e, start, place)), NULL);
-        }
-        emit_winograd_g_turned(e, sums, to);
-        for (int i = 0; i < 3; i++)
-            lines[i][j] = to[i];
-    }
-    for (int i = 0; i < 3; i++)
-        emit_winograd_g_turned(e, lines[i], taps[i]);
+/* A vector of the sums of a channel, and the rows of the taps. */
+typedef struct SumVector {
+    const WeightBlock *block;
+    LLVMValueRef place; /* i64: in the sums of a frequency */
+    LLVMValueRef rows[WINOGRAD_TAPS], column, mask;
+} SumVector;
+
+static LLVMValueRef load_sum(Emitter *e, void *context, int line, int column) {
+    const SumVector *vector = context;
+    const WeightWinograd *slots = vector->block->slots;
+    LLVMValueRef size = emit_mul(e, emit_slot(e, slots->channels), emit_slot(e, slots->sums_row));
+    LLVMValueRef nth = emit_int(e, (int64_t)line * WINOGRAD_SIDE + column);
+    LLVMValueRef place = emit_add(e, emit_mul(e, size, nth), vector->place);
+    return emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, vector->block->sums, place), NULL);
+}
+
+static void store_tap(Emitter *e, void *context, int line, int column, LLVMValueRef value) {
+    const SumVector *vector = context;
+    LLVMValueRef row = vector->rows[line * winograd_g.columns + column];
+    emit_store_vector(e, value, emit_at(e, e->f32, row, vector->column), vector->mask);
 }
 
 /* The row of the weight, or of a part of the sums, at a place of 3 x 3 and a channel. */
@@ -279,31 +304,35 @@ static LLVMValueRef part_row(Emitter *e, const WeightWinograd *slots, LLVMValueR
 /* Stores the block: in the weight, or, of several parts, in that of the sums. */
 static void store_block(Emitter *e, const WeightBlock *block) {
     const WeightWinograd *slots = block->slots;
-    LLVMValueRef one = emit_int(e, 1), zero = emit_int(e, 0), taps[3][3];
+    LLVMValueRef one = emit_int(e, 1), zero = emit_int(e, 0);
     LLVMValueRef several = emit_less(e, one, emit_slot(e, slots->parts));
+    SumVector vector = {.block = block};
     Loop channel = loop_begin(e, zero, block->channels, one);
-    LLVMValueRef number = emit_add(e, block->channel, channel.index), rows[WINOGRAD_TAPS];
+    LLVMValueRef number = emit_add(e, block->channel, channel.index);
+    LLVMValueRef first = emit_mul(e, channel.index, emit_slot(e, slots->sums_row));
     for (int i = 0; i < WINOGRAD_TAPS; i++) {
         LLVMValueRef place = emit_int(e, i);
-        rows[i] =
+        vector.rows[i] =
             LLVMBuildSelect(e->builder, several, part_row(e, slots, block->part, place, number),
                             weight_row(e, slots, place, number), "");
     }
     Loop lane = loop_begin(e, zero, block->columns.column_count, emit_int(e, e->target->lanes));
-    LLVMValueRef mask = emit_lane_mask(e, emit_sub(e, block->columns.column_count, lane.index));
-    LLVMValueRef column = emit_add(e, block->columns.first_column, lane.index);
-    transform_sums(e, block, channel.index, lane.index, taps);
-    for (int i = 0; i < WINOGRAD_TAPS; i++)
-        emit_store_vector(e, taps[i / 3][i % 3], emit_at(e, e->f32, rows[i], column), mask);
+    vector.place = emit_add(e, first, lane.index);
+    vector.mask = emit_lane_mask(e, emit_sub(e, block->columns.column_count, lane.index));
+    vector.column = emit_add(e, block->columns.first_column, lane.index);
+    WinogradProduct product = {.matrix = &winograd_g,
+                               .turned = true,
+                               .load = load_sum,
+                               .store = store_tap,
+                               .context = &vector};
+    emit_winograd_product(e, &product);
     loop_end(e, &lane);
     loop_end(e, &channel);
 }
 
-static void emit_sums(Emitter *e, const WeightWinograd *slots) {
+static void emit_sums(Emitter *e, const WeightWinograd *slots, bool bf16) {
     WeightBlock block = begin_chunk(e, slots);
-    emit_even_pointers(e, block.transformed, emit_slot(e, slots->row),
-                       emit_int(e, FREQUENCIES * TILES), block.pointers);
-    sum_tiles(e, &block);
+    sum_tiles(e, &block, bf16);
     store_block(e, &block);
 }
 
@@ -328,7 +357,7 @@ void emit_weight_winograd(Emitter *e, const Program *program, const Kernel *kern
     Slots numbering = {.arena = e->arena, .program = program, .choices = e->choices};
     WeightWinograd slots = slot_weight(&numbering, kernel, e->target, stage);
     if (stage == 0)
-        emit_sums(e, &slots);
+        emit_sums(e, &slots, kernel->contraction.bf16);
     else
         emit_merge(e, &slots);
 }

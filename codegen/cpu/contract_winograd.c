@@ -1,19 +1,21 @@
 /* A chunk of stage 1 takes some tiles and columns: it transforms what the tiles read and multiplies
- * it with the transformed weight, 16 products of matrices; what these give is transformed back, a
- * panel at a time, to the sums of the tiles' rows, on which the kernel's expression runs. Stage 0
- * transforms the weight into panels of columns: [panel][frequency][channel][column]. */
+ * it with the transformed weight, a product of matrices at each frequency; what these give is
+ * transformed back, a panel at a time, to the sums of the tiles' rows, on which the kernel's
+ * expression runs. Stage 0 transforms the weight into panels of columns:
+ * [panel][frequency][channel][column]. */
 #include "base/integer.h"
 #include "codegen/cpu/contract.h"
 #include "codegen/cpu/winograd.h"
 
 enum {
-    SIDE = WINOGRAD_SIDE,
     FREQUENCIES = WINOGRAD_FREQUENCIES,
-    RESULTS = 4,         /* of a tile */
-    TILES = 32,          /* of a chunk: whole register blocks */
-    COLUMNS = 512,       /* of a chunk at most */
-    GAP = 16,            /* elements from tile to tile are no power of two */
-    WEIGHT_CHANNELS = 64 /* that a chunk transforms */
+    RESULTS = WINOGRAD_RESULTS * WINOGRAD_RESULTS,
+    TILES = 16,      /* of a chunk: whole register blocks, */
+    DEEP_TILES = 32, /* more where each meets much of the weight, */
+    DEEP = 512,      /* from so many channels on */
+    COLUMNS = 512,   /* of a chunk at most */
+    GAP = 16, /* elements from tile to tile, and frequency to frequency, are no power of two */
+    WEIGHT_CHANNELS = 64, /* that a chunk transforms; the last one up to twice as many */
 };
 
 typedef struct ContractWinograd {
@@ -21,9 +23,10 @@ typedef struct ContractWinograd {
     ElementSlots elements;
     WeightViewSlots weight;
     PanelSlots panels;
-    int packed;       /* pointer */
-    int in, out, row; /* row: elements from transformed tile to tile */
-    int tile_blocks, channel_blocks;
+    int packed; /* pointer */
+    int in, out;
+    int row, frequency; /* elements from transformed tile to tile, and frequency to frequency */
+    int chunk_tiles, tile_blocks, channel_blocks;
     int transformed, products, sums, sums_row, pointers; /* offsets in the workspace, behind a
         patch: [frequency][tile][row], [frequency][tile][columns of a panel],
         [tile][result][sums_row], [frequency][tile] */
@@ -36,13 +39,16 @@ static int64_t panel_columns(const CpuTarget *target) {
 }
 
 static void slot_workspace(Slots *slots, ContractWinograd *out, const CpuTarget *target, int64_t in,
-                           int64_t widest) {
-    int64_t all = (int64_t)FREQUENCIES * TILES, row = in + GAP;
-    int64_t transformed = FREQUENCIES * in, products = transformed + all * row;
+                           int64_t tiles, int64_t widest) {
+    int64_t all = FREQUENCIES * tiles, row = integer_round_up(in, target->lanes) + GAP;
+    int64_t frequency = tiles * row + GAP, transformed = FREQUENCIES * row;
+    int64_t products = transformed + FREQUENCIES * frequency;
     int64_t sums = products + all * panel_columns(target);
-    int64_t pointers = sums + (int64_t)RESULTS * TILES * widest;
+    int64_t pointers = sums + RESULTS * tiles * widest;
     int64_t entry = (int64_t)(sizeof(void *) / sizeof(float));
     out->row = slot_number(slots, row);
+    out->frequency = slot_number(slots, frequency);
+    out->chunk_tiles = slot_number(slots, tiles);
     out->transformed = slot_number(slots, transformed);
     out->products = slot_number(slots, products);
     out->sums = slot_number(slots, sums);
@@ -56,8 +62,9 @@ static ContractWinograd slot_contract(Slots *slots, const Kernel *kernel, const 
     const Contraction *c = &kernel->contraction;
     ContractWinograd out = {.tiles = slot_winograd(slots, kernel)};
     Panels panels = gemm_panels(target, c->out, COLUMNS);
-    int64_t tile_blocks = integer_divide_up(winograd_tiles(slots->program, kernel), TILES);
-    int64_t channel_blocks = integer_divide_up(c->in, WEIGHT_CHANNELS);
+    int64_t tiles = c->in < DEEP ? TILES : DEEP_TILES;
+    int64_t tile_blocks = integer_divide_up(winograd_tiles(slots->program, kernel), tiles);
+    int64_t channel_blocks = c->in > WEIGHT_CHANNELS ? c->in / WEIGHT_CHANNELS : 1;
     int64_t packed = FREQUENCIES * c->in * panels.vectors * target->lanes;
     out.elements = slot_elements(slots, kernel);
     out.weight = slot_weight_view(slots, &c->weight);
@@ -67,7 +74,7 @@ static ContractWinograd slot_contract(Slots *slots, const Kernel *kernel, const 
     out.out = slot_number(slots, c->out);
     out.tile_blocks = slot_number(slots, tile_blocks);
     out.channel_blocks = slot_number(slots, channel_blocks);
-    slot_workspace(slots, &out, target, c->in, panels.widest);
+    slot_workspace(slots, &out, target, c->in, tiles, panels.widest);
     slots->chunks = stage == 0 ? panels.count * channel_blocks : tile_blocks * panels.blocks;
     return out;
 }
@@ -102,33 +109,31 @@ static void load_block(Emitter *e, const Kernel *kernel, const ContractWinograd 
     LLVMValueRef first = emit_mul(e, place.index, emit_int(e, (int64_t)lanes * lanes));
     for (int i = 0; i < lanes; i++) {
         LLVMValueRef target = emit_add(e, first, emit_int(e, (int64_t)i * lanes));
+        if (kernel->contraction.bf16)
+            values[i] = emit_round_to_bf16(e, values[i]);
         emit_store_vector(e, values[i], emit_at(e, e->f32, block, target), NULL);
     }
     loop_end(e, &place);
 }
 
-/* A channel of the block, at all frequencies, to `target`, `step` elements from one to the next. */
-static void transform_channel(Emitter *e, LLVMValueRef block, LLVMValueRef channel,
-                              LLVMValueRef target, LLVMValueRef step) {
-    LLVMValueRef columns[3][SIDE], line[3], to[SIDE];
+/* A channel of a block, and where its frequencies go, `step` elements from one to the next. */
+typedef struct BlockChannel {
+    LLVMValueRef block, channel, target, step;
+} BlockChannel;
+
+static LLVMValueRef load_tap(Emitter *e, void *context, int line, int column) {
+    const BlockChannel *c = context;
     int lanes = e->target->lanes;
-    for (int j = 0; j < 3; j++) {
-        for (int i = 0; i < 3; i++) {
-            LLVMValueRef place = emit_add(e, emit_int(e, (int64_t)(i * 3 + j) * lanes), channel);
-            place = emit_at(e, e->f32, block, emit_mul(e, place, emit_int(e, lanes)));
-            line[i] = emit_load_vector(e, e->vector_f32, place, NULL);
-        }
-        emit_winograd_g(e, line, columns[j]);
-    }
-    for (int i = 0; i < SIDE; i++) {
-        for (int j = 0; j < 3; j++)
-            line[j] = columns[j][i];
-        emit_winograd_g(e, line, to);
-        for (int j = 0; j < SIDE; j++) {
-            LLVMValueRef place = emit_mul(e, step, emit_int(e, (int64_t)i * SIDE + j));
-            emit_store_vector(e, to[j], emit_at(e, e->f32, target, place), NULL);
-        }
-    }
+    LLVMValueRef place = emit_int(e, (int64_t)(line * winograd_g.columns + column) * lanes);
+    place = emit_mul(e, emit_add(e, place, c->channel), emit_int(e, lanes));
+    return emit_load_vector(e, e->vector_f32, emit_at(e, e->f32, c->block, place), NULL);
+}
+
+static void store_frequency(Emitter *e, void *context, int line, int column, LLVMValueRef value) {
+    const BlockChannel *c = context;
+    LLVMValueRef place = emit_int(e, (int64_t)line * WINOGRAD_SIDE + column);
+    place = emit_at(e, e->f32, c->target, emit_mul(e, c->step, place));
+    emit_store_vector(e, value, place, NULL);
 }
 
 /* The transformed panel that starts at `column`. */
@@ -137,23 +142,43 @@ static LLVMValueRef packed_panel(Emitter *e, const ContractWinograd *slots, LLVM
     return emit_at(e, e->f32, emit_slot_pointer(e, slots->packed), emit_mul(e, column, size));
 }
 
+/* The channels [first, end) of a chunk: the last has what is left. */
+static void weight_channels(Emitter *e, const ContractWinograd *slots, LLVMValueRef nth,
+                            LLVMValueRef *first, LLVMValueRef *end) {
+    LLVMValueRef unit = emit_int(e, WEIGHT_CHANNELS), in = emit_slot(e, slots->in);
+    LLVMValueRef next = emit_add(e, nth, emit_int(e, 1));
+    LLVMValueRef more = emit_less(e, next, emit_slot(e, slots->channel_blocks));
+    *first = emit_mul(e, nth, unit);
+    *end = LLVMBuildSelect(e->builder, more, emit_mul(e, next, unit), in, "");
+}
+
+/* As many channels at a time as a vector has lanes: the last ones again, where they do not fill
+ * another block. */
 static void emit_packing(Emitter *e, const Kernel *kernel, const ContractWinograd *slots) {
-    LLVMValueRef zero = emit_int(e, 0), lanes = emit_int(e, e->target->lanes);
+    LLVMValueRef zero = emit_int(e, 0), lanes = emit_int(e, e->target->lanes), first, end;
     LLVMValueRef blocks = emit_slot(e, slots->channel_blocks), in = emit_slot(e, slots->in);
-    LLVMValueRef panel = emit_div(e, e->chunk, blocks), unit = emit_int(e, WEIGHT_CHANNELS);
-    LLVMValueRef first = emit_mul(e, emit_rem(e, e->chunk, blocks), unit);
+    LLVMValueRef panel = emit_div(e, e->chunk, blocks);
     LLVMValueRef start = emit_panel_start(e, &slots->panels, panel);
     LLVMValueRef width = emit_panel_width(e, &slots->panels, panel);
     LLVMValueRef target = packed_panel(e, slots, start), step = emit_mul(e, in, width);
     int elements = WINOGRAD_TAPS * e->target->lanes * e->target->lanes;
     LLVMValueRef block = emit_array(e, e->f32, elements);
-    Loop channels = loop_begin(e, first, emit_min(e, in, emit_add(e, first, unit)), lanes);
+    weight_channels(e, slots, emit_rem(e, e->chunk, blocks), &first, &end);
+    Loop channels = loop_begin(e, first, end, lanes);
+    LLVMValueRef begin = emit_min(e, channels.index, emit_sub(e, end, lanes));
     Loop lane = loop_begin(e, zero, width, lanes);
-    load_block(e, kernel, slots, channels.index, emit_add(e, start, lane.index), block);
+    load_block(e, kernel, slots, begin, emit_add(e, start, lane.index), block);
     Loop channel = loop_begin(e, zero, lanes, emit_int(e, 1));
-    LLVMValueRef row = emit_mul(e, emit_add(e, channels.index, channel.index), width);
-    transform_channel(e, block, channel.index,
-                      emit_at(e, e->f32, target, emit_add(e, row, lane.index)), step);
+    LLVMValueRef row = emit_mul(e, emit_add(e, begin, channel.index), width);
+    BlockChannel transformed = {
+        .block = block,
+        .channel = channel.index,
+        .target = emit_at(e, e->f32, target, emit_add(e, row, lane.index)),
+        .step = step,
+    };
+    WinogradProduct product = {
+        .matrix = &winograd_g, .load = load_tap, .store = store_frequency, .context = &transformed};
+    emit_winograd_product(e, &product);
     loop_end(e, &channel);
     loop_end(e, &lane);
     loop_end(e, &channels);
@@ -172,7 +197,7 @@ typedef struct TileChunk {
 
 static TileChunk begin_chunk(Emitter *e, const Kernel *kernel, const ContractWinograd *slots) {
     TileChunk chunk = {.kernel = kernel, .slots = slots};
-    LLVMValueRef blocks = emit_slot(e, slots->tile_blocks), unit = emit_int(e, TILES);
+    LLVMValueRef blocks = emit_slot(e, slots->tile_blocks), unit = emit_slot(e, slots->chunk_tiles);
     chunk.first = emit_mul(e, emit_rem(e, e->chunk, blocks), unit);
     chunk.count = emit_min(e, unit, emit_sub(e, emit_slot(e, slots->tiles.tiles), chunk.first));
     chunk.columns = emit_panel_block(e, &slots->panels, emit_div(e, e->chunk, blocks));
@@ -184,14 +209,14 @@ static TileChunk begin_chunk(Emitter *e, const Kernel *kernel, const ContractWin
 }
 
 static void transform_tiles(Emitter *e, const TileChunk *chunk) {
-    LLVMValueRef row = emit_slot(e, chunk->slots->row);
     WinogradInput input = {.slots = &chunk->slots->tiles,
                            .first = emit_int(e, 0),
                            .count = emit_slot(e, chunk->slots->in),
                            .patch = e->workspace,
                            .target = chunk->transformed,
-                           .frequency = emit_mul(e, row, emit_int(e, TILES)),
-                           .row = row};
+                           .frequency = emit_slot(e, chunk->slots->frequency),
+                           .row = emit_slot(e, chunk->slots->row)};
+    emit_winograd_pointers(e, &input, emit_slot(e, chunk->slots->chunk_tiles), chunk->pointers);
     emit_winograd_input(e, &input, chunk->first, chunk->count);
 }
 
@@ -204,7 +229,7 @@ static void multiply_panel(Emitter *e, const TileChunk *chunk, LLVMValueRef colu
     LLVMValueRef panel = packed_panel(e, slots, column);
     LLVMValueRef c_row = emit_int(e, panel_columns(e->target));
     Loop frequency = loop_begin(e, zero, emit_int(e, FREQUENCIES), one);
-    LLVMValueRef first = emit_mul(e, frequency.index, emit_int(e, TILES));
+    LLVMValueRef first = emit_mul(e, frequency.index, emit_slot(e, slots->chunk_tiles));
     LLVMValueRef terms = emit_mul(e, frequency.index, in);
     GemmOperands o = {.a = emit_at(e, e->pointer, chunk->pointers, first),
                       .first = zero,
@@ -220,35 +245,41 @@ static void multiply_panel(Emitter *e, const TileChunk *chunk, LLVMValueRef colu
     loop_end(e, &frequency);
 }
 
+/* A vector of a tile's products: its column (i64) in the panel and in the sums. */
+typedef struct ProductVector {
+    const TileChunk *chunk;
+    LLVMValueRef tile, lane, column;
+} ProductVector;
+
+static LLVMValueRef load_product(Emitter *e, void *context, int line, int column) {
+    const ProductVector *vector = context;
+    LLVMValueRef place = emit_mul(e, emit_slot(e, vector->chunk->slots->chunk_tiles),
+                                  emit_int(e, (int64_t)line * WINOGRAD_SIDE + column));
+    place = emit_mul(e, emit_add(e, place, vector->tile), emit_int(e, panel_columns(e->target)));
+    place = emit_at(e, e->f32, vector->chunk->products, emit_add(e, place, vector->lane));
+    return emit_load_vector(e, e->vector_f32, place, NULL);
+}
+
+static void store_sum(Emitter *e, void *context, int line, int column, LLVMValueRef value) {
+    const ProductVector *vector = context;
+    const ContractWinograd *slots = vector->chunk->slots;
+    LLVMValueRef row = emit_mul(e, vector->tile, emit_int(e, RESULTS));
+    row = emit_add(e, row, emit_int(e, (int64_t)line * WINOGRAD_RESULTS + column));
+    LLVMValueRef place =
+        emit_add(e, emit_mul(e, row, emit_slot(e, slots->sums_row)), vector->column);
+    emit_store_vector(e, value, emit_at(e, e->f32, vector->chunk->sums, place), NULL);
+}
+
 /* The products of a panel's columns, transformed back, to the sums. */
 static void transform_products(Emitter *e, const TileChunk *chunk, LLVMValueRef column,
                                LLVMValueRef width) {
-    LLVMValueRef zero = emit_int(e, 0), c_row = emit_int(e, panel_columns(e->target));
-    LLVMValueRef sums_row = emit_slot(e, chunk->slots->sums_row);
+    LLVMValueRef zero = emit_int(e, 0);
     Loop tile = loop_begin(e, zero, chunk->count, emit_int(e, 1));
     Loop lane = loop_begin(e, zero, width, emit_int(e, e->target->lanes));
-    LLVMValueRef lines[2][SIDE], products[SIDE], to[2];
-    for (int j = 0; j < SIDE; j++) {
-        for (int i = 0; i < SIDE; i++) {
-            LLVMValueRef place = emit_int(e, (int64_t)(i * SIDE + j) * TILES);
-            place = emit_mul(e, emit_add(e, place, tile.index), c_row);
-            place = emit_at(e, e->f32, chunk->products, emit_add(e, place, lane.index));
-            products[i] = emit_load_vector(e, e->vector_f32, place, NULL);
-        }
-        emit_winograd_a_turned(e, products, to);
-        for (int i = 0; i < 2; i++)
-            lines[i][j] = to[i];
-    }
-    LLVMValueRef first = emit_mul(e, tile.index, emit_int(e, RESULTS));
-    LLVMValueRef at = emit_add(e, column, lane.index);
-    for (int i = 0; i < 2; i++) {
-        emit_winograd_a_turned(e, lines[i], to);
-        for (int j = 0; j < 2; j++) {
-            LLVMValueRef place = emit_add(e, first, emit_int(e, (int64_t)i * 2 + j));
-            place = emit_add(e, emit_mul(e, place, sums_row), at);
-            emit_store_vector(e, to[j], emit_at(e, e->f32, chunk->sums, place), NULL);
-        }
-    }
+    ProductVector vector = {chunk, tile.index, lane.index, emit_add(e, column, lane.index)};
+    WinogradProduct product = {
+        .matrix = &winograd_a, .load = load_product, .store = store_sum, .context = &vector};
+    emit_winograd_product(e, &product);
     loop_end(e, &lane);
     loop_end(e, &tile);
 }
@@ -272,8 +303,6 @@ static void finish_result(Emitter *e, void *context, LLVMValueRef result, RowPla
 static void emit_tiles(Emitter *e, const Kernel *kernel, const ContractWinograd *slots) {
     LLVMValueRef zero = emit_int(e, 0), one = emit_int(e, 1);
     TileChunk chunk = begin_chunk(e, kernel, slots);
-    emit_even_pointers(e, chunk.transformed, emit_slot(e, slots->row),
-                       emit_int(e, FREQUENCIES * TILES), chunk.pointers);
     transform_tiles(e, &chunk);
     Loop panels = loop_begin(e, chunk.columns.first, chunk.columns.end, one);
     LLVMValueRef column = emit_panel_start(e, &slots->panels, panels.index);

@@ -100,7 +100,10 @@ Status cpu_list(Arena *arena, const Program *program, const CpuTarget *target, C
 
 /* The multiply-adds that the code of a kernel executes: kernel_multiply_adds, but fewer where
  * Winograd's tiles are multiplied. */
-int64_t cpu_multiply_adds(const Program *program, const Kernel *kernel);
+int64_t cpu_multiply_adds(const Program *program, const Kernel *kernel, const CpuTarget *target);
+
+/* Whether they are multiplied by the target's instructions for products of bf16. */
+bool cpu_multiplies_tiles(const Program *program, const Kernel *kernel, const CpuTarget *target);
 
 /* A plan that measures the machine: a launch of multiply-adds in registers, and one that reads its
  * scratch region once, which is far larger than a cache and has to be written before (memory that

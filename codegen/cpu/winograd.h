@@ -1,12 +1,11 @@
-/* Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray, 2016): of a tile of 2 x 2 results 16
- * products a pair of channels instead of 36. With d the 4 x 4 positions that the tile reads and g
+/* Winograd's minimal filtering F(4x4, 3x3) (Lavin and Gray, 2016): of a tile of 4 x 4 results 36
+ * products a pair of channels instead of 144. With d the 6 x 6 positions that the tile reads and g
  * the 3 x 3 taps of the weight
  *
  *     y = A^T [G g G^T * B^T d B] A,        dg = G^T [sum over tiles of B^T d B * A dy A^T] G
  *
- * where * multiplies element by element, and A, B and G have the elements 0, 1, -1 and 1/2. So the
- * 9 x in terms of a result become 16 sums of `in` terms, and errors are no larger than those of one
- * long sum. What is not finite reaches all results of the tiles that read it. */
+ * where * multiplies element by element. So the 9 x in terms of a result become 36 sums of `in`
+ * terms, in fp32. What is not finite reaches all results of the tiles that read it. */
 #ifndef SPARKC_CODEGEN_CPU_WINOGRAD_H
 #define SPARKC_CODEGEN_CPU_WINOGRAD_H
 
@@ -14,13 +13,17 @@
 
 enum {
     WINOGRAD_TAPS = 9,
-    WINOGRAD_SIDE = 4, /* positions that a tile reads, in a direction; it has 2 results */
+    WINOGRAD_RESULTS = 4, /* of a tile, in a direction, */
+    WINOGRAD_SIDE = 6,    /* and positions that it reads */
     WINOGRAD_FREQUENCIES = WINOGRAD_SIDE * WINOGRAD_SIDE
 };
 
-/* Whether a contract or contract_weight is computed so: in fp32, 3x3 taps side by side between
- * dense pictures of one size, without groups, and enough channels to pay for the transforms. */
-bool contraction_takes_winograd(const Kernel *kernel);
+/* Whether a contract or contract_weight is computed so: 3x3 taps side by side between dense
+ * pictures of one size, without groups, and channels and tiles enough to pay for the transforms.
+ * In bf16 operands are rounded before they are transformed, and where there are tiles for bf16 they
+ * are used instead. */
+bool contraction_takes_winograd(const Program *program, const Kernel *kernel,
+                                const CpuTarget *target);
 
 /* The multiply-adds that are executed then. */
 int64_t winograd_multiply_adds(const Program *program, const Kernel *kernel);
@@ -48,28 +51,46 @@ typedef struct WinogradTile {
 /* Tile number `number` of all. */
 WinogradTile emit_winograd_tile(Emitter *emitter, const WinogradSlots *slots, LLVMValueRef number);
 
-/* Calls `body` for the four results of a tile that are in the picture, result number `result` (i64,
- * 0 .. 3) at `place`. */
+/* Calls `body` for those results of a tile that are in the picture, result number `result` (i64) at
+ * `place`. */
 typedef void WinogradResult(Emitter *emitter, void *context, LLVMValueRef result, RowPlace *place);
 void emit_winograd_results(Emitter *emitter, const WinogradTile *tile, const SpaceSlots *space,
                            WinogradResult *body, void *context);
 
-/* B^T d B of channels [first, first + count), whole vectors, of some tiles, behind the prologue:
- * frequency f of tile t at target + f * frequency + t * row fp32. `patch` is workspace, 16 x count
- * fp32. */
+/* B^T d B of channels [first, first + count) of some tiles, behind the prologue: frequency f of
+ * tile t at target + f * frequency + t * row fp32, whole vectors. `patch` is workspace, side^2 x
+ * whole vectors fp32. */
 typedef struct WinogradInput {
     const WinogradSlots *slots;
     LLVMValueRef first, count, patch, target, frequency, row;
 } WinogradInput;
 
+/* Pointers to the rows of `tiles` (i64) tiles: [frequency][tile]. */
+void emit_winograd_pointers(Emitter *emitter, const WinogradInput *input, LLVMValueRef tiles,
+                            LLVMValueRef pointers);
+
 /* For tiles [begin, begin + tiles). */
 void emit_winograd_input(Emitter *emitter, const WinogradInput *input, LLVMValueRef begin,
                          LLVMValueRef tiles);
 
-/* The products G, A and their transposes with a column, from the left. */
-void emit_winograd_g(Emitter *emitter, LLVMValueRef const from[3], LLVMValueRef to[4]);
-void emit_winograd_g_turned(Emitter *emitter, LLVMValueRef const from[4], LLVMValueRef to[3]);
-void emit_winograd_a(Emitter *emitter, LLVMValueRef const from[2], LLVMValueRef to[4]);
-void emit_winograd_a_turned(Emitter *emitter, LLVMValueRef const from[4], LLVMValueRef to[2]);
+/* A^T, B^T and G. */
+typedef struct WinogradMatrix {
+    int rows, columns;
+    const double *elements;
+} WinogradMatrix;
+
+extern const WinogradMatrix winograd_a, winograd_b, winograd_g;
+
+/* M X M^T, or M^T X M if the matrix M is turned, of a square X of vectors: they are loaded, and
+ * those of the result stored, by line and column. */
+typedef struct WinogradProduct {
+    const WinogradMatrix *matrix;
+    bool turned;
+    LLVMValueRef (*load)(Emitter *emitter, void *context, int line, int column);
+    void (*store)(Emitter *emitter, void *context, int line, int column, LLVMValueRef value);
+    void *context;
+} WinogradProduct;
+
+void emit_winograd_product(Emitter *emitter, const WinogradProduct *product);
 
 #endif

@@ -90,7 +90,7 @@ static const Rule rules[OP_COUNT] = {
 };
 #undef ACTIVATION
 
-static double units(double terms) {
+double tolerance_of_terms(double terms) {
     return UNIT * (4 + 4 * sqrt(terms));
 }
 
@@ -267,7 +267,7 @@ static void bound_exact(Bounding *b) {
 
 static void bound_result(Bounding *b) {
     for (size_t i = 0; i < b->result->count; i++)
-        b->bounds[i] = units(1) * fabs(b->result->data[i]);
+        b->bounds[i] = tolerance_of_terms(1) * fabs(b->result->data[i]);
     add_spreads(b);
 }
 
@@ -280,7 +280,7 @@ static bool bound_plain_sum(Bounding *b) {
         const double *bounds = operand_bound(b, i);
         for (size_t k = 0; k < b->result->count; k++) {
             double off = bounds ? bounds[k] : 0;
-            b->bounds[k] += off + units(1) * (fabs(b->operands[i].data[k]) + off);
+            b->bounds[k] += off + tolerance_of_terms(1) * (fabs(b->operands[i].data[k]) + off);
         }
     }
     return plain;
@@ -289,7 +289,7 @@ static bool bound_plain_sum(Bounding *b) {
 /* The terms' own bounds add up as they are: raised magnitudes less the magnitudes. */
 static void bound_terms(Bounding *b) {
     const char *signs = rules[b->node->op].signs;
-    double factor = units(count_terms(b->graph, b->node));
+    double factor = tolerance_of_terms(count_terms(b->graph, b->node));
     if (bound_plain_sum(b))
         return;
     add_magnitudes(b, true, all_exact(b) ? factor : 1 + factor);
@@ -309,7 +309,7 @@ static void bound_activation(Bounding *b) {
         double x = isfinite(saved) ? fabs(saved) : 0; /* else a finite result is a constant's */
         double magnitude =
             derivative ? (1 + x) * fabs(b->operands[1].data[i]) : x + fabs(y->data[i]);
-        b->bounds[i] = units(1) * magnitude;
+        b->bounds[i] = tolerance_of_terms(1) * magnitude;
     }
     add_spreads(b);
 }
@@ -330,7 +330,7 @@ static void bound_moments(Bounding *b) {
         double mean = own.results[1].data[i], m2 = own.results[2].data[i];
         double distance = off.results[1].data[i], rounding = 4 * UNIT * mean;
         double squares = n * rounding * rounding + off.results[2].data[i] + n * distance * distance;
-        b->bounds[i] = units(terms) * m2 + 2 * sqrt(m2 * squares) + squares;
+        b->bounds[i] = tolerance_of_terms(terms) * m2 + 2 * sqrt(m2 * squares) + squares;
     }
     end_evaluation(b, &off);
     end_evaluation(b, &own);
@@ -377,7 +377,8 @@ static void bound_patches(Bounding *b) {
         const Patch *patch = &patches[patch_of(b, &x->type, i)];
         double sd = sqrt(patch->squares / (patch->count - 1) + eps);
         double mean = patch->magnitude / patch->count, y = fabs(b->result->data[i]);
-        b->bounds[i] = units(patch->count) * ((fabs(x->data[i]) + mean) / sd + y * (1 + mean / sd));
+        b->bounds[i] = tolerance_of_terms(patch->count) *
+                       ((fabs(x->data[i]) + mean) / sd + y * (1 + mean / sd));
     }
     add_spreads(b);
 }
@@ -400,8 +401,9 @@ static void bound_log_softmax(Bounding *b) {
             off = fmax(off, bound_at(b, 0, i));
         }
         for (size_t i = row; i < row + width; i++)
-            b->bounds[i] = units((double)width) + units(1) * (2 * most + fabs(b->result->data[i])) +
-                           off + bound_at(b, 0, i);
+            b->bounds[i] = tolerance_of_terms((double)width) +
+                           tolerance_of_terms(1) * (2 * most + fabs(b->result->data[i])) + off +
+                           bound_at(b, 0, i);
     }
 }
 
@@ -417,8 +419,9 @@ static void bound_log_softmax_grad(Bounding *b) {
         }
         for (size_t i = row; i < row + width; i++) {
             double power = exp(y[i] + bound_at(b, 0, i)), own = fabs(dy[i]) + bound_at(b, 1, i);
-            b->bounds[i] = units((double)width) * (own + power * magnitudes * (1 + fabs(y[i]))) +
-                           bound_at(b, 1, i) + power * off + (power - exp(y[i])) * magnitudes;
+            b->bounds[i] =
+                tolerance_of_terms((double)width) * (own + power * magnitudes * (1 + fabs(y[i]))) +
+                bound_at(b, 1, i) + power * off + (power - exp(y[i])) * magnitudes;
         }
     }
 }

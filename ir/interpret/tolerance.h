@@ -15,6 +15,9 @@
 
 #include "ir/interpret/interpret.h"
 
+/* The factor of M for n terms. */
+double tolerance_of_terms(double terms);
+
 /* Within an InterpreterObserver: a bound for each element of the value that is being observed and
  * has this tensor, provided that the back end had the interpreter's operands. In the arena; as many
  * as the tensor has.

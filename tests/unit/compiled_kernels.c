@@ -14,8 +14,7 @@
 enum { ROWS = FIXTURE_BATCH * FIXTURE_HEIGHT * FIXTURE_WIDTH };
 
 /* A kernel's text, in which C stands for the channels, I for those of an image, S for C x C, K and
- * N for 9 times S and C, H, L, M and P for those of 48, 92, 24 and 77 rows, Q for 40 C, R for 9 C
- * Q, T for an image of Q. */
+ * N for 9 times S and C, H, L and M for those of 48, 92 and 24 rows, Q for 40 C, R for 9 C Q. */
 typedef struct Case {
     const char *name;
     const char *output;          /* type of y */
@@ -40,10 +39,6 @@ typedef struct Case {
     "taps dense {extent=[8, 12]} {scale=[2, 2]}\n"                                                 \
     "tap 0 [-1, -1], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [0, 0], 5 [0, 1], 6 [1, -1], 7 [1, 0], "   \
     "8 [2, 2]\n"
-#define TAPS_ODD                                                                                   \
-    "taps dense {extent=[7, 11]}\n"                                                                \
-    "tap 0 [0, 0], 1 [-1, 0], 2 [-1, 1], 3 [0, -1], 4 [-1, -1], 5 [0, 1], 6 [1, 1], 7 [1, 0], "    \
-    "8 [1, -1]\n"
 #define TAPS_HIDDEN "taps masked {extent=[8, 12], stride=1}\n" PLACES_3x3
 #define TAP_HIDDEN  "taps masked {extent=[8, 12], stride=1}\ntap 0 [0, 1]\n"
 #define TURNED      "weight %inputs:w {tap=5, in=1, out=C}\n"
@@ -243,20 +238,11 @@ static const char *fill(Arena *arena, const char *text, int channels) {
     const struct {
         char letter;
         int number;
-    } letters[] = {{'C', channels},
-                   {'D', 2 * channels},
-                   {'I', 96 * channels},
-                   {'J', 192 * channels},
-                   {'S', channels * channels},
-                   {'K', 9 * channels * channels},
-                   {'N', 9 * channels},
-                   {'H', 48 * channels},
-                   {'L', 92 * channels},
-                   {'M', 24 * channels},
-                   {'P', 77 * channels},
-                   {'Q', 40 * channels},
-                   {'T', 3840 * channels},
-                   {'R', 360 * channels * channels}};
+    } letters[] = {
+        {'C', channels},       {'D', 2 * channels},        {'I', 96 * channels},
+        {'J', 192 * channels}, {'S', channels * channels}, {'K', 9 * channels * channels},
+        {'N', 9 * channels},   {'H', 48 * channels},       {'L', 92 * channels},
+        {'M', 24 * channels},  {'Q', 40 * channels},       {'R', 360 * channels * channels}};
     Text out = text_create(arena);
     for (; *text; text++) {
         bool found = false;
@@ -438,63 +424,6 @@ static void test_visible_rows(void) {
     run_case(&behind, 1100, false);
 }
 
-/* Tiles of 2 x 2 results: however the weight lies, behind a prologue, in pictures whose sides are
- * odd, of more columns than a chunk has; gradients of several parts, each of several stretches. */
-static void test_winograd(void) {
-    static const Case rows = {
-        "winograd of rows of a weight", "f32<2x8x12xC>", "f32",
-        "contract x C|contraction {in=C, out=C}\n" TAPS_3x3 "a " F
-        "\nweight %inputs:w {tap=5, in=C, out=1}\noperand element same " X
-        "\nexpression t0 = operand 0; t1 = operand 1; t2 = add t0 t1; -> t2\n" Y,
-        false};
-    static const Case odd = {"winograd of odd sides", "f32<2x7x11xC>", "bf16",
-                             "contract x C|[7, 11]|contraction {in=C, out=C}\n" TAPS_ODD "a " X
-                             "\n" WEIGHT PASS "out %outputs:y {image=P, row=C}\n",
-                             false};
-    static const Case wide = {"winograd of many columns", "f32<2x8x12xQ>", "f32",
-                              "contract x Q|contraction {in=C, out=Q}\n" TAPS_3x3 "a " X
-                              "\n" WEIGHT PASS "out %outputs:y {image=T, row=Q}\n",
-                              false};
-    static const Case weight = {"winograd of a gradient of a weight, of odd sides", "f32[K]", "f32",
-                                "contract_weight x C|[7, 11]|contraction {in=C, out=C}\n" TAPS_ODD
-                                "a " X "\n" TIMES_F "b %inputs:f {image=P, row=C}\n"
-                                "weight %outputs:y {tap=S, in=C, out=1}\n",
-                                false};
-    static const Case parts = {"winograd of a gradient of a weight, of many tiles", "f32[K]", "f32",
-                               "contract_weight x C|[46, 46]|contraction {in=C, out=C}\n"
-                               "taps dense {extent=[46, 46]}\n" PLACES_3x3
-                               "a %inputs:x {image=C, row=1}\nb %inputs:f {image=C, row=1}\n"
-                               "weight %outputs:y {tap=S, in=C, out=1}\n",
-                               false};
-    static const int widths[] = {80, 96};
-    run_case(&parts, 80, false);
-    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
-        run_case(&weight, widths[i], false);
-        run_case(find_case("contract_weight"), widths[i], false);
-        run_case(&rows, widths[i], false);
-        run_case(&odd, widths[i], false);
-        run_case(find_case(LINES), widths[i], false);
-    }
-    run_case(&wide, 48, false);
-    run_case(find_case("contract_weight"), 208, false); /* blocks of channels and of columns */
-}
-
-/* What is executed: 16 products a tile, from so many channels on. */
-static void test_multiply_adds(void) {
-    const Case *test = find_case("contract");
-    for (int channels = 64; channels <= 96; channels += 32) {
-        Arena *arena = arena_create();
-        KernelFixture fixture = kernel_fixture_create(program_text(arena, test, channels));
-        const Kernel *kernel = fixture.program->kernels.items[0];
-        int64_t needed = (int64_t)9 * ROWS * channels * channels, tiles = ROWS / 4;
-        CU_ASSERT_EQUAL(kernel_multiply_adds(fixture.program, kernel), needed);
-        CU_ASSERT_EQUAL(cpu_multiply_adds(fixture.program, kernel),
-                        channels == 64 ? needed : 16 * tiles * channels * channels);
-        kernel_fixture_destroy(&fixture);
-        arena_destroy(arena);
-    }
-}
-
 /* So many columns that a part of the rows has both pictures, which are multiplied together. */
 static void test_pictures_together(void) {
     static const Case test = {"contract_weight in bf16 of pictures together", "f32[R]", "f32",
@@ -576,8 +505,6 @@ static CU_TestInfo tests[] = {
     {"every kind of kernel to the bit", test_kinds},
     {"more channels than are packed at a time", test_channels_in_parts},
     {"visible rows of many channels", test_visible_rows},
-    {"tiles of Winograd", test_winograd},
-    {"multiply-adds of tiles of Winograd", test_multiply_adds},
     {"gradient of a weight over pictures together", test_pictures_together},
     {"contractions of what is not a number", test_not_a_number},
     {"every rounding", test_every_rounding},

@@ -21,8 +21,8 @@ typedef struct BenchSettings {
 
 /* What the machine can do with these threads and this CPU's instructions. */
 typedef struct BenchPeak {
-    double flops, bytes;   /* per second */
-    bool tiles;            /* flops: of products of bf16 tiles, as the contractions are */
+    double flops, bytes;   /* per second: multiply-adds of fp32; what is read from memory */
+    double tile_flops;     /* of products of bf16 by instructions for them; 0: there are none */
     double launch_seconds; /* of a launch that does next to nothing */
 } BenchPeak;
 
@@ -48,6 +48,7 @@ typedef struct BenchKernel {
     bool contract;
     int first_launch, launch_count;
     double seconds;                             /* median of the timed steps */
+    double arithmetic_seconds;                  /* of its multiply-adds at their peak */
     double triad_seconds, cold_triad_seconds;   /* of a stream of the same size and mix, on memory
                                                    just used and not; 0: not a map or reduction */
     int64_t multiply_adds, multiply_adds_dense; /* executed; the same with all cells visible */
@@ -111,7 +112,7 @@ typedef struct BenchShape {
     const Kernel *kernel; /* the first of them */
     int64_t rows, terms;  /* of the result; of each of its sums */
     int kernels;
-    double seconds, bound_seconds;
+    double seconds, arithmetic_seconds, bound_seconds;
     double share; /* of the arithmetic peak */
     int64_t multiply_adds;
     BenchBound bound;

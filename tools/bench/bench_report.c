@@ -11,7 +11,7 @@
 typedef struct Sum {
     const char *name;
     int kernels;
-    double seconds, triad_seconds, cold_triad_seconds;
+    double seconds, arithmetic_seconds, triad_seconds, cold_triad_seconds;
     int64_t multiply_adds, multiply_adds_dense, bytes;
 } Sum;
 
@@ -28,11 +28,18 @@ const char *bench_part_name(BenchPart part) {
 static void add_to(Sum *sum, const BenchKernel *kernel) {
     sum->kernels++;
     sum->seconds += kernel->seconds;
+    sum->arithmetic_seconds += kernel->arithmetic_seconds;
     sum->triad_seconds += kernel->triad_seconds;
     sum->cold_triad_seconds += kernel->cold_triad_seconds;
     sum->multiply_adds += kernel->multiply_adds;
     sum->multiply_adds_dense += kernel->multiply_adds_dense;
     sum->bytes += kernel->bytes;
+}
+
+static Sum sum_kernel(const BenchKernel *kernel) {
+    Sum sum = {.name = kernel->kernel->name};
+    add_to(&sum, kernel);
+    return sum;
 }
 
 static Sum sum_part(const BenchResult *result, BenchPart part) {
@@ -76,17 +83,13 @@ static double over(double amount, double seconds) {
     return seconds > 0 ? amount / seconds : 0;
 }
 
-static double flops_share(const BenchResult *result, int64_t multiply_adds, double seconds) {
-    return over(2 * (double)multiply_adds, seconds) / result->peak.flops;
-}
-
 /* The share of the multiply-adds of whole pictures that hidden cells save. */
 static double skipped_share(int64_t executed, int64_t dense) {
     return dense > 0 ? 1 - (double)executed / (double)dense : 0;
 }
 
-static double bytes_share(const BenchResult *result, int64_t bytes, double seconds) {
-    return over((double)bytes, seconds) / result->peak.bytes;
+static double bytes_share(const BenchResult *result, const Sum *sum) {
+    return over((double)sum->bytes, sum->seconds) / result->peak.bytes;
 }
 
 /* ---- Text ------------------------------------------------------------------------------------ */
@@ -97,13 +100,13 @@ static void print_header(const char *what, const char *kind, const char *last) {
 }
 
 /* Without an end of the line. */
-static void print_row(const BenchResult *result, const char *name, const char *kind, double seconds,
-                      int64_t multiply_adds, int64_t bytes) {
+static void print_row(const BenchResult *result, const char *kind, const Sum *sum) {
     double step = median_step(result);
-    printf("%-36s %-15s %10.3f %5.1f%% %9.2f %5.1f%% %8.2f %5.1f%%", name, kind, 1e3 * seconds,
-           100 * over(seconds, step), 2e-9 * over((double)multiply_adds, seconds),
-           100 * flops_share(result, multiply_adds, seconds), 1e-9 * over((double)bytes, seconds),
-           100 * bytes_share(result, bytes, seconds));
+    printf("%-36s %-15s %10.3f %5.1f%% %9.2f %5.1f%% %8.2f %5.1f%%", sum->name, kind,
+           1e3 * sum->seconds, 100 * over(sum->seconds, step),
+           2e-9 * over((double)sum->multiply_adds, sum->seconds),
+           100 * over(sum->arithmetic_seconds, sum->seconds),
+           1e-9 * over((double)sum->bytes, sum->seconds), 100 * bytes_share(result, sum));
 }
 
 static void print_sum(const BenchResult *result, Sum sum) {
@@ -111,7 +114,7 @@ static void print_sum(const BenchResult *result, Sum sum) {
     if (sum.kernels == 0)
         return;
     snprintf(count, sizeof count, "%d kernels", sum.kernels);
-    print_row(result, sum.name, count, sum.seconds, sum.multiply_adds, sum.bytes);
+    print_row(result, count, &sum);
     if (sum.multiply_adds_dense > 0)
         printf(" %5.1f%%", 100 * skipped_share(sum.multiply_adds, sum.multiply_adds_dense));
     putchar('\n');
@@ -136,8 +139,10 @@ static void print_totals(const BenchResult *result) {
     else
         printf("whole pictures");
     printf(", %d threads, %s\n", result->threads, result->target.cpu);
-    printf("machine: %.1f GFLOP/s%s, %.1f GB/s\n", 1e-9 * result->peak.flops,
-           result->peak.tiles ? " of bf16 tiles" : "", 1e-9 * result->peak.bytes);
+    printf("machine: %.1f GFLOP/s", 1e-9 * result->peak.flops);
+    if (result->peak.tile_flops > 0)
+        printf(", %.1f of bf16 tiles", 1e-9 * result->peak.tile_flops);
+    printf(", %.1f GB/s\n", 1e-9 * result->peak.bytes);
     printf("step: %.4f s (%.4f to %.4f of %d), %.3f images/s", step, result->step_seconds[0],
            result->step_seconds[result->step_count - 1], result->step_count,
            (double)geometry->batch / step);
@@ -152,7 +157,7 @@ static void print_totals(const BenchResult *result) {
     printf(", %.1f %% of whole pictures skipped\n",
            100 * skipped_share(all.multiply_adds, all.multiply_adds_dense));
     printf("contracts: %.1f %% of the peak\n",
-           100 * flops_share(result, contracts.multiply_adds, contracts.seconds));
+           100 * over(contracts.arithmetic_seconds, contracts.seconds));
     print_triad(result, KERNEL_MAP);
     print_triad(result, KERNEL_REDUCE);
     printf("memory: %.1f MB planned, %.1f MB resident at most\n", 1e-6 * (double)result->peak_bytes,
@@ -173,8 +178,8 @@ static int slower_first(const void *a, const void *b) {
 static void print_kernel(const BenchResult *result, const BenchKernel *kernel) {
     double least;
     BenchBound bound = bench_bound(result, kernel, &least);
-    print_row(result, kernel->kernel->name, kernel_kind_name(kernel->kernel->kind), kernel->seconds,
-              kernel->multiply_adds, kernel->bytes);
+    Sum sum = sum_kernel(kernel);
+    print_row(result, kernel_kind_name(kernel->kernel->kind), &sum);
     if (kernel->triad_seconds > 0)
         printf(" %5.1f%%", 100 * over(kernel->triad_seconds, kernel->seconds));
     else
@@ -213,16 +218,15 @@ void bench_print(const BenchResult *result, int top) {
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
-static json_t *rates_json(const BenchResult *result, double seconds, int64_t multiply_adds,
-                          int64_t bytes) {
-    return json_pack("{s:f, s:I, s:I, s:f, s:f}", "seconds", seconds, "flops",
-                     (json_int_t)(2 * multiply_adds), "bytes", (json_int_t)bytes, "share_of_peak",
-                     flops_share(result, multiply_adds, seconds), "share_of_memory",
-                     bytes_share(result, bytes, seconds));
+static json_t *rates_json(const BenchResult *result, const Sum *sum) {
+    return json_pack("{s:f, s:I, s:I, s:f, s:f}", "seconds", sum->seconds, "flops",
+                     (json_int_t)(2 * sum->multiply_adds), "bytes", (json_int_t)sum->bytes,
+                     "share_of_peak", over(sum->arithmetic_seconds, sum->seconds),
+                     "share_of_memory", bytes_share(result, sum));
 }
 
 static json_t *sum_json(const BenchResult *result, Sum sum) {
-    json_t *json = rates_json(result, sum.seconds, sum.multiply_adds, sum.bytes);
+    json_t *json = rates_json(result, &sum);
     json_object_set_new(json, "name", json_string(sum.name));
     json_object_set_new(json, "kernels", json_integer(sum.kernels));
     json_object_set_new(json, "flops_dense",
@@ -260,7 +264,8 @@ static void set_limits(const BenchResult *result, const BenchKernel *kernel, jso
 }
 
 static json_t *kernel_json(const BenchResult *result, const BenchKernel *kernel) {
-    json_t *json = rates_json(result, kernel->seconds, kernel->multiply_adds, kernel->bytes);
+    Sum sum = sum_kernel(kernel);
+    json_t *json = rates_json(result, &sum);
     json_object_set_new(json, "name", bench_name_json(kernel->kernel->name));
     json_object_set_new(json, "layer", bench_name_json(kernel->layer));
     json_object_set_new(json, "part", json_string(part_names[kernel->part]));
@@ -296,11 +301,11 @@ static json_t *kinds_json(const BenchResult *result) {
 }
 
 static json_t *machine_json(const BenchResult *result) {
-    return json_pack("{s:s, s:s, s:i, s:b, s:f, s:f, s:f}", "cpu", result->target.cpu, "features",
-                     result->target.features, "threads", result->threads, "tiles",
-                     (int)result->peak.tiles, "flops_per_second", result->peak.flops,
-                     "bytes_per_second", result->peak.bytes, "launch_seconds",
-                     result->peak.launch_seconds);
+    const BenchPeak *peak = &result->peak;
+    return json_pack("{s:s, s:s, s:i, s:f, s:f, s:f, s:f}", "cpu", result->target.cpu, "features",
+                     result->target.features, "threads", result->threads, "flops_per_second",
+                     peak->flops, "tile_flops_per_second", peak->tile_flops, "bytes_per_second",
+                     peak->bytes, "launch_seconds", peak->launch_seconds);
 }
 
 /* Of all kernels of a kind together: weighted by the time that they take. */
@@ -326,7 +331,7 @@ static void add_work(const BenchResult *result, json_t *json) {
     json_object_set_new(json, "multiply_adds_executed",
                         json_integer((json_int_t)sum_all(result).multiply_adds));
     json_object_set_new(json, "contract_share_of_peak",
-                        json_real(flops_share(result, contracts.multiply_adds, contracts.seconds)));
+                        json_real(over(contracts.arithmetic_seconds, contracts.seconds)));
     json_object_set_new(json, "multiply_adds_dense",
                         json_integer((json_int_t)sum_all(result).multiply_adds_dense));
     add_triads(result, json);

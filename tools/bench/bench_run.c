@@ -34,7 +34,8 @@ static double length_of(TimeSpan span) {
 
 /* ---- The machine ----------------------------------------------------------------------------- */
 
-static void measure_plan(const Plan *plan, PlanExecutor *executor, int rounds, BenchPeak *peak) {
+static void measure_plan(const Plan *plan, PlanExecutor *executor, int rounds, double *peak_flops,
+                         double *peak_bytes) {
     /* Written once, so that the memory exists. */
     memset(plan_executor_region(executor, PLAN_SCRATCH), 0,
            (size_t)plan->region_bytes[PLAN_SCRATCH]);
@@ -43,15 +44,15 @@ static void measure_plan(const Plan *plan, PlanExecutor *executor, int rounds, B
         plan_executor_profile(executor, times);
         double flops = 2 * (double)plan->launches[CPU_PEAK_ARITHMETIC].multiply_adds;
         double bytes = (double)plan->launches[CPU_PEAK_MEMORY].bytes;
-        peak->flops = fmax(peak->flops, flops / length_of(times[CPU_PEAK_ARITHMETIC]));
-        peak->bytes = fmax(peak->bytes, bytes / length_of(times[CPU_PEAK_MEMORY]));
+        *peak_flops = fmax(*peak_flops, flops / length_of(times[CPU_PEAK_ARITHMETIC]));
+        *peak_bytes = fmax(*peak_bytes, bytes / length_of(times[CPU_PEAK_MEMORY]));
     }
 }
 
-static Status run_peak_plan(Bench *bench, const Plan *plan, Threads *threads) {
+static Status run_peak_plan(Bench *bench, const Plan *plan, Threads *threads, double *flops) {
     PlanExecutor *executor;
     status_return_if_failed(plan_executor_create(bench->arena, plan, threads, &executor));
-    measure_plan(plan, executor, bench->settings->peak_rounds, &bench->result->peak);
+    measure_plan(plan, executor, bench->settings->peak_rounds, flops, &bench->result->peak.bytes);
     plan_executor_destroy(executor);
     return STATUS_FINE;
 }
@@ -75,23 +76,29 @@ static bool multiplies_tiles(const Bench *bench) {
     return bf16 && cpu_tiles_fast(result->target.tiles);
 }
 
-/* The best of some rounds. */
-static Status measure_peak(Bench *bench) {
+/* The best of some rounds: of multiply-adds in fp32, or by tiles. */
+static Status measure_flops(Bench *bench, Threads *threads, bool tiles, double *flops) {
     CpuModule *module = NULL;
-    Threads *threads = NULL;
     Plan *plan;
+    Status status = cpu_peak(bench->arena, &bench->result->target, tiles, &module, &plan);
+    if (status_fine(status))
+        status = run_peak_plan(bench, plan, threads, flops);
+    cpu_module_destroy(module);
+    return status;
+}
+
+static Status measure_peak(Bench *bench) {
+    BenchPeak *peak = &bench->result->peak;
+    Threads *threads = NULL;
     bench->progress(bench->context, "measuring the machine");
     status_return_if_failed(
         cpu_target(bench->arena, NULL, bench->settings->run.cpu, false, &bench->result->target));
-    bench->result->peak.tiles = multiplies_tiles(bench);
-    Status status =
-        cpu_peak(bench->arena, &bench->result->target, bench->result->peak.tiles, &module, &plan);
+    Status status = threads_create(bench->arena, bench->settings->run.threads, &threads);
     if (status_fine(status))
-        status = threads_create(bench->arena, bench->settings->run.threads, &threads);
-    if (status_fine(status))
-        status = run_peak_plan(bench, plan, threads);
+        status = measure_flops(bench, threads, false, &peak->flops);
+    if (status_fine(status) && multiplies_tiles(bench))
+        status = measure_flops(bench, threads, true, &peak->tile_flops);
     threads_destroy(threads);
-    cpu_module_destroy(module);
     return status;
 }
 
@@ -213,7 +220,7 @@ static int64_t dense_multiply_adds(const Bench *bench, const Kernel *kernel) {
     Program dense = *bench->compiled->program;
     if (dense.geometry.keep > 0)
         dense.geometry.keep = graph_cells(bench->graph);
-    return cpu_multiply_adds(&dense, kernel);
+    return cpu_multiply_adds(&dense, kernel, &bench->result->target);
 }
 
 /* Launches stand in the order of the kernels, all stages of one together; kernels that have nothing
@@ -239,6 +246,10 @@ static void collect_kernels(Bench *bench) {
         row.launch_count = next - row.first_launch;
         if (row.launch_count > 0)
             row.multiply_adds_dense = dense_multiply_adds(bench, kernel);
+        double peak = cpu_multiplies_tiles(program, kernel, &result->target)
+                          ? result->peak.tile_flops
+                          : result->peak.flops;
+        row.arithmetic_seconds = 2 * (double)row.multiply_adds / peak;
         row.seconds = median_seconds(bench, row.first_launch, row.launch_count);
         result->kernels[result->kernel_count++] = row;
     }

@@ -21,7 +21,7 @@ const char *bench_bound_name(BenchBound bound) {
 }
 
 BenchBound bench_bound(const BenchResult *result, const BenchKernel *kernel, double *seconds) {
-    double arithmetic = 2 * (double)kernel->multiply_adds / result->peak.flops;
+    double arithmetic = kernel->arithmetic_seconds;
     double memory = kernel->triad_seconds > 0 ? kernel->triad_seconds
                                               : (double)kernel->bytes / result->peak.bytes;
     double launch = kernel->launch_count * result->peak.launch_seconds;
@@ -73,7 +73,7 @@ static const char *reason_of(Arena *arena, const BenchResult *result, const Benc
     const int64_t lanes = result->target.lanes, columns = contraction->out / contraction->groups;
     const int64_t padded = integer_round_up(columns, lanes);
     const int taps = contraction->taps.tap_count;
-    double arithmetic = 2 * (double)shape->multiply_adds / result->peak.flops / shape->kernels;
+    double arithmetic = shape->arithmetic_seconds / shape->kernels;
     Text text = text_create(arena);
     if (shape->bound == BENCH_BY_MEMORY && shape->bound_seconds > 0.5 * shape->seconds)
         append_reason(&text, "its maps move slower than it multiplies");
@@ -110,12 +110,12 @@ BenchShape *bench_shapes(Arena *arena, const BenchResult *result, size_t *count)
         shape->bound_seconds += bound_seconds;
         shape->kernels++;
         shape->seconds += kernel->seconds;
+        shape->arithmetic_seconds += kernel->arithmetic_seconds;
         shape->multiply_adds += kernel->multiply_adds;
     }
     for (size_t i = 0; i < *count; i++) {
         BenchShape *shape = &shapes[i];
-        double flops = 2 * (double)shape->multiply_adds;
-        shape->share = shape->seconds > 0 ? flops / shape->seconds / result->peak.flops : 0;
+        shape->share = shape->seconds > 0 ? shape->arithmetic_seconds / shape->seconds : 0;
         shape->reason = reason_of(arena, result, shape);
     }
     qsort(shapes, *count, sizeof *shapes, slower_first);
