@@ -133,7 +133,7 @@ static void store_frequency(Emitter *e, void *context, int line, int column, LLV
     const BlockChannel *c = context;
     LLVMValueRef place = emit_int(e, (int64_t)line * WINOGRAD_SIDE + column);
     place = emit_at(e, e->f32, c->target, emit_mul(e, c->step, place));
-    emit_store_vector(e, value, place, NULL);
+    emit_store_past_caches(e, value, place);
 }
 
 /* The transformed panel that starts at `column`. */
@@ -182,6 +182,7 @@ static void emit_packing(Emitter *e, const Kernel *kernel, const ContractWinogra
     loop_end(e, &channel);
     loop_end(e, &lane);
     loop_end(e, &channels);
+    emit_fence(e);
 }
 
 /* ---- Stage 1 --------------------------------------------------------------------------------- */

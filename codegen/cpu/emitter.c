@@ -396,6 +396,18 @@ void emit_store_vector(Emitter *e, LLVMValueRef value, LLVMValueRef pointer, LLV
     emit_intrinsic(e, "llvm.masked.store", types, 2, arguments, 4);
 }
 
+void emit_store_past_caches(Emitter *e, LLVMValueRef value, LLVMValueRef pointer) {
+    LLVMValueRef store = LLVMBuildStore(e->builder, value, pointer);
+    LLVMMetadataRef one = LLVMValueAsMetadata(emit_int32(e, 1));
+    LLVMSetAlignment(store, (unsigned)e->target->lanes * 4);
+    LLVMSetMetadata(store, LLVMGetMDKindIDInContext(e->context, "nontemporal", 11),
+                    LLVMMetadataAsValue(e->context, LLVMMDNodeInContext2(e->context, &one, 1)));
+}
+
+void emit_fence(Emitter *e) {
+    LLVMBuildFence(e->builder, LLVMAtomicOrderingSequentiallyConsistent, 0, "");
+}
+
 LLVMValueRef emit_gather(Emitter *e, LLVMTypeRef vector, LLVMValueRef places, LLVMValueRef mask) {
     LLVMTypeRef types[] = {vector, LLVMTypeOf(places)};
     LLVMValueRef all = LLVMConstAllOnes(e->vector_i1);

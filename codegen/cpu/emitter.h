@@ -170,6 +170,13 @@ LLVMValueRef emit_load_vector(Emitter *emitter, LLVMTypeRef vector, LLVMValueRef
 void emit_store_vector(Emitter *emitter, LLVMValueRef value, LLVMValueRef pointer,
                        LLVMValueRef mask);
 
+/* Stores a whole vector, at a multiple of its size, past the caches: what is not read soon does not
+ * have to be read from memory first. */
+void emit_store_past_caches(Emitter *emitter, LLVMValueRef value, LLVMValueRef pointer);
+
+/* Has what was stored so seen by whoever sees what is stored after it. */
+void emit_fence(Emitter *emitter);
+
 /* Elements of 32 or 16 bits at a vector of `lanes` addresses. mask NULL: all; the others give zero.
  */
 LLVMValueRef emit_gather(Emitter *emitter, LLVMTypeRef vector, LLVMValueRef places,
