@@ -47,7 +47,8 @@ void compiled_expect_same(const Compiled *a, const Compiled *b, const char *what
 void compiled_expect_same_numbers(const Compiled *a, const Compiled *b, const char *what);
 
 /* The levels of instruction sets of x86-64 that this machine can run, or its own; `count` is set.
- */
+ * With sanitisers not the one between the first and the last: they look at the compiler, not at
+ * what it compiles. */
 const char *const *compiled_cpus(int *count);
 
 /* The same, and those that differ in how bf16 is multiplied. */

@@ -259,6 +259,14 @@ static void run_level(const Case *test, const char *text, const char *cpu, int s
     kernel_fixture_destroy(&fixture);
 }
 
+/* The first level that has tiles; 0 if there is none. */
+static int first_tiled(const char *const *cpus, int levels) {
+    for (int i = 0; i < levels; i++)
+        if (cpus[i] && strcmp(cpus[i], "x86-64-v4-tiles") == 0)
+            return i;
+    return 0;
+}
+
 static void run_case(const Case *test) {
     int levels;
     const char *const *cpus = test->tiled ? compiled_bf16_cpus(&levels) : compiled_cpus(&levels);
@@ -266,7 +274,7 @@ static void run_case(const Case *test) {
     const char *text =
         arena_format(arena, "%s%s%s%s", test->masked ? kernel_fixture_levels : "", test->buffers,
                      test->masked ? kernel_fixture_maps : "", test->kernel);
-    for (int i = test->tiled && levels > 3 ? 3 : 0; i < levels; i++)
+    for (int i = test->tiled ? first_tiled(cpus, levels) : 0; i < levels; i++)
         run_level(test, text, cpus[i], i + 1 < levels ? 3 : 1);
     arena_destroy(arena);
 }
