@@ -195,8 +195,6 @@ static LLVMValueRef multiply_row(Emitter *e, const WinogradProduct *product, int
             sum = factor == 1 ? column[nth] : LLVMBuildFMul(e->builder, column[nth], splat, "");
         else if (factor == 1)
             sum = LLVMBuildFAdd(e->builder, sum, column[nth], "");
-        else if (factor == -1)
-            sum = LLVMBuildFSub(e->builder, sum, column[nth], "");
         else
             sum = emit_fma(e, column[nth], splat, sum);
     }
@@ -231,11 +229,11 @@ static LLVMValueRef position_of(Emitter *e, LLVMValueRef at, LLVMValueRef nth) {
 /* Where the patch has column `column` of the picture at its line `line`: columns go round. */
 static LLVMValueRef patch_place(Emitter *e, const WinogradInput *input, LLVMValueRef line,
                                 LLVMValueRef column) {
-    LLVMValueRef side = emit_int(e, SIDE), row = emit_round_up(e, input->count, e->target->lanes);
+    LLVMValueRef side = emit_int(e, SIDE);
     LLVMValueRef nth = emit_rem(e, emit_add(e, column, side), side);
     LLVMValueRef place = emit_add(e, emit_mul(e, line, side), nth);
     return emit_at(e, emit_dtype(e, input->slots->source.packed), input->patch,
-                   emit_mul(e, place, row));
+                   emit_mul(e, place, input->count));
 }
 
 /* Packs what a tile reads: all of it, or, if the one before was the tile's neighbour (i1), all but

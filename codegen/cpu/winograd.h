@@ -58,8 +58,8 @@ void emit_winograd_results(Emitter *emitter, const WinogradTile *tile, const Spa
                            WinogradResult *body, void *context);
 
 /* B^T d B of channels [first, first + count) of some tiles, behind the prologue: frequency f of
- * tile t at target + f * frequency + t * row fp32, whole vectors. `patch` is workspace, side^2 x
- * whole vectors fp32. */
+ * tile t at target + f * frequency + t * row fp32, whole vectors, of which those channels count.
+ * `patch` is workspace: side^2 x count fp32, and a vector that is read behind them. */
 typedef struct WinogradInput {
     const WinogradSlots *slots;
     LLVMValueRef first, count, patch, target, frequency, row;
