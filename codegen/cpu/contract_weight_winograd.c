@@ -242,6 +242,37 @@ static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef 
     loop_end(e, &frequency);
 }
 
+/* Fetches the positions of a line of a tile's results from one map, all channels. */
+static void fetch_positions(Emitter *e, const ViewSlots *view, const RowPlace *first,
+                            LLVMValueRef positions) {
+    emit_fetch_row(e, view->dtype, emit_row_address(e, view, first->image, first->row),
+                   emit_mul(e, positions, emit_slot(e, view->row_stride)));
+}
+
+/* Fetches what the tiles from `begin` on read, a stretch of them: so memory does not rest while
+ * another is multiplied. Where one block has the whole weight; several read the same. */
+static void fetch_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef begin) {
+    const WeightWinograd *slots = block->slots;
+    LLVMValueRef one = emit_int(e, 1), side = emit_int(e, WINOGRAD_RESULTS);
+    LLVMValueRef whole = LLVMBuildICmp(e->builder, LLVMIntEQ, emit_slot(e, slots->blocks), one, "");
+    LLVMValueRef last = emit_min(e, block->end, emit_add(e, begin, emit_int(e, TILES)));
+    LLVMValueRef height = emit_slot(e, slots->space.extent[0]);
+    LLVMValueRef width = emit_slot(e, slots->space.extent[1]);
+    Branch single = branch_begin(e, whole);
+    Loop number = loop_begin(e, begin, last, one);
+    WinogradTile tile = emit_winograd_tile(e, &slots->tiles, number.index);
+    LLVMValueRef first = emit_mul(e, tile.line, side), column = emit_mul(e, tile.place, side);
+    LLVMValueRef positions = emit_min(e, side, emit_sub(e, width, column));
+    Loop line = loop_begin(e, first, emit_min(e, height, emit_add(e, first, side)), one);
+    RowPlace place = {.image = tile.image,
+                      .row = emit_add(e, emit_mul(e, line.index, width), column)};
+    fetch_positions(e, &slots->tiles.source.a, &place, positions);
+    fetch_positions(e, &slots->b, &place, positions);
+    loop_end(e, &line);
+    loop_end(e, &number);
+    branch_end(e, &single);
+}
+
 static void sum_tiles(Emitter *e, const WeightBlock *block, bool bf16) {
     const WeightWinograd *slots = block->slots;
     LLVMValueRef unit = emit_int(e, TILES);
@@ -260,6 +291,7 @@ static void sum_tiles(Emitter *e, const WeightBlock *block, bool bf16) {
     Loop nth = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
     pack_gradient(e, block, bf16, emit_add(e, stretch.index, nth.index), nth.index, pointers);
     loop_end(e, &nth);
+    fetch_stretch(e, block, emit_add(e, stretch.index, unit));
     multiply_stretch(e, block, count, emit_less(e, block->first, stretch.index));
     loop_end(e, &stretch);
 }
