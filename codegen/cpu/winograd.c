@@ -12,37 +12,44 @@ enum {
 
 /* ---- Matrices -------------------------------------------------------------------------------- */
 
-/* Of the points 0, p, -p, q and -q. With 5/8 and 3/2 rounding errors are a third of those with 1
- * and 2; all elements but those of G are exact in fp32. */
+/* Of the points 0, p, -p, q and -q. With 5/8 and 3/2 rounding errors are less than half of those
+ * with 1 and 2; all elements but those of G are exact in fp32. */
 #define P    (5. / 8)
 #define Q    (3. / 2)
 #define P2   (P * P)
 #define Q2   (Q * Q)
-#define OF_0 (1 / (P2 * Q2))
-#define OF_P (1 / (2 * P2 * (P2 - Q2)))
-#define OF_Q (1 / (2 * Q2 * (Q2 - P2)))
+#define P3   (P * P2)
+#define Q3   (Q * Q2)
+#define PQ2  (P * Q2)
+#define QP2  (Q * P2)
+#define P2Q2 (P2 * Q2)
+
+/* Of G: the powers of a point, divided by the product of its differences from the others. */
+#define OF_0(power) ((power) / P2Q2)
+#define OF_P(power) ((power) / (2 * P2 * (P2 - Q2)))
+#define OF_Q(power) ((power) / (2 * Q2 * (Q2 - P2)))
 
 static const double a_turned[] = {
-    1, 1,     1,      1,     1,      0, /* */
-    0, P,     -P,     Q,     -Q,     0, /* */
-    0, P2,    P2,     Q2,    Q2,     0, /* */
-    0, P *P2, -P *P2, Q *Q2, -Q *Q2, 1,
+    1, 1,  1,   1,  1,   0, /* */
+    0, P,  -P,  Q,  -Q,  0, /* */
+    0, P2, P2,  Q2, Q2,  0, /* */
+    0, P3, -P3, Q3, -Q3, 1,
 };
 static const double b_turned[] = {
-    P2 * Q2, 0,      -P2 - Q2, 0,        1, 0, /* */
-    0,       -P *Q2, -Q2,      P,        1, 0, /* */
-    0,       P *Q2,  -Q2,      -P,       1, 0, /* */
-    0,       -Q *P2, -P2,      Q,        1, 0, /* */
-    0,       Q *P2,  -P2,      -Q,       1, 0, /* */
-    0,       P2 *Q2, 0,        -P2 - Q2, 0, 1,
+    P2Q2, 0,    -P2 - Q2, 0,        1, 0, /* */
+    0,    -PQ2, -Q2,      P,        1, 0, /* */
+    0,    PQ2,  -Q2,      -P,       1, 0, /* */
+    0,    -QP2, -P2,      Q,        1, 0, /* */
+    0,    QP2,  -P2,      -Q,       1, 0, /* */
+    0,    P2Q2, 0,        -P2 - Q2, 0, 1,
 };
 static const double g[] = {
-    OF_0, 0,        0,        /* */
-    OF_P, OF_P *P,  OF_P *P2, /* */
-    OF_P, -OF_P *P, OF_P *P2, /* */
-    OF_Q, OF_Q *Q,  OF_Q *Q2, /* */
-    OF_Q, -OF_Q *Q, OF_Q *Q2, /* */
-    0,    0,        1,
+    OF_0(1), 0,        0,        /* */
+    OF_P(1), OF_P(P),  OF_P(P2), /* */
+    OF_P(1), OF_P(-P), OF_P(P2), /* */
+    OF_Q(1), OF_Q(Q),  OF_Q(Q2), /* */
+    OF_Q(1), OF_Q(-Q), OF_Q(Q2), /* */
+    0,       0,        1,
 };
 
 const WinogradMatrix winograd_a = {WINOGRAD_RESULTS, SIDE, a_turned};
