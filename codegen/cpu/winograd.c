@@ -112,8 +112,10 @@ static bool saves_products(const Kernel *kernel) {
 bool contraction_takes_winograd(const Program *program, const Kernel *kernel,
                                 const CpuTarget *target) {
     const Contraction *c = &kernel->contraction;
+    if (!is_plain(kernel))
+        return false;
     bool pairs = c->bf16 && target->tiles == CPU_TILES_PAIRS;
-    if ((c->bf16 && target->tiles != CPU_TILES_NONE && !pairs) || !is_plain(kernel))
+    if (c->bf16 && target->tiles != CPU_TILES_NONE && !pairs)
         return false;
     return c->in >= LEAST_CHANNELS && c->out >= LEAST_CHANNELS &&
            c->in * c->out >= LEAST_PRODUCTS && c->in % gemm_block(target).rows == 0 &&
