@@ -28,11 +28,12 @@ typedef struct WeightWinograd {
     PanelSlots panels;
     int in, out, channels, channel_blocks; /* channels: of a block at most */
     int blocks, parts, part_tiles;
-    int row, frequency, gradient_row, sums_row; /* elements from transformed tile to tile; of the
-                          sums, from channel to channel */
-    int gradient, transformed, sums, pointers;  /* offsets in the workspace, behind a patch:
-         [frequency][panel][tile][column], [frequency][tile][row], [frequency][channel][sums_row],
-         [frequency][tile] */
+    int row, frequency; /* elements from transformed tile to tile, and frequency to frequency; */
+    int gradient_frequency,
+        sums_row; /* of the gradient likewise; of the sums, channel to channel */
+    int gradient, transformed, sums, pointers; /* offsets in the workspace, behind a patch:
+        [frequency][panel][tile][column], [frequency][tile][row], [frequency][channel][sums_row],
+        [frequency][tile] */
     int part_sums, part_elements; /* pointer: [part][tap][channel][column]; elements of a part */
 } WeightWinograd;
 
@@ -47,7 +48,7 @@ static void slot_workspace(Slots *slots, WeightWinograd *out, int64_t channels, 
     int64_t entry = (int64_t)(sizeof(void *) / sizeof(float));
     out->row = slot_number(slots, row);
     out->frequency = slot_number(slots, frequency);
-    out->gradient_row = slot_number(slots, panels);
+    out->gradient_frequency = slot_number(slots, panels);
     out->sums_row = slot_number(slots, widest);
     out->gradient = slot_number(slots, gradient);
     out->transformed = slot_number(slots, transformed);
@@ -129,7 +130,7 @@ static WeightBlock begin_chunk(Emitter *e, const WeightWinograd *slots) {
 
 /* Where frequency `frequency` of the gradient begins, in elements. */
 static LLVMValueRef gradient_start(Emitter *e, const WeightBlock *block, LLVMValueRef frequency) {
-    return emit_mul(e, frequency, emit_slot(e, block->slots->gradient_row));
+    return emit_mul(e, frequency, emit_slot(e, block->slots->gradient_frequency));
 }
 
 /* Pointers to the incoming gradient of a tile's results; NULL outside. */
@@ -148,7 +149,6 @@ static void point_to_result(Emitter *e, void *context, LLVMValueRef result, RowP
  * columns there are, and where it goes. */
 typedef struct GradientVector {
     const WeightBlock *block;
-    bool bf16;
     LLVMValueRef rows[RESULTS], there[RESULTS];
     LLVMValueRef column, mask, target;
 } GradientVector;
@@ -161,7 +161,8 @@ static LLVMValueRef load_result(Emitter *e, void *context, int line, int column)
     LLVMValueRef some = LLVMBuildSelect(e->builder, vector->there[nth], vector->mask, none, "");
     LLVMValueRef value =
         emit_load_elements(e, slots->b.dtype, vector->rows[nth], vector->column, some);
-    return vector->bf16 && slots->b.dtype != DTYPE_BF16 ? emit_round_to_bf16(e, value) : value;
+    return slots->tiles.source.bf16 && slots->b.dtype != DTYPE_BF16 ? emit_round_to_bf16(e, value)
+                                                                    : value;
 }
 
 static void store_frequency(Emitter *e, void *context, int line, int column, LLVMValueRef value) {
@@ -189,11 +190,11 @@ static void find_rows(Emitter *e, GradientVector *vector, const WinogradTile *ti
 }
 
 /* A dy A^T of tile number `number`, which is number `nth` of the stretch, at the columns. */
-static void pack_gradient(Emitter *e, const WeightBlock *block, bool bf16, LLVMValueRef number,
+static void pack_gradient(Emitter *e, const WeightBlock *block, LLVMValueRef number,
                           LLVMValueRef nth, LLVMValueRef pointers) {
     const WeightWinograd *slots = block->slots;
     WinogradTile tile = emit_winograd_tile(e, &slots->tiles, number);
-    GradientVector vector = {.block = block, .bf16 = bf16};
+    GradientVector vector = {.block = block};
     find_rows(e, &vector, &tile, pointers);
     Loop panels = loop_begin(e, block->columns.first, block->columns.end, emit_int(e, 1));
     LLVMValueRef start = emit_panel_start(e, &slots->panels, panels.index);
@@ -242,38 +243,32 @@ static void multiply_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef 
     loop_end(e, &frequency);
 }
 
-/* Fetches the positions of a line of a tile's results from one map, all channels. */
-static void fetch_positions(Emitter *e, const ViewSlots *view, const RowPlace *first,
-                            LLVMValueRef positions) {
-    emit_fetch_row(e, view->dtype, emit_row_address(e, view, first->image, first->row),
-                   emit_mul(e, positions, emit_slot(e, view->row_stride)));
-}
-
-/* Fetches what the tiles from `begin` on read, a stretch of them: so memory does not rest while
- * another is multiplied. Where one block has the whole weight; several read the same. */
+/* Fetches what tiles [begin, begin + TILES) of the part read, while others are multiplied: all
+ * channels of the results' positions. Where one block has the whole weight; of several, each would
+ * fetch the same. */
 static void fetch_stretch(Emitter *e, const WeightBlock *block, LLVMValueRef begin) {
     const WeightWinograd *slots = block->slots;
-    LLVMValueRef one = emit_int(e, 1), side = emit_int(e, WINOGRAD_RESULTS);
-    LLVMValueRef whole = LLVMBuildICmp(e->builder, LLVMIntEQ, emit_slot(e, slots->blocks), one, "");
-    LLVMValueRef last = emit_min(e, block->end, emit_add(e, begin, emit_int(e, TILES)));
-    LLVMValueRef height = emit_slot(e, slots->space.extent[0]);
-    LLVMValueRef width = emit_slot(e, slots->space.extent[1]);
-    Branch single = branch_begin(e, whole);
-    Loop number = loop_begin(e, begin, last, one);
+    const ViewSlots *maps[] = {&slots->tiles.source.a, &slots->b};
+    LLVMValueRef blocks = emit_slot(e, slots->blocks), one = emit_int(e, 1);
+    LLVMValueRef side = emit_int(e, WINOGRAD_RESULTS), width = emit_slot(e, slots->space.extent[1]);
+    LLVMValueRef end = emit_min(e, block->end, emit_add(e, begin, emit_int(e, TILES)));
+    Branch single = branch_begin(e, LLVMBuildICmp(e->builder, LLVMIntEQ, blocks, one, ""));
+    Loop number = loop_begin(e, begin, end, one);
     WinogradTile tile = emit_winograd_tile(e, &slots->tiles, number.index);
     LLVMValueRef first = emit_mul(e, tile.line, side), column = emit_mul(e, tile.place, side);
+    LLVMValueRef last = emit_min(e, emit_slot(e, slots->space.extent[0]), emit_add(e, first, side));
     LLVMValueRef positions = emit_min(e, side, emit_sub(e, width, column));
-    Loop line = loop_begin(e, first, emit_min(e, height, emit_add(e, first, side)), one);
-    RowPlace place = {.image = tile.image,
-                      .row = emit_add(e, emit_mul(e, line.index, width), column)};
-    fetch_positions(e, &slots->tiles.source.a, &place, positions);
-    fetch_positions(e, &slots->b, &place, positions);
+    Loop line = loop_begin(e, first, last, one);
+    LLVMValueRef row = emit_add(e, emit_mul(e, line.index, width), column);
+    for (int i = 0; i < 2; i++)
+        emit_fetch_row(e, maps[i]->dtype, emit_row_address(e, maps[i], tile.image, row),
+                       emit_mul(e, positions, emit_slot(e, maps[i]->row_stride)));
     loop_end(e, &line);
     loop_end(e, &number);
     branch_end(e, &single);
 }
 
-static void sum_tiles(Emitter *e, const WeightBlock *block, bool bf16) {
+static void sum_tiles(Emitter *e, const WeightBlock *block) {
     const WeightWinograd *slots = block->slots;
     LLVMValueRef unit = emit_int(e, TILES);
     LLVMValueRef pointers = emit_array(e, e->pointer, RESULTS);
@@ -289,7 +284,7 @@ static void sum_tiles(Emitter *e, const WeightBlock *block, bool bf16) {
     LLVMValueRef count = emit_min(e, unit, emit_sub(e, block->end, stretch.index));
     emit_winograd_input(e, &input, stretch.index, count);
     Loop nth = loop_begin(e, emit_int(e, 0), count, emit_int(e, 1));
-    pack_gradient(e, block, bf16, emit_add(e, stretch.index, nth.index), nth.index, pointers);
+    pack_gradient(e, block, emit_add(e, stretch.index, nth.index), nth.index, pointers);
     loop_end(e, &nth);
     fetch_stretch(e, block, emit_add(e, stretch.index, unit));
     multiply_stretch(e, block, count, emit_less(e, block->first, stretch.index));
@@ -362,9 +357,9 @@ static void store_block(Emitter *e, const WeightBlock *block) {
     loop_end(e, &channel);
 }
 
-static void emit_sums(Emitter *e, const WeightWinograd *slots, bool bf16) {
+static void emit_sums(Emitter *e, const WeightWinograd *slots) {
     WeightBlock block = begin_chunk(e, slots);
-    sum_tiles(e, &block, bf16);
+    sum_tiles(e, &block);
     store_block(e, &block);
 }
 
@@ -389,7 +384,7 @@ void emit_weight_winograd(Emitter *e, const Program *program, const Kernel *kern
     Slots numbering = {.arena = e->arena, .program = program, .choices = e->choices};
     WeightWinograd slots = slot_weight(&numbering, kernel, e->target, stage);
     if (stage == 0)
-        emit_sums(e, &slots, kernel->contraction.bf16);
+        emit_sums(e, &slots);
     else
         emit_merge(e, &slots);
 }
