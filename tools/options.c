@@ -125,8 +125,38 @@ Options options_default(Arena *arena) {
     return (Options){.arena = arena, .pass = pass_options_default()};
 }
 
+/* What a long option's argument is called; NULL: there is no such option, or it takes none. The
+ * parsers below a command's are a tree. */
+static const char *argument_of(const struct argp *argp, const char *name) {
+    const char *found = NULL;
+    for (const struct argp_option *o = argp->options; o && (o->name || o->key || o->doc); o++)
+        if (o->name && strcmp(o->name, name) == 0 && !(o->flags & OPTION_ARG_OPTIONAL))
+            return o->arg;
+    for (const struct argp_child *child = argp->children; child && child->argp && !found; child++)
+        found = argument_of(child->argp, name);
+    return found;
+}
+
+/* "--profile --json" is a forgotten file, and none that is called "--json". */
+static void refuse_options_as_arguments(const struct argp *command, int argc, char **argv) {
+    for (int i = 1; i + 1 < argc; i++) {
+        if (strcmp(argv[i], "--") == 0)
+            return;
+        const char *argument =
+            strncmp(argv[i], "--", 2) == 0 ? argument_of(command, argv[i] + 2) : NULL;
+        if (!argument)
+            continue;
+        if (strncmp(argv[++i], "--", 2) == 0) {
+            fprintf(stderr, "%s: %s needs %s, not another option; %s=%s takes any\n", argv[0],
+                    argv[i - 1], argument, argv[i - 1], argument);
+            exit(EXIT_USAGE);
+        }
+    }
+}
+
 static void parse(const struct argp *command, int argc, char **argv, unsigned flags, void *input) {
     argp_err_exit_status = EXIT_USAGE;
+    refuse_options_as_arguments(command, argc, argv);
     if (argp_parse(command, argc, argv, flags, NULL, input) != 0)
         exit(EXIT_USAGE);
 }
