@@ -38,13 +38,11 @@ class Suite:
                               capture_output=True, timeout=600)
 
     def until_update(self, process, run, update):
-        """Waits until a run's log has that many updates, or its process has ended; True if it has not."""
+        """Waits until a run's log has that many updates, or its process has ended."""
         log = self.folder / run / "log.jsonl"
-        while process.poll() is None:
-            if log.exists() and log.read_text().count('"kind":"step"') >= update:
-                return True
+        while process.poll() is None and not (
+                log.exists() and log.read_text().count('"kind":"step"') >= update):
             time.sleep(0.001)
-        return False
 
     def killed(self, process, resume, run, updates, numbers):
         """Kills a run by SIGKILL near each of those updates and resumes it; the process that goes on, and how many
